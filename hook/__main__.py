@@ -1,0 +1,5 @@
+"""``python -m hook``."""
+
+from hook.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""One foreign system a module. Each returns the model's values or raises `hook.model.FindingError`, its cause chained."""

@@ -1,0 +1,154 @@
+"""The Kubernetes API over HTTP: one request function, its timeout, its errors translated. Knows no kind of object.
+
+The official client loads the credentials and speaks TLS; its own repeating is switched off, since the loop is the one
+retry
+(by default it sends GET and DELETE up to four times, uninterruptibly; facts, Kubernetes). Objects stay plain JSON: building
+typed models of whole pods would cost more than all else in a turn.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from kubernetes import client, config
+
+from hook.model import Finding, FindingError
+from hook.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+class ApiError(Exception):
+    """404 or 409: the object is not there, or somebody was faster; what that means is the caller's to say."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        """Carry what the API said."""
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+class Api:
+    """One API server."""
+
+    def __init__(self, client: Any, about: str, timeout_seconds: float) -> None:  # noqa: ANN401 -- the client ships no types
+        """Use a client that is configured; ``about`` names the server in findings."""
+        self._client = client
+        self._about = about
+        self._timeout = (timeout_seconds, timeout_seconds)
+
+    @classmethod
+    def connect(cls, kubeconfig: Path | None, context: str | None, timeout_seconds: float) -> Api:
+        """Load a kubeconfig, else the pod's service account, else the user's own kubeconfig; contact nothing.
+
+        Raises `FindingError` when there are no usable credentials.
+        """
+        configuration = client.Configuration()
+        try:
+            if kubeconfig is None and context is None:
+                try:
+                    config.load_incluster_config(client_configuration=configuration)
+                except config.ConfigException:
+                    config.load_kube_config(client_configuration=configuration, persist_config=False)
+            else:
+                config.load_kube_config(
+                    str(kubeconfig) if kubeconfig else None, context, configuration, persist_config=False
+                )
+        except (config.ConfigException, OSError, ValueError, TypeError) as error:
+            finding = Finding(
+                Reason.API_LOGIN_REFUSED, "Kubernetes API", f"no usable kubeconfig or service account: {error}"
+            )
+            raise FindingError(finding) from error
+        configuration.retries = False
+        return cls(client.ApiClient(configuration), f"Kubernetes API {configuration.host}", timeout_seconds)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.rest_client.close()
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return an object or a list. Raises `ApiError` and `FindingError`, as all of these do."""
+        return self._json(self._send("GET", path, query))
+
+    def text(self, path: str, query: Mapping[str, str]) -> str:
+        """Return a log."""
+        return self._send("GET", path, query).decode(errors="replace")
+
+    def merge_patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge ``body`` into an object; with ``metadata.resourceVersion`` in it this is a compare-and-swap."""
+        return self._json(self._send("PATCH", path, body=body, content_type=_MERGE_PATCH))
+
+    def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object in a collection."""
+        return self._json(self._send("POST", path, body=body, content_type="application/json"))
+
+    def delete(self, path: str, uid: str) -> None:
+        """Delete the object that has this uid, and no successor of the same name."""
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+        self._send("DELETE", path, body=body, content_type="application/json")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+    ) -> bytes:
+        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
+        request = self._client.param_serialize(
+            method, path, query_params=list((query or {}).items()), header_params=headers, body=body,
+            auth_settings=["BearerToken"],
+        )  # fmt: skip
+        try:
+            response = self._client.call_api(*request, _request_timeout=self._timeout)
+            content: bytes = response.read()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise FindingError(self._unreachable(f"{method} {path}: {_first_line(error)}")) from error
+        except client.ApiException as error:
+            raise FindingError(self._unreachable(f"{method} {path}: {error.reason}")) from error
+        if 200 <= response.status < 300:  # noqa: PLR2004 -- HTTP's success
+            return content
+        raise self._error(response.status, content, f"{method} {path}")
+
+    def _json(self, content: bytes) -> dict[str, Any]:
+        try:
+            decoded = json.loads(content)
+        except ValueError as error:
+            raise FindingError(self._unreachable("the answer is not JSON; is this the API server?")) from error
+        if not isinstance(decoded, dict):
+            raise FindingError(self._unreachable("the answer is not an object; is this the API server?"))
+        return decoded
+
+    def _error(self, status: int, content: bytes, request: str) -> Exception:
+        """Translate an error status: what any caller would say alike becomes a finding, the rest is the caller's."""
+        try:
+            said = json.loads(content)
+            message, reason = str(said.get("message", "")), str(said.get("reason", ""))
+        except (ValueError, AttributeError):
+            message, reason = content[:200].decode(errors="replace"), ""
+        match status:
+            case 401:
+                return FindingError(Finding(Reason.API_LOGIN_REFUSED, self._about, message or "401 Unauthorized"))
+            case 403:
+                return FindingError(Finding(Reason.API_FORBIDDEN, self._about, message))
+            case 404 | 409:
+                return ApiError(status, reason, message)
+            case _:
+                return FindingError(self._unreachable(f"{request}: {status} {reason}: {message}"))
+
+    def _unreachable(self, detail: str) -> Finding:
+        return Finding(Reason.API_UNREACHABLE, self._about, detail)
+
+
+def _first_line(error: BaseException) -> str:
+    """Return an error's text without the object addresses that urllib3 puts in front."""
+    text = " ".join(str(error).split())
+    return text.rpartition(">: ")[2] or type(error).__name__

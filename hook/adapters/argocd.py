@@ -1,0 +1,173 @@
+"""Argo CD's Applications: reads one by its name, writes its `.operation`, asks for its refresh. Never lists them.
+
+The status fields and what Argo CD makes of them are in facts.md ("Argo CD: starting a sync from inside the cluster").
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from hook.adapters.api import Api, ApiError
+from hook.model import Application, ApplicationRef, Finding, FindingError, JobRef, Operation, OperationPhase
+from hook.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RUN_INFO = "temporal-recovery-hook/run"
+ATTEMPT_INFO = "temporal-recovery-hook/attempt"
+"""The two entries of `operation.info` by which a run knows its own operations again."""
+
+_REFRESH = "argocd.argoproj.io/refresh"
+_BLOCKED = "blocked by sync window"
+
+
+class Applications:
+    """Argo CD's Applications, as seen and synced by one run of the gate."""
+
+    def __init__(self, api: Api, run_id: str) -> None:
+        """Work for the run of this id."""
+        self._api = api
+        self._run_id = run_id
+
+    def read(self, ref: ApplicationRef) -> Application:
+        """Return the Application; raise `FindingError` (ApplicationMissing, ArgoCdMissing, or what the API said)."""
+        try:
+            return _application(ref, self._api.get(_path(ref)), self._run_id)
+        except ApiError as error:
+            reason = (
+                Reason.APPLICATION_MISSING if error.reason else Reason.ARGO_CD_MISSING
+            )  # no route: "404 page not found"
+            raise FindingError(Finding(reason, f"Application {ref}", error.message.strip())) from error
+
+    def refresh(self, application: Application) -> bool:
+        """Ask Argo CD to compare it afresh; return whether somebody was not faster."""
+        return self._patch(application, {"metadata": {"annotations": {_REFRESH: "normal"}}})
+
+    def sync(self, application: Application, attempt: int) -> bool:
+        """Write an operation, if the Application is still as it was seen; return False when somebody was faster.
+
+        Managed plain Jobs are run again by a selective operation that replaces them and touches nothing else; without
+        any, a full sync runs the hooks. Written while another operation runs it would be lost, so it is believed only
+        when its info comes back. No retry is asked for: attempts are counted and spaced by the planner alone.
+        """
+        sync: dict[str, Any] = {"prune": False} | _revision(application.revisions)
+        if application.jobs and application.operation is not None:
+            sync |= {
+                "resources": [
+                    {"group": "batch", "kind": "Job", "namespace": job.namespace, "name": job.name}
+                    for job in application.jobs
+                ],
+                "syncOptions": ["Replace=true"],
+                "syncStrategy": {"apply": {"force": True}},
+            }
+        operation = {
+            "initiatedBy": {"username": "temporal-recovery-hook", "automated": True},
+            "info": [
+                {"name": RUN_INFO, "value": self._run_id},
+                {"name": ATTEMPT_INFO, "value": str(attempt)},
+            ],
+            "sync": sync,
+        }
+        return self._patch(application, {"operation": operation, "status": {"operationState": None}})
+
+    def _patch(self, application: Application, body: Mapping[str, Any]) -> bool:
+        """Write if nothing has changed since the Application was read."""
+        metadata = {"resourceVersion": application.resource_version} | body.get("metadata", {})
+        try:
+            self._api.merge_patch(_path(application.ref), {**body, "metadata": metadata})
+        except ApiError:
+            return False
+        return True
+
+
+def _path(ref: ApplicationRef) -> str:
+    return f"/apis/argoproj.io/v1alpha1/namespaces/{ref.namespace}/applications/{ref.name}"
+
+
+def _revision(revisions: tuple[str, ...]) -> dict[str, Any]:
+    """Name the revision as just compared: an empty one inherits an old commit (argo-cd 28778)."""
+    if len(revisions) == 1:
+        return {"revision": revisions[0]}
+    return {"revisions": list(revisions)} if revisions else {}
+
+
+def _application(ref: ApplicationRef, body: Mapping[str, Any], run_id: str) -> Application:
+    metadata, status = body["metadata"], body.get("status") or {}
+    sync = status.get("sync") or {}
+    operation_state = status.get("operationState") or {}
+    return Application(
+        ref=ref,
+        uid=metadata.get("uid", ""),
+        resource_version=metadata.get("resourceVersion", ""),
+        sync=sync.get("status") or "Unknown",
+        health=(status.get("health") or {}).get("status") or "Unknown",
+        revisions=_revisions(sync),
+        compared_at=_time(status.get("reconciledAt")),
+        refresh_requested=_REFRESH in (metadata.get("annotations") or {}),
+        operation=_operation(body.get("operation"), operation_state, run_id),
+        jobs=tuple(
+            JobRef(resource.get("namespace", ""), resource["name"], (resource.get("health") or {}).get("status"))
+            for resource in status.get("resources") or ()
+            if (resource.get("group"), resource["kind"]) == ("batch", "Job") and not resource.get("hook")
+        ),
+        hook_jobs=tuple(
+            JobRef(resource.get("namespace", ""), resource["name"])
+            for resource in (operation_state.get("syncResult") or {}).get("resources") or ()
+            if resource.get("kind") == "Job" and resource.get("hookType")
+        ),
+    )
+
+
+def _revisions(source: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the revision or, of an Application with several sources, all of them."""
+    several = source.get("revisions")
+    return tuple(several) if several else tuple(filter(None, (source.get("revision"),)))
+
+
+def _operation(requested: Mapping[str, Any] | None, state: Mapping[str, Any], run_id: str) -> Operation | None:
+    if not state:
+        if requested is None:
+            return None
+        return Operation(
+            OperationPhase.REQUESTED,
+            revisions=_revisions(requested.get("sync") or {}),
+            attempt=_attempt(requested, run_id),
+        )
+    message, phase = state.get("message") or "", state.get("phase")
+    running = phase not in {"Succeeded", "Failed", "Error"}
+    if running and _BLOCKED in message.lower():
+        found = OperationPhase.BLOCKED
+    elif running and state.get("finishedAt"):
+        found = OperationPhase.PAUSING
+    elif running:
+        found = OperationPhase.RUNNING
+    elif requested is not None:
+        found = OperationPhase.REQUESTED  # a new one, written over the state of the last
+    else:
+        found = OperationPhase.SUCCEEDED if phase == "Succeeded" else OperationPhase.FAILED
+    return Operation(
+        phase=found,
+        started_at=_time(state.get("startedAt")),
+        finished_at=_time(state.get("finishedAt")),
+        message=" ".join(message.split()),
+        revisions=_revisions(state.get("syncResult") or {})
+        or _revisions((state.get("operation") or {}).get("sync") or {}),
+        attempt=_attempt(state.get("operation") or {}, run_id),
+    )
+
+
+def _attempt(operation: Mapping[str, Any], run_id: str) -> int | None:
+    """Return the attempt's number if this run wrote the operation."""
+    info = {entry.get("name"): entry.get("value") for entry in operation.get("info") or ()}
+    if info.get(RUN_INFO) != run_id:
+        return None
+    try:
+        return int(info[ATTEMPT_INFO])
+    except (KeyError, ValueError):
+        return None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,136 @@
+"""Runs the owner's own migration command, for CI, a laptop and the demo, where no Argo CD does it.
+
+The command is a process group of its own that outlives the gate: a migration is never signalled. While it runs it
+holds a
+lock on a file that it inherited, which the kernel lets go at its end, however it ends; its record and exit code lie
+beside.
+So a gate that is started anew, or a second one, sees it running and counts its attempts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any
+
+from hook.model import Finding, FindingError, Migration, MigrationPhase
+from hook.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_KEEP_EXIT_CODE = '"$@"; code=$?; echo "$code" >"$0.new" && mv "$0.new" "$0"; exit "$code"'
+"""Run by sh with the exit code's file as $0 and the command as its arguments."""
+
+_LOG_TAIL_BYTES = 600
+
+
+class MigrationCommand:
+    """The owner's command, and what is known of its last run in this directory."""
+
+    def __init__(self, argv: list[str], state_directory: Path, run_id: str) -> None:
+        """Work for the run of this id; nothing is started."""
+        self._argv = argv
+        self._directory = state_directory
+        self._run_id = run_id
+        self._owner = f"command {argv[0]}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def look(self) -> Migration:
+        """Return what the command is doing; raise `FindingError`."""
+        if self._process is not None:
+            self._process.poll()  # reaps it; what it left says the rest
+        with self._translated(), self._lock() as lock:
+            return self._migration(running=lock is None)
+
+    def start(self, attempt: int) -> bool:
+        """Start the command; return False if it runs already or another gate started it since. Raises `FindingError`."""
+        with self._translated(), self._lock() as lock:
+            if lock is None or self._migration(running=False).attempts != attempt - 1:
+                return False
+            self._exit_code_file.unlink(missing_ok=True)
+            record = {"run": self._run_id, "attempt": attempt, "startedAt": datetime.now(UTC).isoformat()}
+            self._record_file.write_text(json.dumps(record), encoding="utf-8")
+            with self._log_file.open("wb") as log:
+                self._process = subprocess.Popen(  # noqa: S603 -- the owner's command is what the user asked for
+                    ["/bin/sh", "-c", _KEEP_EXIT_CODE, str(self._exit_code_file), *self._argv],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=(lock.fileno(),),
+                )
+            return True
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            yield
+        except OSError as error:
+            raise FindingError(Finding(Reason.MIGRATION_COMMAND_UNUSABLE, self._owner, str(error))) from error
+
+    @contextmanager
+    def _lock(self) -> Iterator[IO[bytes] | None]:
+        """Yield the locked file, or None while the command (or another gate, for an instant) holds it."""
+        with (self._directory / "lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield None
+            else:
+                yield lock
+
+    def _migration(self, *, running: bool) -> Migration:
+        record = self._record()
+        attempts = int(record["attempt"]) if record.get("run") == self._run_id else 0
+        ended_at = None
+        if running:
+            phase, message = (
+                MigrationPhase.RUNNING,
+                f"attempt {record.get('attempt')}, its output is in {self._log_file}",
+            )
+        elif not attempts:
+            phase, message = MigrationPhase.IDLE, ""
+        else:
+            code = self._exit_code()
+            phase = MigrationPhase.SUCCEEDED if code == "0" else MigrationPhase.FAILED
+            message = f"exit code {code}: {self._log_tail()}"
+            ended_at = datetime.fromtimestamp(self._log_file.stat().st_mtime, UTC) if self._log_file.exists() else None
+        return Migration(phase, self._owner, attempts=attempts, ended_at=ended_at, message=message)
+
+    def _record(self) -> dict[str, Any]:
+        try:
+            record = json.loads(self._record_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def _exit_code(self) -> str:
+        """Return the exit code, or a word for a command that was killed before it could leave one."""
+        try:
+            return self._exit_code_file.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return "none, it was killed"
+
+    def _log_tail(self) -> str:
+        try:
+            return " ".join(self._log_file.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").split())
+        except FileNotFoundError:
+            return ""
+
+    @property
+    def _record_file(self) -> Path:
+        return self._directory / "record.json"
+
+    @property
+    def _exit_code_file(self) -> Path:
+        return (self._directory / "exit-code").absolute()
+
+    @property
+    def _log_file(self) -> Path:
+        return self._directory / "log"

@@ -1,0 +1,131 @@
+"""Asks Temporal's frontend by gRPC whether it serves, and proves it by a read that needs the database.
+
+SERVING alone proves nothing: it goes on saying so over dropped databases (seen, 1.29.1). GetClusterInfo reads the
+cluster
+metadata, and with an empty request needs no generated code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, cast
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from hook.model import Finding, FindingError, Frontend
+from hook.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
+"""The name that turns NOT_SERVING until the membership is up; the empty name says SERVING from the first moment (seen)."""
+
+_TLS_SIGNS = ("handshake", "certificate", "ssl", "tls", "cert_", "wrong version number", "peer did not return")
+"""What gRPC's text holds when two sides do not agree on TLS; it has no status code of its own for that."""
+
+_AN_AUTHORIZER_ANSWERED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
+
+
+class FrontendClient:
+    """A channel to the frontend, made anew when its certificates change or it broke."""
+
+    def __init__(
+        self,
+        address: str,
+        timeout_seconds: float,
+        credentials: Callable[[], grpc.ChannelCredentials | None],
+        server_name: str | None = None,
+    ) -> None:
+        """Connect nothing yet; ``credentials`` is asked for each channel, None means plain text."""
+        self._address = address
+        self._timeout_seconds = timeout_seconds
+        self._credentials = credentials
+        self._options = [
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+            *([("grpc.ssl_target_name_override", server_name)] if server_name else []),
+        ]
+        self._channel: grpc.Channel | None = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the channel."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel, if there is one."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def look(self) -> Frontend:
+        """Return whether the frontend works; raise `FindingError` when it cannot be asked."""
+        about = f"frontend {self._address}"
+        try:
+            channel = self._open()
+            return Frontend(self._trouble(channel, about))
+        except grpc.RpcError as error:
+            self.close()
+            raise FindingError(_finding(about, error)) from error
+        except OSError as error:
+            raise FindingError(Finding(Reason.FRONTEND_TLS_REFUSED, about, f"certificate files: {error}")) from error
+
+    def _open(self) -> grpc.Channel:
+        if self._channel is None:
+            credentials = self._credentials()
+            self._channel = (
+                grpc.insecure_channel(self._address, self._options)
+                if credentials is None
+                else grpc.secure_channel(self._address, credentials, self._options)
+            )
+        return self._channel
+
+    def _trouble(self, channel: grpc.Channel, about: str) -> Finding | None:
+        health = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service=_SERVICE)
+        status = health.Check(request, timeout=self._timeout_seconds).status
+        if status != health_pb2.HealthCheckResponse.SERVING:
+            said = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
+            return Finding(Reason.FRONTEND_NOT_SERVING, about, f"it says {said}")
+        get_cluster_info = channel.unary_unary(
+            f"/{_SERVICE}/GetClusterInfo", request_serializer=bytes, response_deserializer=bytes
+        )
+        try:
+            get_cluster_info(b"", timeout=self._timeout_seconds)
+        except grpc.RpcError as error:
+            code, details = _status(error)
+            if code in _AN_AUTHORIZER_ANSWERED:
+                return None
+            detail = f"it says SERVING, but GetClusterInfo fails: {code.name}: {details}"
+            return Finding(Reason.FRONTEND_NOT_SERVING, about, detail)
+        return None
+
+
+def tls_credentials(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> grpc.ChannelCredentials:
+    """Return channel credentials from files read now; raise OSError when one cannot be read."""
+    ca, key, cert = (file.read_bytes() if file else None for file in (ca_file, key_file, cert_file))
+    return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def _status(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
+    """Return code and text of a failed call: grpc's errors are calls too, which its types do not say."""
+    call = cast("grpc.Call", error)
+    return call.code(), " ".join((call.details() or "").split())
+
+
+def _finding(about: str, error: grpc.RpcError) -> Finding:
+    code, details = _status(error)
+    detail = f"{code.name}: {details}"
+    if code is grpc.StatusCode.NOT_FOUND:
+        return Finding(
+            Reason.FRONTEND_NOT_SERVING, about, "no WorkflowService behind this address: is it the frontend?"
+        )
+    if code is grpc.StatusCode.UNAVAILABLE and any(sign in details.lower() for sign in _TLS_SIGNS):
+        return Finding(Reason.FRONTEND_TLS_REFUSED, about, detail)
+    return Finding(Reason.FRONTEND_UNREACHABLE, about, detail)

@@ -1,0 +1,134 @@
+"""`check`: one look, the verification list, and the step that `run` would take. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from hook import checklist, gate, planner
+from hook.model import (
+    Fail,
+    Finding,
+    Migrate,
+    Outcome,
+    Pass,
+    Policy,
+    Refresh,
+    RestartPods,
+    Resync,
+    Run,
+    Step,
+    Wait,
+)
+from hook.report import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hook.versions import Release
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `check` found: the list, the step that `run` would take, and the outcome it would have now."""
+
+    items: tuple[checklist.Item, ...]
+    step: Step
+    outcome: Outcome
+
+
+def run() -> Run:
+    """Return a run that began before everything: `check` takes Argo CD's last comparison as it is."""
+    return Run("check", datetime.min.replace(tzinfo=UTC))
+
+
+def look(world: gate.World, policy_for: Callable[[Release | None], Policy]) -> Verdict:
+    """Look once and judge as a run would whose grace and deadline are over.
+
+    ``policy_for`` gets the release that Temporal's pods run, for settings that name none.
+    """
+    observation = gate.observe(world, datetime.now(UTC))
+    policy = replace(policy_for(planner.live_release(observation)), grace=timedelta(0))
+    step = planner.next_step(observation, policy)
+    return Verdict(checklist.items(observation, policy), step, gate.outcome_of(step))
+
+
+def words(step: Step) -> str:
+    """Return in words what `run` would do next."""
+    match step:
+        case Pass():
+            return "pass: the rollout may go on"
+        case Fail(finding):
+            return f"fail: {finding}"
+        case Wait(findings):
+            return "wait: " + "; ".join(map(str, findings))
+        case Migrate(migration, _, why):
+            return f"ask {migration.owner} to migrate: {why}"
+        case RestartPods(component, pods, why):
+            return f"restart {', '.join(pod.name for pod in pods)} of {component}: {why}"
+        case Resync(application, _, why):
+            return f"sync Application {application.ref} again: {why}"
+        case Refresh(application, why):
+            return f"ask Argo CD to compare Application {application.ref} afresh: {why}"
+
+
+def as_json(verdict: Verdict, secrets: Iterable[str]) -> str:
+    """Return the verdict as one JSON document."""
+    finding = verdict.outcome.finding
+    document = {
+        "reason": str(finding.reason),
+        "exitCode": finding.reason.exit_code.value,
+        "nextStep": words(verdict.step),
+        "remedy": finding.remedy,
+        "warnings": [_as_object(warning) for warning in verdict.outcome.warnings],
+        "checks": [
+            {
+                "subject": one.subject,
+                "mark": one.mark.value,
+                "seen": one.seen,
+                "wanted": one.wanted,
+                "remedy": one.remedy,
+            }
+            for one in verdict.items
+        ],
+    }
+    return without_secrets(json.dumps(document, indent=2, ensure_ascii=False), secrets)
+
+
+def _as_object(finding: Finding) -> dict[str, str]:
+    return {"reason": str(finding.reason), "about": finding.about, "detail": finding.detail, "remedy": finding.remedy}
+
+
+def print_table(verdict: Verdict, secrets: Iterable[str]) -> None:
+    """Print the verification list as a table, then the remedies, the warnings and the next step."""
+    from rich.console import Console  # noqa: PLC0415 -- only a person's answer needs it
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    def clean(text: str) -> str:
+        return escape(without_secrets(text, secrets))
+
+    marks = {
+        checklist.Mark.OK: "[green]✔ ok[/]",
+        checklist.Mark.WAITING: "[yellow]… waiting[/]",
+        checklist.Mark.WRONG: "[red]✘ wrong[/]",
+        checklist.Mark.UNSEEN: "[red]? unseen[/]",
+        checklist.Mark.NOT_ASKED: "[dim]- not asked[/]",
+    }
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "what", "seen", "wanted"):
+        table.add_column(heading, overflow="fold")
+    for item in verdict.items:
+        table.add_row(marks[item.mark], clean(item.subject), clean(item.seen), clean(item.wanted))
+    console = Console(highlight=False)
+    console.print(table)
+    for item in verdict.items:
+        if item.remedy and item.mark is not checklist.Mark.NOT_ASKED:
+            console.print(f"\n[bold]{clean(item.subject)}[/]: {clean(item.remedy)}")
+    for warning in verdict.outcome.warnings:
+        console.print(f"\n[yellow]warning[/] {clean(str(warning))}. {clean(warning.remedy)}")
+    reason = verdict.outcome.finding.reason
+    console.print(f"\n[bold]run would now[/] {clean(words(verdict.step))}")
+    console.print(f"[bold]exit code[/] {reason.exit_code.value} ({reason})")

@@ -1,0 +1,159 @@
+"""The verification list that a person would tick off, drawn from one observation.
+
+Pure. `check` shows it, `run` logs its changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from hook import planner, rollout
+from hook.model import (
+    Application,
+    Finding,
+    Migration,
+    MigrationPhase,
+    Observation,
+    Pod,
+    PodState,
+    Policy,
+    Runtime,
+    Schema,
+    Unknown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Mark(StrEnum):
+    """How an item stands."""
+
+    OK = "ok"
+    WAITING = "waiting"
+    WRONG = "wrong"
+    UNSEEN = "unseen"
+    NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to tick off: what was seen of it, what is wanted, and what to do where it is not right."""
+
+    subject: str
+    mark: Mark
+    seen: str
+    wanted: str = ""
+    remedy: str = ""
+
+
+def items(observation: Observation, policy: Policy) -> tuple[Item, ...]:
+    """Return the list, in the order in which things have to become right."""
+    return tuple(_items(observation, policy))
+
+
+def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
+    asked = planner.is_asked_for_reachability(observation, policy)
+    yield _migration(observation.migration)
+    for pod in observation.migration_pods:
+        if pod.finding is not None:
+            yield _troubled(f"migration pod {pod.namespace}/{pod.name}", pod.finding)
+    for store, schema in observation.stores.items():
+        yield _schema(f"schema of {store}", schema, policy)
+    if observation.application is not None:
+        yield _runtime_application(observation.application)
+    if observation.runtime is not None:
+        yield from _pods(observation.runtime, asked=asked)
+    if observation.frontend is not None:
+        yield _frontend(observation, asked=asked)
+    for ref, application in observation.downstream.items():
+        yield _downstream(f"Application {ref}", application, asked=asked)
+    for finding in observation.refused:
+        yield _troubled("right to act", finding)
+
+
+def _troubled(subject: str, finding: Finding, mark: Mark = Mark.WRONG) -> Item:
+    return Item(subject, mark, f"{finding.reason}: {finding.detail or finding.about}", remedy=finding.remedy)
+
+
+def _unseen(subject: str, unknown: Unknown) -> Item:
+    return _troubled(subject, unknown.finding, Mark.UNSEEN)
+
+
+def _migration(migration: Migration | Unknown) -> Item:
+    if isinstance(migration, Unknown):
+        return _unseen("migrations", migration)
+    said = f" ({migration.message})" if migration.message else ""
+    mark = {MigrationPhase.IDLE: Mark.OK, MigrationPhase.SUCCEEDED: Mark.OK, MigrationPhase.FAILED: Mark.WRONG}.get(
+        migration.phase, Mark.WAITING
+    )
+    return Item("migrations", mark, f"{migration.owner}: {migration.phase}{said}", "none running")
+
+
+def _schema(subject: str, schema: Schema | Unknown, policy: Policy) -> Item:
+    if isinstance(schema, Unknown):
+        return _unseen(subject, schema)
+    release = f" for Temporal {policy.release}" if policy.release else ""
+    wanted = f"{policy.expected[schema.store]}{release}"
+    mark = Mark.OK if planner.is_right(schema, policy) else Mark.WRONG
+    return Item(subject, mark, f"at {schema.version}" if schema.version else "empty", wanted)
+
+
+def _runtime_application(application: Application | Unknown) -> Item:
+    subject = "runtime's Application"
+    if rollout.is_ahead(application):
+        seen = "does not exist" if rollout.is_missing(application) else "not yet synced to its target"
+        return Item(subject, Mark.NOT_ASKED, f"{seen}: its step is still ahead")
+    if isinstance(application, Unknown):
+        return _unseen(subject, application)
+    return Item(subject, Mark.OK, f"{application.ref}: {rollout.describe(application)}", "reached by the rollout")
+
+
+def _pods(runtime: Runtime | Unknown, *, asked: bool) -> Iterator[Item]:
+    if isinstance(runtime, Unknown):
+        yield _unseen("pods", runtime)
+        return
+    components = sorted({*runtime.wanted, *(pod.component for pod in runtime.pods)})
+    for component in components:
+        pods = [pod for pod in runtime.pods if pod.component == component]
+        running = [pod for pod in pods if pod.state is PodState.RUNNING and pod.ready]
+        wanted = runtime.wanted.get(component, len(pods))
+        troubled = next((pod.finding for pod in pods if pod.finding), None)
+        seen = f"{len(running)} running" + "".join(f", {_describe(pod)}" for pod in pods if pod not in running)
+        right = len(running) >= wanted
+        mark = Mark.OK if right else Mark.WRONG if asked else Mark.NOT_ASKED
+        yield Item(f"pods of {component}", mark, seen, f"{wanted} running", troubled.remedy if troubled else "")
+
+
+def _describe(pod: Pod) -> str:
+    trouble = f" ({pod.finding.reason}: {pod.finding.detail})" if pod.finding else ""
+    return f"{pod.name} {pod.state}, {pod.restarts} restarts{trouble}"
+
+
+def _frontend(observation: Observation, *, asked: bool) -> Item:
+    frontend, wanted = observation.frontend, "SERVING, and reads its database"
+    if not asked:
+        return Item("frontend", Mark.NOT_ASKED, "not asked for now", wanted)
+    if isinstance(frontend, Unknown):
+        return _unseen("frontend", frontend)
+    if frontend is not None and frontend.trouble is not None:
+        return _troubled("frontend", frontend.trouble, Mark.WAITING)
+    return Item("frontend", Mark.OK, "serves, and reads its database", wanted)
+
+
+def _downstream(subject: str, application: Application | Unknown, *, asked: bool) -> Item:
+    if rollout.is_ahead(application):
+        return Item(subject, Mark.NOT_ASKED, "its step is still ahead")
+    if isinstance(application, Unknown):
+        return _unseen(subject, application)
+    seen, wanted = rollout.describe(application), "ran, succeeded and Healthy"
+    if not asked:
+        return Item(subject, Mark.NOT_ASKED, seen, wanted)
+    if rollout.is_busy(application) or application.health == "Progressing":
+        return Item(subject, Mark.WAITING, seen, wanted)
+    if rollout.has_failed(application):
+        finding = rollout.failure(application)
+        return Item(subject, Mark.WRONG, finding.detail, wanted, finding.remedy)
+    return Item(subject, Mark.OK, seen, wanted)

@@ -1,0 +1,180 @@
+"""The command line: puts the parts together, one command a function, one way out. Holds no logic of the gate's."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import traceback
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from hook import __version__
+from hook.model import Finding, FindingError, Outcome
+from hook.reasons import ExitCode, Reason
+from hook.versions import Release, Store, VersionError, expectation, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hook.settings import Settings
+
+_STOP_SECONDS = 1.5
+"""After a signal the run gets so long to end by itself; then it is pulled out of a remote call that hangs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(_main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    parsed = _parser().parse_args(arguments)
+    if parsed.command == "versions":
+        return _versions(parsed.release, parsed.output)
+    from hook.report import write_termination_message  # noqa: PLC0415
+    from hook.settings import SettingsError, load, secrets  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
+
+    file, known = Path("/dev/termination-log"), frozenset[str]()
+    try:
+        settings = load(parsed.config)
+        file, known = settings.report.termination_message_file, secrets(settings)
+        outcome = _run(settings) if parsed.command == "run" else _check(settings, parsed.output)
+    except SettingsError as error:
+        outcome = Outcome(Finding(Reason.SETTINGS_INVALID, "\n".join(error.faults)))
+        print("\n".join(f"{Reason.SETTINGS_INVALID}: {fault}" for fault in error.faults), file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 -- the one way out: a bug ends with its own code, and says so
+        outcome = Outcome(Finding(Reason.HOOK_BUG, type(error).__name__))
+        traceback.print_exc()
+        print(f"{Reason.HOOK_BUG}: {Reason.HOOK_BUG.remedy}", file=sys.stderr)
+    if parsed.command == "run":
+        write_termination_message(file, outcome, known)
+    return outcome.finding.reason.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="temporal-recovery-hook",
+        description="Gates an Argo CD rollout on Temporal's real state and repairs what can be repaired.",
+        epilog="Exit codes and reasons: docs/reasons.md.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
+        "run", help="the gate: wait, repair, and end when the rollout may go on; what the Job starts"
+    )
+    check = commands.add_parser(
+        "check", help="look once, show the verification list and the next step; changes nothing"
+    )
+    for command in (run, check):
+        command.add_argument(
+            "--config", type=Path, metavar="FILE", help="settings in YAML; TRH_... variables win over it"
+        )
+    check.add_argument("--output", choices=("table", "json"), default="table")
+    versions = commands.add_parser("versions", help="the schema versions that releases of Temporal expect")
+    versions.add_argument("release", nargs="?", help="one release, such as 1.29.1; all of them if left out")
+    versions.add_argument("--output", choices=("table", "json"), default="table")
+    return parser
+
+
+# --- versions -----------------------------------------------------------------------------------------------------
+
+
+def _versions(release: str | None, output: str) -> int:
+    try:
+        listed = {(one := Release.parse(release)): expectation(one).versions} if release else table()
+    except VersionError as error:
+        print(f"{Reason.SETTINGS_INVALID}: {error}", file=sys.stderr)
+        return ExitCode.SETTINGS
+    if output == "json":
+        print(json.dumps({str(one): {str(s): str(v) for s, v in row.items()} for one, row in listed.items()}, indent=2))
+        return ExitCode.PASSED
+    print(f"{'release':<9} {'default':<8} visibility")
+    for one, row in listed.items():
+        print(f"{one!s:<9} {row[Store.DEFAULT]!s:<8} {row[Store.VISIBILITY]}")
+        if expectation(one).estimated:
+            print(f"{one} is not listed: the versions of {expectation(one).listed_as} stand for it, as a lower bound")
+    return ExitCode.PASSED
+
+
+# --- run and check ------------------------------------------------------------------------------------------------
+
+
+def _run(settings: Settings) -> Outcome:
+    """Run the gate; what cannot even begin (no credentials) ends with its finding."""
+    from tenacity import sleep_using_event  # noqa: PLC0415
+
+    from hook.compose import Composition  # noqa: PLC0415 -- the adapters' libraries cost 0.5 s, and only these pay it
+    from hook.gate import Gate, Timing  # noqa: PLC0415
+
+    policy = settings.policy()
+    stop = _Stop()
+    with Composition(settings) as parts, stop:
+        teller = parts.teller()
+        limit = timedelta(seconds=settings.deadline_seconds)
+        teller.started(parts.run_id, policy, limit)
+        timing = Timing(
+            clock=lambda: datetime.now(UTC),
+            sleep=sleep_using_event(stop.event),
+            interval=timedelta(seconds=settings.interval_seconds),
+            limit=limit,
+        )
+        try:
+            return Gate(parts.world(parts.own_run()), policy, timing, teller, stop.reason).run()
+        except FindingError as error:
+            outcome = Outcome(error.finding)
+        teller.ended(outcome)
+        return outcome
+
+
+def _check(settings: Settings, output: str) -> Outcome:
+    """Look once, as `run` would whose grace and deadline are over; change nothing."""
+    from hook import check  # noqa: PLC0415
+    from hook.compose import Composition  # noqa: PLC0415
+    from hook.settings import secrets  # noqa: PLC0415
+
+    with Composition(settings) as parts:
+        verdict = check.look(parts.world(check.run), settings.policy)
+    if output == "json":
+        print(check.as_json(verdict, secrets(settings)))
+    else:
+        check.print_table(verdict, secrets(settings))
+    return verdict.outcome
+
+
+class _Stop:
+    """SIGTERM and SIGINT: the run is asked to stop, and pulled out of a remote call that hangs."""
+
+    def __init__(self) -> None:
+        """Catch nothing yet."""
+        self.event = threading.Event()
+        """Set when the run is to stop; ends its sleep."""
+        self._reason: Reason | None = None
+
+    def __enter__(self) -> Self:
+        """Catch the signals."""
+        signal.signal(signal.SIGTERM, self._requested)
+        signal.signal(signal.SIGINT, self._requested)
+        signal.signal(signal.SIGALRM, self._overdue)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the run its last words undisturbed."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def reason(self) -> Reason | None:
+        """Return why the run is to stop, None as long as it is not."""
+        return self._reason
+
+    def _requested(self, number: int, _: object) -> None:
+        self._reason = Reason.STOPPED if number == signal.SIGTERM else Reason.INTERRUPTED
+        self.event.set()
+        signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS)
+
+    def _overdue(self, *_: object) -> NoReturn:
+        from hook.gate import StopRequested  # noqa: PLC0415 -- loaded already when a run is under way
+
+        raise StopRequested

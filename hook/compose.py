@@ -1,0 +1,172 @@
+"""Builds the gate's world from the settings: which adapter sees and does what. The one place that knows them all.
+
+Adapters are imported only where the settings ask for them: their libraries are most of a quick verdict's time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from hook.adapters import postgres
+from hook.gate import World
+from hook.model import ApplicationRef, JobRef, Run
+from hook.planner import COMPONENTS
+from hook.report import EventsListener, Log, Teller
+from hook.rollout import migration as migration_of
+from hook.settings import KubeconfigSettings, Settings, secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hook.adapters.api import Api
+    from hook.adapters.argocd import Applications
+    from hook.adapters.kubernetes import Pods
+    from hook.adapters.temporal import FrontendClient
+    from hook.model import Migrate, Migration, Pod
+    from hook.report import Listener
+
+
+class Composition:
+    """The parts of one run or check. Raises `FindingError` where an API server is asked for without usable credentials."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Build nothing yet."""
+        self._settings = settings
+        self._stack = ExitStack()
+        self._apis: dict[KubeconfigSettings, Api] = {}
+        self.run_id = settings.run.id or str(uuid.uuid4())
+        """A run's operations carry it: the Job's uid, or outside of a Job one made up."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close every connection."""
+        self._stack.close()
+
+    def own_run(self) -> Callable[[], Run]:
+        """Return how to learn since when this run counts and which Application's sync it belongs to."""
+        own = self._settings.run
+        if own.job is None or own.namespace is None:
+            run = Run(self.run_id, datetime.now(UTC))
+            return lambda: run
+        from hook.adapters.kubernetes import OwnJob  # noqa: PLC0415
+
+        return OwnJob(self._api(self._settings.kubernetes), JobRef(own.namespace, own.job)).look
+
+    def world(self, run: Callable[[], Run]) -> World:
+        """Return the world as ``run`` sees it."""
+        settings = self._settings
+        applications, pods, frontend = self._applications(), self._pods(), self._frontend()
+        migration, migrate = self._migrations(applications)
+        runtime = settings.runtime.application
+        return World(
+            run=run,
+            migration=migration,
+            migrate=migrate,
+            stores={
+                store: partial(
+                    postgres.read, store, settings.stores.of(store).conninfo, settings.request_timeout_seconds
+                )
+                for store in settings.stores.enabled
+            },
+            application=partial(applications.read, runtime.ref) if applications and runtime else None,
+            runtime=pods.look if pods else None,
+            frontend=frontend.look if frontend else None,
+            downstream={one.ref: partial(applications.read, one.ref) for one in settings.downstream if applications},
+            migration_pods=self._pods_of_jobs() if applications else None,
+            delete_pod=pods.delete if pods else lambda _: False,
+            sync=applications.sync if applications else lambda *_: False,
+            refresh=applications.refresh if applications else lambda _: False,
+        )
+
+    def teller(self) -> Teller:
+        """Return who tells the log and the Events."""
+        settings = self._settings
+        log = Log(settings.report.format)
+        gate = settings.gate.ref if settings.gate else None
+        listeners: list[Listener] = [log]
+        if settings.targets and settings.report.events:
+            listeners.append(EventsListener(self._post(), log))
+        return Teller(listeners, lambda: secrets(settings), gate)
+
+    def _api(self, server: KubeconfigSettings) -> Api:
+        """Return the connection to an API server; the same one for the same server."""
+        from hook.adapters.api import Api  # noqa: PLC0415
+
+        if server not in self._apis:
+            api = Api.connect(server.kubeconfig_file, server.context, self._settings.request_timeout_seconds)
+            self._apis[server] = self._stack.enter_context(closing(api))
+        return self._apis[server]
+
+    @property
+    def _argocd(self) -> Api:
+        """Return Argo CD's API server: the pods' own, unless a kubeconfig names another."""
+        named = self._settings.argocd
+        return self._api(named if named != KubeconfigSettings() else self._settings.kubernetes)
+
+    def _applications(self) -> Applications | None:
+        if not self._settings.targets:
+            return None
+        from hook.adapters.argocd import Applications  # noqa: PLC0415
+
+        return Applications(self._argocd, self.run_id)
+
+    def _migrations(
+        self, applications: Applications | None
+    ) -> tuple[Callable[[], Migration], Callable[[Migrate], bool]]:
+        """Return how the owner's migration is seen and started."""
+        settings = self._settings.migrations
+        if settings.application is not None and applications is not None:
+            ref = settings.application.ref
+
+            def migrate(act: Migrate) -> bool:
+                application = act.migration.application
+                return application is not None and applications.sync(application, act.attempt)
+
+            return lambda: migration_of(applications.read(ref)), migrate
+        assert settings.command is not None  # noqa: S101 -- the settings have either
+        from hook.adapters.command import MigrationCommand  # noqa: PLC0415
+
+        command = MigrationCommand(settings.command.argv, settings.command.state_directory, self.run_id)
+        return command.look, lambda act: command.start(act.attempt)
+
+    def _pods(self) -> Pods | None:
+        runtime = self._settings.runtime
+        if runtime.namespace is None:
+            return None
+        from hook.adapters.kubernetes import Pods  # noqa: PLC0415
+
+        return Pods(self._api(self._settings.kubernetes), runtime.namespace, runtime.selector, COMPONENTS)
+
+    def _pods_of_jobs(self) -> Callable[[tuple[JobRef, ...]], tuple[Pod, ...]]:
+        from hook.adapters.kubernetes import pods_of_jobs  # noqa: PLC0415
+
+        return partial(pods_of_jobs, self._api(self._settings.kubernetes))
+
+    def _frontend(self) -> FrontendClient | None:
+        frontend = self._settings.temporal.frontend
+        if frontend.address is None:
+            return None
+        from hook.adapters.temporal import FrontendClient, tls_credentials  # noqa: PLC0415
+
+        tls = frontend.tls
+        return self._stack.enter_context(
+            FrontendClient(
+                frontend.address,
+                self._settings.request_timeout_seconds,
+                lambda: tls_credentials(tls.ca_file, tls.cert_file, tls.key_file) if tls else None,
+                tls.server_name if tls else None,
+            )
+        )
+
+    def _post(self) -> Callable[[ApplicationRef, str, str, str], None]:
+        """Return how an Event is posted on an Application; its uid is read once, since readers select by it."""
+        from hook.adapters.kubernetes import Events  # noqa: PLC0415
+
+        return Events(self._argocd, self.run_id).post

@@ -1,0 +1,422 @@
+"""Decides the next step from an observation and a policy. Pure: no clock, no client, no settings' sources.
+
+The rules stand in the order in which they apply; the first that has a step wins. Each says in its docstring what it
+protects.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hook import rollout
+from hook.model import (
+    Application,
+    ApplicationRef,
+    Fail,
+    Finding,
+    Frontend,
+    Migrate,
+    Migration,
+    MigrationPhase,
+    Observation,
+    OnEmptyDatabase,
+    Pass,
+    Pod,
+    PodState,
+    Policy,
+    Reachability,
+    Refresh,
+    RestartPods,
+    Resync,
+    Run,
+    Runtime,
+    Schema,
+    Step,
+    Unknown,
+    Wait,
+)
+from hook.reasons import Patience, Reason
+from hook.versions import Release, Store, VersionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
+"""Temporal's services in the order in which they are restarted: history owns the shards and is what the others wait for."""
+
+_LONGEST_PAUSE = 2**6
+"""The pause doubles so often at the most, whatever the number of attempts."""
+
+
+def next_step(observation: Observation, policy: Policy) -> Step:
+    """Return the one step to take now."""
+    for rule in _RULES:
+        step = rule(observation, policy)
+        if step is not None:
+            return step
+    return Pass(notes(observation, policy))
+
+
+def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
+    """Return what a person should know whatever the step: newer schema, skipped minor, estimated versions, no runtime."""
+    return tuple(_notes(observation, policy))
+
+
+def is_right(schema: Schema | Unknown, policy: Policy) -> bool:
+    """Tell whether a store's schema serves the release: as new as expected, or newer."""
+    return isinstance(schema, Schema) and schema.version is not None and schema.version >= policy.expected[schema.store]
+
+
+def is_asked_for_reachability(observation: Observation, policy: Policy) -> bool:
+    """Tell whether Temporal itself has to answer before the gate passes.
+
+    `auto` asks it of a runtime that was reached and has replicas to run; none at all is asked where no runtime is
+    configured.
+    """
+    runtime = observation.runtime
+    scaled_to_zero = isinstance(runtime, Runtime) and bool(runtime.wanted) and not any(runtime.wanted.values())
+    if policy.reachability is Reachability.NEVER or observation.frontend is None or scaled_to_zero:
+        return False
+    return policy.reachability is Reachability.ALWAYS or not rollout.is_ahead(observation.application)
+
+
+# --- the rules, in order ------------------------------------------------------------------------------------------
+
+
+def _run_is_known(observation: Observation, policy: Policy) -> Step | None:
+    """Know which run this is before anything is decided, and never sync the Application whose sync it is part of."""
+    if isinstance(observation.run, Unknown):
+        over = observation.run.finding.reason.patience is Patience.GRACE and _is_over_grace(
+            observation.run.finding, observation, policy
+        )
+        return Fail(observation.run.finding) if over else Wait((observation.run.finding,))
+    for ref in _targets(observation):
+        if rollout.is_owned(ref, observation.run.owner):
+            detail = "its sync runs this gate, as the Job's tracking says"
+            return Fail(Finding(Reason.OWN_APPLICATION_TARGETED, f"Application {ref}", detail))
+    return None
+
+
+def _access_is_refused_for_good(observation: Observation, policy: Policy) -> Step | None:
+    """End on what others could have mended, once the grace is over. Only what some rule needs counts."""
+    for finding in _needed(observation, policy):
+        if finding.reason.patience is Patience.GRACE and _is_over_grace(finding, observation, policy):
+            return Fail(finding)
+    return None
+
+
+def _migration_is_seen_and_still(observation: Observation, policy: Policy) -> Step | None:  # noqa: ARG001 -- every rule has this shape
+    """Judge no schema in the middle of an update."""
+    migration = observation.migration
+    if isinstance(migration, Unknown):
+        return Wait((migration.finding,))
+    if migration.phase is MigrationPhase.RUNNING:
+        hung = tuple(pod.finding for pod in observation.migration_pods if pod.finding)
+        return Wait((Finding(Reason.MIGRATION_RUNNING, migration.owner, migration.message), *hung))
+    if migration.phase is MigrationPhase.UNCOMPARED and migration.application is not None:
+        return _compare(migration.application, "its Job's end is not in its status yet")
+    return None
+
+
+def _stores_are_seen(observation: Observation, policy: Policy) -> Step | None:  # noqa: ARG001
+    """Wait for a store that cannot be seen; end on what only a person can mend in it."""
+    findings = tuple(schema.finding for schema in observation.stores.values() if isinstance(schema, Unknown))
+    for finding in findings:
+        if finding.reason.patience is Patience.NONE:
+            return Fail(finding)
+    return Wait(findings) if findings else None
+
+
+def _schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
+    """Ask the owner to migrate what is empty or behind, boundedly."""
+    wrong = [schema for schema in _schemas(observation) if not is_right(schema, policy)]
+    migration = observation.migration
+    if not wrong or not isinstance(migration, Migration):
+        return None
+    state = ", ".join(describe_schema(schema, policy) for schema in wrong)
+    empty = [schema for schema in wrong if schema.version is None]
+    if empty and policy.on_empty_database is OnEmptyDatabase.FAIL:
+        return Fail(Finding(Reason.DATABASE_EMPTY, f"store {empty[0].store}", state))
+    if migration.phase is MigrationPhase.BLOCKED:
+        return Wait((Finding(Reason.MIGRATION_BLOCKED, migration.owner, migration.message),))
+    if migration.phase is MigrationPhase.PAUSING:
+        return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
+    if migration.phase is MigrationPhase.SUCCEEDED:
+        return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
+    if migration.attempts >= policy.attempts:
+        detail = f"{migration.attempts} attempts, the last: {migration.message or migration.phase}; {state}"
+        return Fail(Finding(Reason.MIGRATION_FAILED, migration.owner, detail))
+    if _is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
+        detail = f"attempt {migration.attempts} of {policy.attempts} failed: {migration.message}"
+        return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, detail),))
+    return Migrate(migration, migration.attempts + 1, state)
+
+
+def _pods_live_on_the_present_database(observation: Observation, policy: Policy) -> Step | None:
+    """Restart pods that wait out a back-off whose cause may be gone, and pods that live on a database that is gone.
+
+    Bounded without a count: a new pod is younger than what made the old one be restarted.
+    """
+    if isinstance(observation.runtime, Unknown) and not _is_namespace_ahead(observation):
+        return Wait((observation.runtime.finding,))
+    if not isinstance(observation.runtime, Runtime):
+        return None
+    for component in COMPONENTS:
+        reasons = {
+            pod: why
+            for pod in observation.runtime.pods
+            if pod.component == component and (why := _why_restart(pod, observation, policy))
+        }
+        if reasons:
+            return RestartPods(component, tuple(reasons), next(iter(reasons.values())))
+    return None
+
+
+def _reachability_is_not_asked(observation: Observation, policy: Policy) -> Step | None:
+    """Pass on the schemas alone where Temporal is not asked for."""
+    if isinstance(observation.application, Unknown) and not rollout.is_missing(observation.application):
+        return Wait((observation.application.finding,))
+    return None if is_asked_for_reachability(observation, policy) else Pass(notes(observation, policy))
+
+
+def _temporal_answers(observation: Observation, policy: Policy) -> Step | None:
+    """Wait until all pods are there and the frontend really answers; give up on what is diagnosed and not ours."""
+    missing = (*_absent_pods(observation), *_frontend_trouble(observation))
+    if not missing:
+        return None
+    causes = tuple(
+        pod.finding
+        for pod in _pods(observation)
+        if pod.finding is not None
+        and pod.finding.reason.patience is not Patience.DEADLINE
+        and (pod.finding.reason.patience is Patience.NONE or _is_over_grace(pod.finding, observation, policy))
+    )
+    if not causes:
+        return _wait_or_lose_patience(missing, observation, policy)
+    application = observation.application
+    if isinstance(application, Application) and not rollout.is_compared(application, _run_started_at(observation)):
+        return _compare(application, f"before ending on {causes[0].reason}")
+    return _give_up(causes, observation, policy)
+
+
+def _downstream_is_done(observation: Observation, policy: Policy) -> Step | None:
+    """Sync again what was reached and failed, boundedly and never on an old status; Argo CD would not (facts 6)."""
+    for application in observation.downstream.values():
+        if rollout.is_ahead(application):
+            continue
+        if isinstance(application, Unknown):
+            return Wait((application.finding,))
+        step = _downstream_step(application, observation, policy)
+        if step is not None:
+            return step
+    return None
+
+
+def _pods_are_stable(observation: Observation, policy: Policy) -> Step | None:
+    """Trust no pod that has just started and has no readiness probe: one that crashes at once runs for a moment (seen)."""
+    young = tuple(
+        Finding(
+            Reason.PODS_NOT_STABLE,
+            f"pod {pod.namespace}/{pod.name}",
+            f"started less than {policy.stable.total_seconds():g} s ago, and has no readiness probe",
+        )
+        for pod in _pods(observation)
+        if not pod.probed and pod.started_at is not None and observation.now - pod.started_at < policy.stable
+    )
+    return Wait(young) if young else None
+
+
+_RULES = (
+    _run_is_known,
+    _access_is_refused_for_good,
+    _migration_is_seen_and_still,
+    _stores_are_seen,
+    _schemas_are_right,
+    _pods_live_on_the_present_database,
+    _reachability_is_not_asked,
+    _temporal_answers,
+    _downstream_is_done,
+    _pods_are_stable,
+)
+
+
+# --- what the rules ask -------------------------------------------------------------------------------------------
+
+
+def _needed(observation: Observation, policy: Policy) -> Iterator[Finding]:
+    """Yield the findings of everything that some rule needs under this policy."""
+    yield from observation.refused
+    seen: list[object] = [observation.migration, *observation.stores.values()]
+    if not _is_namespace_ahead(observation):
+        seen.append(observation.runtime)
+    if not rollout.is_missing(observation.application):
+        seen.append(observation.application)
+    if is_asked_for_reachability(observation, policy):
+        seen.append(observation.frontend)
+        seen.extend(one for one in observation.downstream.values() if not rollout.is_missing(one))
+    yield from (one.finding for one in seen if isinstance(one, Unknown))
+
+
+def _targets(observation: Observation) -> Iterator[ApplicationRef]:
+    """Yield every Application that is looked at or synced."""
+    migration = observation.migration
+    if isinstance(migration, Migration) and migration.application is not None:
+        yield migration.application.ref
+    if isinstance(observation.application, Application):
+        yield observation.application.ref
+    yield from observation.downstream
+
+
+def _run_started_at(observation: Observation) -> datetime:
+    return observation.run.started_at if isinstance(observation.run, Run) else observation.now
+
+
+def _is_namespace_ahead(observation: Observation) -> bool:
+    """Tell whether the pods' namespace is missing because the runtime's own step makes it."""
+    runtime = observation.runtime
+    missing = isinstance(runtime, Unknown) and runtime.finding.reason is Reason.NAMESPACE_MISSING
+    return missing and rollout.is_ahead(observation.application)
+
+
+def _is_over_grace(finding: Finding, observation: Observation, policy: Policy) -> bool:
+    return observation.now - observation.since.get(finding.key, observation.now) >= policy.grace
+
+
+def _compare(application: Application, why: str) -> Step:
+    """Ask for a fresh comparison, or wait for the one that was asked for."""
+    if application.refresh_requested or rollout.is_busy(application):
+        return Wait((Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),))
+    return Refresh(application, why)
+
+
+def _schemas(observation: Observation) -> Iterator[Schema]:
+    yield from (schema for schema in observation.stores.values() if isinstance(schema, Schema))
+
+
+def describe_schema(schema: Schema, policy: Policy) -> str:
+    """Return a store's version beside the one expected."""
+    actual = f"is at {schema.version}" if schema.version else "is empty"
+    return f"{schema.store} {actual}, expected {policy.expected[schema.store]}"
+
+
+def _is_pausing(attempts: int, ended_at: datetime | None, now: datetime, policy: Policy) -> bool:
+    """Tell whether the pause after the last attempt still runs: it doubles from attempt to attempt."""
+    if not attempts or ended_at is None:
+        return False
+    pause: timedelta = policy.pause * min(2 ** (attempts - 1), _LONGEST_PAUSE)
+    return now - ended_at < pause
+
+
+def _right_since(observation: Observation) -> datetime | None:
+    """Return since when all schemas are what they are."""
+    return max((schema.since for schema in _schemas(observation) if schema.since), default=None)
+
+
+def _why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | None:
+    if pod.state is PodState.BACK_OFF and pod.crashed_at is not None:
+        right_since = _right_since(observation)
+        if right_since is not None and pod.crashed_at < right_since:
+            return "in back-off from a crash before the schema was right"
+        if pod.crashed_at < _run_started_at(observation):
+            return "in back-off from a crash before this run"
+    if pod.state is PodState.RUNNING and pod.started_at is not None:
+        default = observation.stores.get(Store.DEFAULT)
+        born = default.born if isinstance(default, Schema) else None
+        if born is not None and pod.started_at < born - policy.clock_skew:
+            return "running since before its database's schema was made"
+    return None
+
+
+def _pods(observation: Observation) -> tuple[Pod, ...]:
+    return observation.runtime.pods if isinstance(observation.runtime, Runtime) else ()
+
+
+def _absent_pods(observation: Observation) -> Iterator[Finding]:
+    """Yield a finding for each component that lacks a pod, and for each pod that does not run or is not ready."""
+    if not isinstance(observation.runtime, Runtime):
+        return
+    pods = observation.runtime.pods
+    for component, replicas in observation.runtime.wanted.items():
+        present = sum(pod.component == component for pod in pods)
+        if present < replicas:
+            yield Finding(Reason.PODS_NOT_STABLE, f"component {component}", f"{present} of {replicas} pods are there")
+    for pod in pods:
+        if pod.finding is not None:
+            yield pod.finding
+        elif pod.state is not PodState.RUNNING or not pod.ready:
+            yield Finding(Reason.PODS_NOT_STABLE, f"pod {pod.namespace}/{pod.name}", f"{pod.state}, not ready")
+
+
+def _frontend_trouble(observation: Observation) -> Iterator[Finding]:
+    frontend = observation.frontend
+    if isinstance(frontend, Unknown):
+        yield frontend.finding
+    elif isinstance(frontend, Frontend) and frontend.trouble is not None:
+        yield frontend.trouble
+
+
+def _wait_or_lose_patience(missing: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
+    """Wait; under `auto` only for a bounded patience, since the cure may lie in a later step."""
+    since = max(filter(None, (_run_started_at(observation), _right_since(observation))))
+    if policy.reachability is Reachability.AUTO and observation.now - since >= policy.patience:
+        return _give_up(missing, observation, policy)
+    return Wait(missing)
+
+
+def _give_up(findings: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
+    """End on what is not ours to repair: `always` holds the rollout, `auto` lets it pass with a warning."""
+    if policy.reachability is Reachability.ALWAYS:
+        return Fail(findings[0])
+    return Pass((*findings, *notes(observation, policy)))
+
+
+def _downstream_step(application: Application, observation: Observation, policy: Policy) -> Step | None:
+    about = f"Application {application.ref}"
+    if rollout.is_busy(application):
+        waiting = Finding(Reason.DOWNSTREAM_RUNNING, about, rollout.describe(application))
+        return _wait_or_lose_patience((waiting,), observation, policy)
+    settled = rollout.is_compared(application, _run_started_at(observation))
+    operation = application.operation
+    attempts = operation.attempt or 0 if operation else 0
+    if rollout.has_failed(application):
+        failure = rollout.failure(application)
+        if not settled:
+            return _compare(application, "before it is synced again")
+        if attempts >= policy.attempts:
+            return _give_up((failure,), observation, policy)
+        if _is_pausing(attempts, operation.finished_at if operation else None, observation.now, policy):
+            detail = f"attempt {attempts} of {policy.attempts} failed: {rollout.describe(application)}"
+            return _wait_or_lose_patience((Finding(Reason.DOWNSTREAM_PAUSING, about, detail),), observation, policy)
+        return Resync(application, attempts + 1, failure.detail)
+    if attempts and not settled:
+        return _compare(application, "its Job's end is not in its status yet")
+    if application.health == "Progressing":
+        waiting = Finding(Reason.DOWNSTREAM_RUNNING, about, rollout.describe(application))
+        return _wait_or_lose_patience((waiting,), observation, policy)
+    return None
+
+
+def _notes(observation: Observation, policy: Policy) -> Iterator[Finding]:
+    for schema in _schemas(observation):
+        if schema.version is not None and schema.version > policy.expected[schema.store]:
+            yield Finding(Reason.SCHEMA_NEWER, f"store {schema.store}", describe_schema(schema, policy))
+    if policy.estimated_from is not None:
+        yield Finding(Reason.RELEASE_ESTIMATED, f"release {policy.release}", f"taken as {policy.estimated_from}")
+    if rollout.is_missing(observation.application) and isinstance(observation.application, Unknown):
+        yield Finding(Reason.RUNTIME_NOT_FOUND, observation.application.finding.about)
+    live = live_release(observation)
+    if live and policy.release and live.major == policy.release.major and policy.release.minor - live.minor > 1:
+        yield Finding(Reason.MINOR_SKIPPED, f"release {policy.release}", f"pods run {live}")
+
+
+def live_release(observation: Observation) -> Release | None:
+    """Return the oldest release that Temporal's pods run, read from their images' tags; None where none can be read."""
+    releases = []
+    for pod in _pods(observation):
+        tag = pod.image.partition("@")[0].rpartition(":")[2]
+        try:
+            releases.append(Release.parse(tag))
+        except VersionError:
+            continue
+    return min(releases, default=None)

@@ -1,0 +1,249 @@
+"""Tells what the gate does: log, Kubernetes Events, termination message. Listens; decides nothing.
+
+Everything goes through one `Teller` as `Notice` values, which are freed of secrets there, once, for every listener.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import structlog
+
+from hook import checklist
+from hook.model import (
+    Act,
+    Application,
+    ApplicationRef,
+    Finding,
+    FindingError,
+    Migrate,
+    Observation,
+    Outcome,
+    Policy,
+    Refresh,
+    RestartPods,
+    Resync,
+    Step,
+    Wait,
+)
+from hook.reasons import ExitCode, Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import timedelta
+    from pathlib import Path
+
+TERMINATION_MESSAGE_BYTES = 4096
+"""Kubernetes keeps no more of it."""
+
+_SHORT_SECRET = 8
+"""A secret shorter than this is taken out only where it stands as a word: `temporal` is a password, too, in some labs."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to tell; `fields` go to the log, and an Event is posted on each of the Applications `about`."""
+
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+    reason: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    about: tuple[ApplicationRef, ...] = ()
+
+
+class Listener(Protocol):
+    """Takes notices."""
+
+    def hear(self, notice: Notice) -> None:
+        """Take one; must not raise."""
+
+
+class Teller:
+    """Turns what the gate says into notices: one for each change of what is observed, each act, and the end."""
+
+    def __init__(
+        self,
+        listeners: Iterable[Listener],
+        secrets: Callable[[], frozenset[str]],
+        gate: ApplicationRef | None = None,
+    ) -> None:
+        """Tell the listeners, with Events on the gate's own Application; ``secrets`` is asked anew: files change."""
+        self._listeners = tuple(listeners)
+        self._secrets = secrets
+        self._gate = (gate,) if gate else ()
+        self._said: dict[str, checklist.Item] = {}
+        self._waited_for: set[tuple[Any, str]] = set()
+
+    def started(self, run_id: str, policy: Policy, limit: timedelta) -> None:
+        """Tell what this run is for, and how long it may take."""
+        release = f"Temporal {policy.release}" if policy.release else "the versions that are set"
+        expected = ", ".join(f"{store} {version}" for store, version in policy.expected.items())
+        fields = (
+            ("run", run_id),
+            ("deadline", f"{limit.total_seconds():g} s after its start"),
+            ("reachability", policy.reachability.value),
+        )
+        self._tell(Notice(f"gate for {release}: expects schema {expected}", fields=fields))
+
+    def observed(self, observation: Observation, policy: Policy, step: Step) -> None:
+        """Tell each item of the checklist that changed, and each new thing that is waited for."""
+        for item in checklist.items(observation, policy):
+            if self._said.get(item.subject) != item:
+                self._said[item.subject] = item
+                self._tell(_of_item(item))
+        if isinstance(step, Wait):
+            for finding in step.findings:
+                if finding.key not in self._waited_for:
+                    self._tell(self._of_wait(finding, observation))
+            self._waited_for = {finding.key for finding in step.findings}
+
+    def acted(self, act: Act, *, done: bool) -> None:
+        """Tell an act."""
+        text, reason, ref = _of_act(act)
+        if not done:
+            self._tell(Notice(f"{text}: somebody was faster, looking again"))
+            return
+        about = (*self._gate, *((ref,) if ref else ())) if not isinstance(act, Refresh) else ()
+        self._tell(Notice(text, reason=reason, fields=(("why", act.why),), about=about))
+
+    def ended(self, outcome: Outcome) -> None:
+        """Tell the end: its warnings first, then the outcome itself."""
+        for warning in outcome.warnings:
+            self._tell(_of_finding(warning, "warning", self._gate))
+        finding = outcome.finding
+        level: Literal["info", "error"] = "info" if finding.reason.exit_code is ExitCode.PASSED else "error"
+        self._tell(_of_finding(finding, level, self._gate))
+
+    def _of_wait(self, finding: Finding, observation: Observation) -> Notice:
+        """Tell a wait: an Event only where a person can shorten it, on the gate's Application and the one it is about."""
+        if finding.reason.patience is not Patience.GRACE:
+            return Notice(f"waiting: {finding}", reason=str(finding.reason))
+        seen = [observation.application, *observation.downstream.values()]
+        refs = [one.ref for one in seen if isinstance(one, Application) and str(one.ref) in finding.about]
+        return _of_finding(finding, "warning", (*self._gate, *refs))
+
+    def _tell(self, notice: Notice) -> None:
+        secrets = self._secrets()
+        clean = replace(
+            notice,
+            text=without_secrets(notice.text, secrets),
+            fields=tuple((name, without_secrets(value, secrets)) for name, value in notice.fields),
+        )
+        for listener in self._listeners:
+            listener.hear(clean)
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return the text with every secret replaced by asterisks."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORT_SECRET:
+            text = text.replace(secret, "***")
+        else:
+            text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "***", text)
+    return text
+
+
+def _of_item(item: checklist.Item) -> Notice:
+    level: Literal["info", "warning"] = "warning" if item.mark is checklist.Mark.WRONG else "info"
+    fields = (("mark", item.mark.value), *((("wanted", item.wanted),) if item.wanted else ()))
+    return Notice(f"{item.subject}: {item.seen}", level=level, fields=fields)
+
+
+def _of_finding(
+    finding: Finding, level: Literal["info", "warning", "error"], about: tuple[ApplicationRef, ...]
+) -> Notice:
+    fields = (("remedy", finding.remedy),) if finding.remedy and level != "info" else ()
+    return Notice(str(finding), level=level, reason=str(finding.reason), fields=fields, about=about)
+
+
+def _of_act(act: Act) -> tuple[str, str, ApplicationRef | None]:
+    """Return what is told of an act: its text, the Event's reason, and the Application acted on."""
+    match act:
+        case Migrate(migration, attempt, _):
+            ref = migration.application.ref if migration.application else None
+            return f"asked {migration.owner} to migrate (attempt {attempt})", "MigrationStarted", ref
+        case RestartPods(component, pods, _):
+            names = ", ".join(pod.name for pod in pods)
+            return f"restarted {len(pods)} pod(s) of {component}: {names}", "PodsRestarted", None
+        case Resync(application, attempt, _):
+            return (
+                f"synced Application {application.ref} again (attempt {attempt})",
+                "ApplicationSynced",
+                application.ref,
+            )
+        case Refresh(application, _):
+            return f"asked Argo CD to compare Application {application.ref} afresh", "RefreshRequested", None
+
+
+# --- listeners ----------------------------------------------------------------------------------------------------
+
+
+class Log:
+    """The log: JSON lines for a collector, readable lines for a terminal, both on standard error."""
+
+    def __init__(self, form: Literal["auto", "json", "console"]) -> None:
+        """Configure structlog."""
+        console = form == "console" or (form == "auto" and sys.stderr.isatty())
+        renderer: Any = (
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+            if console
+            else structlog.processors.JSONRenderer()
+        )
+        self._log = structlog.wrap_logger(
+            structlog.PrintLogger(sys.stderr),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
+                renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        )
+
+    def hear(self, notice: Notice) -> None:
+        """Write one line."""
+        fields: Mapping[str, str] = dict(notice.fields) | ({"reason": notice.reason} if notice.reason else {})
+        getattr(self._log, notice.level)(notice.text, **fields)
+
+
+class EventsListener:
+    """Posts Events. One that is refused never fails a run: it is said once in the log."""
+
+    def __init__(self, post: Callable[[ApplicationRef, str, str, str], None], log: Listener) -> None:
+        """Post by ``post(application, kind, reason, message)``."""
+        self._post = post
+        self._log = log
+        self._refused: set[str] = set()
+
+    def hear(self, notice: Notice) -> None:
+        """Post an Event on each Application that the notice is about."""
+        kind = "Normal" if notice.level == "info" else "Warning"
+        message = " ".join((notice.text, *(f"{name}: {value}" for name, value in notice.fields)))
+        for ref in dict.fromkeys(notice.about):
+            try:
+                self._post(ref, kind, notice.reason, message)
+            except FindingError as error:
+                if ref.namespace not in self._refused:
+                    self._refused.add(ref.namespace)
+                    self._log.hear(Notice(f"no Event can be posted in namespace {ref.namespace}: {error}"))
+
+
+def write_termination_message(file: Path, outcome: Outcome, secrets: Iterable[str]) -> None:
+    """Write reason and remedy where Kubernetes looks for them, in at most 4096 bytes.
+
+    The file is there in every container; where it is not, nobody looks for it.
+    """
+    if not file.exists():
+        return
+    lines = [str(outcome.finding)]
+    if outcome.finding.reason.exit_code is not ExitCode.PASSED:
+        lines.append(f"What to do: {outcome.finding.remedy}")
+    lines += [f"Warning: {warning}. What to do: {warning.remedy}" for warning in outcome.warnings]
+    message = without_secrets("\n".join(lines), secrets).encode()[:TERMINATION_MESSAGE_BYTES]
+    try:
+        file.write_text(message.decode(errors="ignore"), encoding="utf-8")
+    except OSError as error:
+        print(f"cannot write the termination message to {file}: {error}", file=sys.stderr)  # noqa: T201 -- last words

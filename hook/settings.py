@@ -1,0 +1,529 @@
+"""Every setting with its unit, its default and the reason for it.
+
+Reads YAML, environment and secret files; contacts nothing.
+
+A YAML key is written as here but in camelCase (``deadlineSeconds``); an environment variable is ``TRH_`` and the path
+in
+capitals, its parts joined by two underscores (``TRH_STORES__DEFAULT__DSN``). The environment wins over the file.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from yaml import YAMLError
+
+from hook.model import ApplicationRef, OnEmptyDatabase, Policy, Reachability
+from hook.versions import Release, SchemaVersion, Store, VersionError, expectation
+
+ENVIRONMENT_PREFIX = "TRH_"
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used: one line a fault, each naming its setting and saying what to do."""
+
+    def __init__(self, *faults: str) -> None:
+        """Carry the lines."""
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+class _Block(BaseModel):
+    """A closed block of settings: an unknown key is refused by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class ApplicationSettings(_Block):
+    """An Argo CD Application; Argo CD's own namespace unless Applications in any namespace are used."""
+
+    name: Annotated[str, Field(min_length=1)]
+    namespace: Annotated[str, Field(min_length=1)] = "argocd"
+
+    @property
+    def ref(self) -> ApplicationRef:
+        """Return it as the model names it."""
+        return ApplicationRef(self.namespace, self.name)
+
+
+class TlsSettings(_Block):
+    """TLS towards the frontend; its presence switches TLS on."""
+
+    ca_file: Path | None = None
+    """None: the system's authorities."""
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    server_name: str | None = None
+    """The name that the certificate carries, where it is not the address's host."""
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("certFile and keyFile go together: give both or neither")
+        return self
+
+
+class FrontendSettings(_Block):
+    """Temporal's frontend, asked by gRPC."""
+
+    address: Annotated[str, Field(pattern=r"^\S+:\d+$")] | None = None
+    """``host:port``; the chart's Service is ``<fullname>-frontend.<namespace>:7233``."""
+    tls: TlsSettings | None = None
+
+
+class SchemaVersionsSettings(_Block):
+    """The expected versions by hand, for a release that the table does not know."""
+
+    default: str
+    visibility: str
+
+    @field_validator("default", "visibility")
+    @classmethod
+    def _is_a_version(cls, value: str) -> str:
+        SchemaVersion.parse(value)
+        return value
+
+
+class TemporalSettings(_Block):
+    """The release that comes next, and where its frontend will answer."""
+
+    version: str | None = None
+    """The server's release (1.29.1), not the chart's; required for `run`, since at an upgrade the live image is the old
+    one."""
+    schema_versions: SchemaVersionsSettings | None = None
+    frontend: FrontendSettings = FrontendSettings()
+
+    @field_validator("version")
+    @classmethod
+    def _is_a_release(cls, value: str | None) -> str | None:
+        if value is not None:
+            Release.parse(value)
+        return value
+
+
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class StoreSettings(_Block):
+    """One store's database, either by its parts or by a whole DSN (for a laptop)."""
+
+    dsn: SecretStr | None = None
+    host: str | None = None
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """None: PostgreSQL's own default, 5432."""
+    database: str | None = None
+    user: str | None = None
+    password_file: Path | None = None
+    """Read anew at each use, so that a rotated Secret is taken up. None: libpq's own ways (PGPASSWORD, ~/.pgpass)."""
+    ssl_mode: SslMode | None = None
+    """None: libpq's default, prefer."""
+    ssl_root_cert_file: Path | None = None
+    ssl_cert_file: Path | None = None
+    ssl_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.dsn is not None and self.model_fields_set - {"dsn", "enabled"}:
+            others = ", ".join(sorted(to_camel(name) for name in self.model_fields_set - {"dsn", "enabled"}))
+            message = f"dsn says it all: remove {others}, or remove dsn"
+            raise ValueError(message)
+        if self.ssl_mode in {"verify-ca", "verify-full"} and self.ssl_root_cert_file is None:
+            message = f"sslMode {self.ssl_mode} needs sslRootCertFile"
+            raise ValueError(message)
+        if (self.ssl_cert_file is None) != (self.ssl_key_file is None):
+            raise ValueError("sslCertFile and sslKeyFile go together: give both or neither")
+        return self
+
+    def conninfo(self) -> dict[str, str]:
+        """Return libpq's parameters, the password read from its file now; raise OSError when that cannot be read."""
+        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 -- 0.1 s that only those pay who connect
+
+        if self.dsn is not None:
+            return {key: str(value) for key, value in conninfo_to_dict(self.dsn.get_secret_value()).items()}
+        parameters = {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.database,
+            "user": self.user,
+            "password": self.password_file.read_text(encoding="utf-8").rstrip("\r\n") if self.password_file else None,
+            "sslmode": self.ssl_mode,
+            "sslrootcert": self.ssl_root_cert_file,
+            "sslcert": self.ssl_cert_file,
+            "sslkey": self.ssl_key_file,
+        }
+        return {key: str(value) for key, value in parameters.items() if value is not None}
+
+
+class DefaultStoreSettings(StoreSettings):
+    """The default store."""
+
+    database: str | None = "temporal"
+
+
+class VisibilityStoreSettings(StoreSettings):
+    """The visibility store; what it leaves out is taken from the default store, but for the database's name."""
+
+    enabled: bool = True
+    """False where visibility is not in PostgreSQL (Elasticsearch, OpenSearch): then only the default store is gated."""
+    database: str | None = "temporal_visibility"
+
+
+class StoresSettings(_Block):
+    """Both stores."""
+
+    default: DefaultStoreSettings = DefaultStoreSettings()
+    visibility: VisibilityStoreSettings = VisibilityStoreSettings()
+
+    def of(self, store: Store) -> StoreSettings:
+        """Return a store's settings, the visibility store's completed from the default store's."""
+        if store is Store.DEFAULT or self.visibility.dsn is not None:
+            return self.default if store is Store.DEFAULT else self.visibility
+        own = self.visibility.model_dump(exclude_none=True, exclude={"enabled", "dsn"})
+        return StoreSettings.model_validate(self.default.model_dump(exclude_none=True, exclude={"dsn"}) | own)
+
+    @property
+    def enabled(self) -> tuple[Store, ...]:
+        """Return the stores that are gated."""
+        return (Store.DEFAULT, Store.VISIBILITY) if self.visibility.enabled else (Store.DEFAULT,)
+
+    @model_validator(mode="after")
+    def _are_two_databases(self) -> Self:
+        default, visibility = self.default, self.of(Store.VISIBILITY)
+        for name, store in (("default", default), ("visibility", visibility)):
+            if name == "visibility" and not self.visibility.enabled:
+                continue
+            if store.dsn is None and not store.host:
+                message = f"{name}: give host (with database, user and passwordFile), or dsn"
+                raise ValueError(message)
+        same = (default.host, default.port, default.database) == (visibility.host, visibility.port, visibility.database)
+        if self.visibility.enabled and default.dsn is None and visibility.dsn is None and same:
+            message = f"default and visibility are the same database {default.database!r}: each needs its own"
+            raise ValueError(message)
+        return self
+
+
+class CommandSettings(_Block):
+    """The owner's own migration command, for CI, a laptop and the demo."""
+
+    argv: Annotated[list[str], Field(min_length=1)]
+    state_directory: Path
+    """Where the command's record and log are kept; two gates of one machine share it, so that neither doubles the other."""
+
+
+class MigrationsSettings(_Block):
+    """Who owns the schema, and how often a run asks it to migrate."""
+
+    strategy: Literal["argocd", "command"] = "argocd"
+    application: ApplicationSettings | None = None
+    command: CommandSettings | None = None
+    attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    """Three: one for the fault itself, one for a database that came up meanwhile, one more; then a person should look."""
+    pause_seconds: Seconds = 10
+    """After a failed attempt; doubles each time. Ten, as a Job's own back-off begins."""
+
+    @model_validator(mode="after")
+    def _has_its_block(self) -> Self:
+        wanted, other = (
+            (("application", self.application), ("command", self.command))
+            if self.strategy == "argocd"
+            else (("command", self.command), ("application", self.application))
+        )
+        if wanted[1] is None:
+            message = f"strategy {self.strategy} needs migrations.{wanted[0]}"
+            raise ValueError(message)
+        if other[1] is not None:
+            message = f"strategy {self.strategy} does not use migrations.{other[0]}: remove it"
+            raise ValueError(message)
+        return self
+
+
+class RuntimeSettings(_Block):
+    """Temporal's servers: their Application, and where their pods are."""
+
+    application: ApplicationSettings | None = None
+    namespace: Annotated[str, Field(min_length=1)] | None = None
+    """The pods' namespace. None: pods are neither looked at nor restarted."""
+    selector: Annotated[str, Field(min_length=1)] = "app.kubernetes.io/name=temporal"
+    """Labels of the pods and Deployments, as Temporal's chart sets them; the component label is added to it."""
+    stable_seconds: Seconds = 3
+    """A pod without readiness probe is trusted after it ran so long: Temporal without a schema exits within 0.2 s
+    (seen)."""
+
+
+class KubeconfigSettings(_Block):
+    """How an API server is reached. Without a file: the pod's own service account."""
+
+    kubeconfig_file: Path | None = None
+    context: str | None = None
+    """None: the file's current context."""
+
+
+class RunSettings(_Block):
+    """Which Job this run belongs to, by the downward API; outside of a Job the run gets a random id."""
+
+    id: str | None = None
+    """The Job's uid (label ``batch.kubernetes.io/controller-uid``)."""
+    job: str | None = None
+    """The Job's name; it is read once, for its creation and for the Application whose sync made it."""
+    namespace: str | None = None
+
+    @model_validator(mode="after")
+    def _job_is_whole(self) -> Self:
+        if self.job is not None and (self.id is None or self.namespace is None):
+            raise ValueError("job needs id and namespace beside it (the chart sets all three by the downward API)")
+        return self
+
+
+class ReportSettings(_Block):
+    """Where a run tells what it does."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto: readable lines on a terminal, JSON elsewhere."""
+    events: bool = True
+    termination_message_file: Path = Path("/dev/termination-log")
+    """Kubernetes' own default (terminationMessagePath)."""
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_prefix_target="all",
+        env_nested_delimiter="__",
+    )
+    _file: ClassVar[Path | None] = None
+
+    temporal: TemporalSettings = TemporalSettings()
+    stores: StoresSettings
+    migrations: MigrationsSettings
+    runtime: RuntimeSettings = RuntimeSettings()
+    downstream: tuple[ApplicationSettings, ...] = ()
+    """Applications after Temporal, such as the namespace bootstrap, in their order."""
+    reachability: Reachability = Reachability.AUTO
+    on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
+    gate: ApplicationSettings | None = None
+    """The gate's own Application: it gets the Events, and is refused as a target."""
+    argocd: KubeconfigSettings = KubeconfigSettings()
+    """Where Argo CD's Applications are, if not where the pods are."""
+    kubernetes: KubeconfigSettings = KubeconfigSettings()
+    run: RunSettings = RunSettings()
+    report: ReportSettings = ReportSettings()
+
+    deadline_seconds: Seconds = 1800
+    """From the Job's creation. Half an hour: longer than a database's slow start, shorter than a person's patience."""
+    grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = 120
+    """For what others may still mend: on a fresh cluster a Secret or a role is often a minute late."""
+    interval_seconds: Seconds = 2
+    """Between two looks."""
+    patience_seconds: Seconds = 600
+    """How long `auto` waits for Temporal before it passes with a warning: the cure may lie in a later step."""
+    clock_skew_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
+    """How far the clocks of nodes and of the migration may be apart."""
+    request_timeout_seconds: Annotated[float, Field(ge=1, le=60)] = 5
+    """For each single remote call."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings' signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file."""
+        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=cls._file))
+
+    @model_validator(mode="after")
+    def _do_not_contradict(self) -> Self:
+        for fault in _contradictions(self):
+            raise ValueError(fault)
+        return self
+
+    @property
+    def targets(self) -> dict[str, ApplicationRef]:
+        """Return the Applications that the gate may sync or looks at, by the setting that names them."""
+        named: dict[str, ApplicationSettings | None] = {
+            "migrations.application": self.migrations.application,
+            "runtime.application": self.runtime.application,
+        } | {f"downstream[{number}]": one for number, one in enumerate(self.downstream)}
+        return {name: application.ref for name, application in named.items() if application is not None}
+
+    def policy(self, release: Release | None = None) -> Policy:
+        """Return the planner's policy for the release that is set, else for ``release``.
+
+        Raises `SettingsError` when neither is known, or when the table does not know it.
+        """
+        release = Release.parse(self.temporal.version) if self.temporal.version else release
+        by_hand = self.temporal.schema_versions
+        estimated_from = None
+        if by_hand is not None:
+            versions = {store: SchemaVersion.parse(getattr(by_hand, store.value)) for store in Store}
+        elif release is None:
+            raise SettingsError("temporal.version: required: the server's release that is rolled out, such as 1.29.1")
+        else:
+            try:
+                expected = expectation(release)
+            except VersionError as error:
+                message = f"temporal.version: {error}"
+                raise SettingsError(message) from error
+            versions = expected.versions
+            estimated_from = expected.listed_as if expected.estimated else None
+        return Policy(
+            expected={store: versions[store] for store in self.stores.enabled},
+            release=release,
+            estimated_from=estimated_from,
+            on_empty_database=self.on_empty_database,
+            reachability=self.reachability,
+            attempts=self.migrations.attempts,
+            pause=timedelta(seconds=self.migrations.pause_seconds),
+            grace=timedelta(seconds=self.grace_seconds),
+            patience=timedelta(seconds=self.patience_seconds),
+            stable=timedelta(seconds=self.runtime.stable_seconds),
+            clock_skew=timedelta(seconds=self.clock_skew_seconds),
+        )
+
+
+def load(file: Path | None) -> Settings:
+    """Read the settings from ``file`` (YAML, may be None) and the environment; contact nothing.
+
+    Raises `SettingsError`, with a line for each fault found.
+    """
+    unknown = _unknown_variables()
+    if unknown:
+        raise SettingsError(
+            *(f"{name}: unknown environment variable; its settings begin with TRH_" for name in unknown)
+        )
+    if file is not None and not file.is_file():
+        message = f"--config {file}: there is no such file"
+        raise SettingsError(message)
+    bound = type("Settings", (Settings,), {"_file": file, "__module__": __name__})
+    try:
+        settings: Settings = bound()
+    except ValidationError as error:
+        raise SettingsError(*(_line(fault) for fault in error.errors())) from None  # its text would show the values
+    except (YAMLError, TypeError, UnicodeDecodeError, OSError) as error:
+        message = f"--config {file}: not readable as YAML settings: {' '.join(str(error).split())}"
+        raise SettingsError(message) from error
+    except ValueError as error:  # pydantic-settings' SettingsError: a variable that should be JSON and is not
+        message = f"{' '.join(str(error).split())}: a list or block in the environment is written as JSON"
+        raise SettingsError(message) from error
+    faults = tuple(_file_faults(settings))
+    if faults:
+        raise SettingsError(*faults)
+    return settings
+
+
+def secrets(settings: Settings) -> frozenset[str]:
+    """Return every secret value that the settings lead to now, so that reports can leave them out."""
+    values = set()
+    for store in settings.stores.enabled:
+        try:
+            values.add(settings.stores.of(store).conninfo().get("password", ""))
+        except (OSError, ValueError):
+            continue
+    return frozenset(values - {""})
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    yield from _target_contradictions(settings)
+    if settings.temporal.frontend.address is None:
+        if settings.reachability is Reachability.ALWAYS:
+            yield "reachability always needs temporal.frontend.address"
+        if settings.downstream and settings.reachability is not Reachability.NEVER:
+            yield "downstream needs temporal.frontend.address: it is synced only when Temporal answers"
+    if settings.grace_seconds >= settings.deadline_seconds:
+        yield "graceSeconds must be less than deadlineSeconds, or no fault would ever be named by its own exit code"
+
+
+def _target_contradictions(settings: Settings) -> Iterator[str]:
+    targets = settings.targets
+    migrations, runtime = targets.get("migrations.application"), targets.get("runtime.application")
+    if runtime is not None and runtime == migrations:
+        yield (
+            f"migrations.application and runtime.application are the same ({runtime}): the schema could never be right "
+            "before the servers start; split Temporal's chart into two Applications (docs/install.md)"
+        )
+    for name, ref in targets.items():
+        if settings.gate is not None and ref == settings.gate.ref:
+            yield f"{name} is the gate's own Application ({ref}): syncing it from inside its own sync is a deadlock"
+        if name.startswith("downstream") and ref in {migrations, runtime}:
+            yield f"{name} ({ref}) is the migrations' or the runtime's Application: list only what comes after Temporal"
+
+
+def _file_faults(settings: Settings) -> Iterator[str]:
+    """Yield a line for each file that a setting names and that cannot be used."""
+    tls = settings.temporal.frontend.tls or TlsSettings()
+    stores = {f"stores.{name}": getattr(settings.stores, name) for name in ("default", "visibility")}
+    certificates = {
+        "temporal.frontend.tls.caFile": tls.ca_file,
+        "temporal.frontend.tls.certFile": tls.cert_file,
+        **{f"{name}.sslRootCertFile": store.ssl_root_cert_file for name, store in stores.items()},
+        **{f"{name}.sslCertFile": store.ssl_cert_file for name, store in stores.items()},
+    }
+    others = {
+        "temporal.frontend.tls.keyFile": tls.key_file,
+        **{f"{name}.passwordFile": store.password_file for name, store in stores.items()},
+        **{f"{name}.sslKeyFile": store.ssl_key_file for name, store in stores.items()},
+        "argocd.kubeconfigFile": settings.argocd.kubeconfig_file,
+        "kubernetes.kubeconfigFile": settings.kubernetes.kubeconfig_file,
+    }
+    for name, path in (certificates | others).items():
+        if path is None:
+            continue
+        try:
+            path.read_bytes()
+        except OSError as error:
+            yield f"{name}: cannot read {path}: {error.strerror}; is the Secret mounted there?"
+            continue
+        if name in certificates:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+            except ssl.SSLError:
+                yield f"{name}: {path} holds no certificate in PEM form"
+
+
+def _line(fault: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails, whose parts are Any themselves
+    """Return one line for a fault that pydantic found: the setting's path in camelCase, what is wrong, never the value."""
+    path = ".".join(to_camel(str(part)) for part in fault["loc"])
+    what = {
+        "extra_forbidden": "unknown setting: check its spelling and its place",
+        "missing": "required",
+    }.get(fault["type"], str(fault["msg"]).removeprefix("Value error, "))
+    return f"{path}: {what}" if path else what
+
+
+def _unknown_variables() -> tuple[str, ...]:
+    """Return the environment's variables that have the prefix but name no setting: pydantic-settings takes no notice."""
+    known = {name.replace("_", "") for name in _names(Settings)}
+    return tuple(
+        name
+        for name in sorted(os.environ)
+        if name.startswith(ENVIRONMENT_PREFIX)
+        and name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".").replace("_", "") not in known
+    )
+
+
+def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the path of each setting and each block, parts joined by dots."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        for candidate in candidates:
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                yield from _names(candidate, f"{prefix}{name}.")

@@ -1,0 +1,142 @@
+"""Temporal's releases and the schema versions they expect. Reads its own data file and nothing else.
+
+Source of the table: the constants in ``schema/postgresql/version.go`` of each release's Go module
+(``scripts/refresh_schema_versions.py`` writes it).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Self
+
+
+class Store(StrEnum):
+    """Temporal's two stores, each a database with a schema version of its own."""
+
+    DEFAULT = "default"
+    VISIBILITY = "visibility"
+
+
+class VersionError(ValueError):
+    """Text that is no version, or a release whose schema versions are not known. Its text is for the user."""
+
+
+@dataclass(frozen=True, order=True)
+class SchemaVersion:
+    """A schema version such as 1.18, ordered by its numbers: 1.10 is newer than 1.9.
+
+    Temporal compares them as semantic versions (``common/persistence/schema/version.go``).
+    """
+
+    numbers: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``1.18`` or ``v1.18``; raise `VersionError` for anything else, which Temporal would take for 0."""
+        if not re.fullmatch(r"v?\d+(\.\d+){1,2}", text):
+            message = f"{text!r} is not a schema version such as 1.18"
+            raise VersionError(message)
+        return cls(tuple(int(part) for part in text.removeprefix("v").split(".")))
+
+    def __str__(self) -> str:
+        """Return it as the version row spells it."""
+        return ".".join(map(str, self.numbers))
+
+
+@dataclass(frozen=True, order=True)
+class Release:
+    """A release of Temporal's server such as 1.29.1."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``1.29.1`` or ``v1.29.1``, or an image tag that begins so (``1.29.1-tctl-1.18.4``)."""
+        found = re.match(r"v?(\d+)\.(\d+)\.(\d+)(?![\d.])", text)
+        if found is None:
+            message = f"{text!r} is not a release of Temporal's server such as 1.29.1"
+            raise VersionError(message)
+        major, minor, patch = map(int, found.groups())
+        return cls(major, minor, patch)
+
+    def __str__(self) -> str:
+        """Return it without the v."""
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The schema versions that a release expects; `listed_as` differs from the release where it is a lower bound."""
+
+    release: Release
+    listed_as: Release
+    versions: dict[Store, SchemaVersion]
+
+    @property
+    def estimated(self) -> bool:
+        """Whether another patch's row stands in for the release's own."""
+        return self.release != self.listed_as
+
+
+@cache
+def table() -> dict[Release, dict[Store, SchemaVersion]]:
+    """Return every listed release with its two schema versions, in order."""
+    text = resources.files("hook").joinpath("data/schema_versions.json").read_text(encoding="utf-8")
+    rows = {
+        Release.parse(release): {Store(store): SchemaVersion.parse(version) for store, version in versions.items()}
+        for release, versions in json.loads(text).items()
+    }
+    return dict(sorted(rows.items()))
+
+
+def expectation(release: Release) -> Expectation:
+    """Return what ``release`` expects; a patch that is not listed takes the greatest listed one of its minor below it.
+
+    Raises `VersionError` when its minor is unknown, or older than every listed patch of it.
+    """
+    below = [row for row in table() if (row.major, row.minor) == (release.major, release.minor) and row <= release]
+    if not below:
+        known = sorted({(row.major, row.minor) for row in table()})
+        first, last = known[0], known[-1]
+        message = (
+            f"release {release} is not in the table (it knows {first[0]}.{first[1]} to {last[0]}.{last[1]}): "
+            "set temporal.schemaVersions.default and .visibility yourself, or use a newer hook"
+        )
+        raise VersionError(message)
+    return Expectation(release, below[-1], table()[below[-1]])
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A state of a store that no migration mends (and some would ruin), how to tell, and how a person mends it.
+
+    `version` is the one it is stuck in, None where the version row itself is lost. `probe` is one SQL expression, true
+    exactly when the database is in that state; `scripts/replay_schema_updates.py` proves each with Temporal's own tool.
+    """
+
+    version: SchemaVersion | None
+    probe: str
+    why: str
+    remedy: str
+
+
+@cache
+def defects(store: Store, version: SchemaVersion | None) -> tuple[Defect, ...]:
+    """Return what may be wrong with a store whose row says ``version``, or that has no row."""
+    data = json.loads(resources.files("hook").joinpath("data/unreplayable.json").read_text(encoding="utf-8"))
+    return tuple(
+        Defect(_parsed(row.get("version")), row["probe"], row["why"], row["remedy"])
+        for row in (*data["unrecorded"], *data["stuck"])
+        if row["store"] == store and _parsed(row["from"]) == version
+    )
+
+
+def _parsed(text: str | None) -> SchemaVersion | None:
+    return SchemaVersion.parse(text) if text is not None else None

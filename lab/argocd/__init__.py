@@ -1,0 +1,9 @@
+"""A stand-in for Argo CD's application controller: it behaves as the table in the project's lab notes says 3.6 does.
+
+It knows the API through ``ApiClient`` and so runs on the stand-in and on a real API server alike. RollingSync and the
+ApplicationSet controller have no part in it.
+"""
+
+from lab.argocd.controller import REFRESH, ArgoCd, Behaviour, OperationInProgressError
+
+__all__ = ["REFRESH", "ArgoCd", "Behaviour", "OperationInProgressError"]

