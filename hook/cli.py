@@ -46,6 +46,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     except SettingsError as error:
         outcome = Outcome(Finding(Reason.SETTINGS_INVALID, "\n".join(error.faults)))
         print("\n".join(f"{Reason.SETTINGS_INVALID}: {fault}" for fault in error.faults), file=sys.stderr)
+    except FindingError as error:  # before the first look: no credentials to look with
+        outcome = Outcome(error.finding)
+        print(f"{error.finding}\nWhat to do: {error.finding.remedy}", file=sys.stderr)
     except Exception as error:  # noqa: BLE001 -- the one way out: a bug ends with its own code, and says so
         outcome = Outcome(Finding(Reason.HOOK_BUG, type(error).__name__))
         traceback.print_exc()
@@ -104,7 +107,7 @@ def _versions(release: str | None, output: str) -> int:
 
 
 def _run(settings: Settings) -> Outcome:
-    """Run the gate; what cannot even begin (no credentials) ends with its finding."""
+    """Run the gate to its end."""
     from tenacity import sleep_using_event  # noqa: PLC0415
 
     from hook.compose import Composition  # noqa: PLC0415 -- the adapters' libraries cost 0.5 s, and only these pay it
@@ -122,12 +125,7 @@ def _run(settings: Settings) -> Outcome:
             interval=timedelta(seconds=settings.interval_seconds),
             limit=limit,
         )
-        try:
-            return Gate(parts.world(parts.own_run()), policy, timing, teller, stop.reason).run()
-        except FindingError as error:
-            outcome = Outcome(error.finding)
-        teller.ended(outcome)
-        return outcome
+        return Gate(parts.world(parts.own_run()), policy, timing, teller, stop.reason).run()
 
 
 def _check(settings: Settings, output: str) -> Outcome:

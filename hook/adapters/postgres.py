@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from psycopg import errors, sql
@@ -120,7 +120,7 @@ def _version(about: str, text: str | None) -> SchemaVersion:
 
 def _row(session: psycopg.Connection[dict[str, Any]], query: str) -> dict[str, Any]:
     """Return the one row of a query of our own; its text comes from this package, never from outside."""
-    row = session.execute(cast("LiteralString", query)).fetchone()
+    row = session.execute(query).fetchone()
     if row is None:
         message = "no row where there is always one"
         raise errors.NoDataFound(message)

@@ -547,4 +547,7 @@ def test_the_server_says_that_it_is_ready(client: ApiClient) -> None:
 def test_a_name_in_a_path_may_be_escaped(client: ApiClient, namespace: str) -> None:
     """As clients write it."""
     client.create(core(namespace, "configmaps"), config_map("a.b"))
-    assert client.get(core(namespace, "configmaps", quote("a.b", safe="").replace(".", "%2E")))["metadata"]["name"] == "a.b"
+    assert (
+        client.get(core(namespace, "configmaps", quote("a.b", safe="").replace(".", "%2E")))["metadata"]["name"]
+        == "a.b"
+    )
