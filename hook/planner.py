@@ -389,7 +389,7 @@ def _downstream_step(application: Application, observation: Observation, policy:
             detail = f"attempt {attempts} of {policy.attempts} failed: {rollout.describe(application)}"
             return _wait_or_lose_patience((Finding(Reason.DOWNSTREAM_PAUSING, about, detail),), observation, policy)
         return Resync(application, attempts + 1, failure.detail)
-    if attempts and not settled:
+    if attempts and application.jobs and not settled:
         return _compare(application, "its Job's end is not in its status yet")
     if application.health == "Progressing":
         waiting = Finding(Reason.DOWNSTREAM_RUNNING, about, rollout.describe(application))

@@ -351,11 +351,11 @@ class Reason(Enum):
         "Temporal's role may not use its own tables.",
         "As the tables' owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO the runtime's role.",
     )
-    RUNTIME_DATABASE_DIFFERS = (
-        "RuntimeDatabaseDiffers",
+    RUNTIME_FINDS_NO_SCHEMA = (
+        "RuntimeFindsNoSchema",
         ExitCode.TEMPORAL,
         Patience.GRACE,
-        "Temporal's servers find no right schema although the gate does: they are set to another database, name, search_path or release.",
+        "When it last started, a server found no right schema. It ends a run only where the gate finds both right: then the server is set to another database, name, search_path or release.",
         "Compare the runtime's database host, name, role and release with the gate's.",
     )
     IMAGE_NOT_PULLABLE = (

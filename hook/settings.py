@@ -3,23 +3,25 @@
 Reads YAML, environment and secret files; contacts nothing.
 
 A YAML key is written as here but in camelCase (``deadlineSeconds``); an environment variable is ``TRH_`` and the path
-in
-capitals, its parts joined by two underscores (``TRH_STORES__DEFAULT__DSN``). The environment wins over the file.
+in capitals, its parts joined by two underscores (``TRH_STORES__DEFAULT__DSN``). The environment wins over the file.
 """
 
 from __future__ import annotations
 
+import difflib
+import json
 import os
+import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
-from yaml import YAMLError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hook.model import ApplicationRef, OnEmptyDatabase, Policy, Reachability
 from hook.versions import Release, SchemaVersion, Store, VersionError, expectation
@@ -76,9 +78,18 @@ class TlsSettings(_Block):
 class FrontendSettings(_Block):
     """Temporal's frontend, asked by gRPC."""
 
-    address: Annotated[str, Field(pattern=r"^\S+:\d+$")] | None = None
+    address: str | None = None
     """``host:port``; the chart's Service is ``<fullname>-frontend.<namespace>:7233``."""
     tls: TlsSettings | None = None
+
+    @field_validator("address")
+    @classmethod
+    def _is_host_and_port(cls, value: str | None) -> str | None:
+        found = re.fullmatch(r"([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})", value or "")
+        if value is not None and (found is None or not 1 <= int(found[2]) <= 65_535):  # noqa: PLR2004 -- TCP's greatest
+            message = "must be host:port, such as temporal-frontend.temporal:7233, without http:// and without a path"
+            raise ValueError(message)
+        return value
 
 
 class SchemaVersionsSettings(_Block):
@@ -110,6 +121,16 @@ class TemporalSettings(_Block):
             Release.parse(value)
         return value
 
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if self.version is not None and self.schema_versions is None:
+            try:
+                expectation(Release.parse(self.version))
+            except VersionError as error:
+                message = f"temporal.version: {error}"
+                raise ValueError(message) from error
+        return self
+
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -131,20 +152,46 @@ class StoreSettings(_Block):
     ssl_cert_file: Path | None = None
     ssl_key_file: Path | None = None
 
+    @field_validator("dsn")
+    @classmethod
+    def _is_a_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        from psycopg import Error  # noqa: PLC0415 -- 0.1 s that only those pay who have a DSN
+        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+        try:
+            conninfo_to_dict(value.get_secret_value() if value else "")
+        except (Error, UnicodeError):  # its text would show parts of the DSN
+            message = (
+                "is no PostgreSQL connection string such as postgresql://user:password@host:5432/database "
+                "(characters such as / : @ % in user or password are written as %2F %3A %40 %25)"
+            )
+            raise ValueError(message) from None
+        return value
+
     @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
+    def _says_it_once(self) -> Self:
         if self.dsn is not None and self.model_fields_set - {"dsn", "enabled"}:
             others = ", ".join(sorted(to_camel(name) for name in self.model_fields_set - {"dsn", "enabled"}))
             message = f"dsn says it all: remove {others}, or remove dsn"
             raise ValueError(message)
-        if self.ssl_mode in {"verify-ca", "verify-full"} and self.ssl_root_cert_file is None:
-            message = f"sslMode {self.ssl_mode} needs sslRootCertFile"
-            raise ValueError(message)
-        if (self.ssl_cert_file is None) != (self.ssl_key_file is None):
-            raise ValueError("sslCertFile and sslKeyFile go together: give both or neither")
         return self
 
-    def conninfo(self) -> dict[str, str]:
+    def faults(self) -> Iterator[str]:
+        """Yield what is wrong with the store as it will be used, inherited parts included."""
+        if self.dsn is None and not self.host:
+            yield "give host (with database, user and passwordFile), or dsn"
+        if self.ssl_mode in {"verify-ca", "verify-full"} and self.ssl_root_cert_file is None:
+            yield f"sslMode {self.ssl_mode} needs sslRootCertFile, the CA to verify by"
+        if (self.ssl_cert_file is None) != (self.ssl_key_file is None):
+            yield "sslCertFile and sslKeyFile go together: give both or neither"
+
+    @property
+    def place(self) -> tuple[str | None, str, str | None]:
+        """Return host, port and database: what makes two stores the same."""
+        known = self.conninfo(with_password=False)
+        return known.get("host"), known.get("port", "5432"), known.get("dbname")
+
+    def conninfo(self, *, with_password: bool = True) -> dict[str, str]:
         """Return libpq's parameters, the password read from its file now; raise OSError when that cannot be read."""
         from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 -- 0.1 s that only those pay who connect
 
@@ -155,7 +202,7 @@ class StoreSettings(_Block):
             "port": self.port,
             "dbname": self.database,
             "user": self.user,
-            "password": self.password_file.read_text(encoding="utf-8").rstrip("\r\n") if self.password_file else None,
+            "password": _password(self.password_file) if self.password_file and with_password else None,
             "sslmode": self.ssl_mode,
             "sslrootcert": self.ssl_root_cert_file,
             "sslcert": self.ssl_cert_file,
@@ -196,20 +243,17 @@ class StoresSettings(_Block):
         """Return the stores that are gated."""
         return (Store.DEFAULT, Store.VISIBILITY) if self.visibility.enabled else (Store.DEFAULT,)
 
-    @model_validator(mode="after")
-    def _are_two_databases(self) -> Self:
-        default, visibility = self.default, self.of(Store.VISIBILITY)
-        for name, store in (("default", default), ("visibility", visibility)):
-            if name == "visibility" and not self.visibility.enabled:
-                continue
-            if store.dsn is None and not store.host:
-                message = f"{name}: give host (with database, user and passwordFile), or dsn"
-                raise ValueError(message)
-        same = (default.host, default.port, default.database) == (visibility.host, visibility.port, visibility.database)
-        if self.visibility.enabled and default.dsn is None and visibility.dsn is None and same:
-            message = f"default and visibility are the same database {default.database!r}: each needs its own"
-            raise ValueError(message)
-        return self
+    def faults(self) -> Iterator[str]:
+        """Yield what is wrong with the stores as they will be used."""
+        faults = {store: tuple(self.of(store).faults()) for store in self.enabled}
+        for store, found in faults.items():
+            inherited = faults[Store.DEFAULT] if store is not Store.DEFAULT and self.visibility.dsn is None else ()
+            yield from (f"stores.{store}: {fault}" for fault in found if fault not in inherited)
+        if self.visibility.enabled and self.default.place == self.of(Store.VISIBILITY).place:
+            yield (
+                f"stores.default and stores.visibility are the same database {self.default.place[2]!r}: "
+                "give each its own, or set stores.visibility.enabled: false where visibility is not in PostgreSQL"
+            )
 
 
 class CommandSettings(_Block):
@@ -239,10 +283,12 @@ class MigrationsSettings(_Block):
             else (("command", self.command), ("application", self.application))
         )
         if wanted[1] is None:
-            message = f"strategy {self.strategy} needs migrations.{wanted[0]}"
+            message = f"migrations.{wanted[0]}: required by strategy {self.strategy}: set it"
             raise ValueError(message)
         if other[1] is not None:
-            message = f"strategy {self.strategy} does not use migrations.{other[0]}: remove it"
+            message = (
+                f"migrations.{other[0]}: not used by strategy {self.strategy}: remove it, or set migrations.strategy"
+            )
             raise ValueError(message)
         return self
 
@@ -306,7 +352,8 @@ class Settings(BaseSettings):
         env_prefix_target="all",
         env_nested_delimiter="__",
     )
-    _file: ClassVar[Path | None] = None
+    _document: ClassVar[Mapping[str, Any]] = {}
+    """What the file says."""
 
     temporal: TemporalSettings = TemporalSettings()
     stores: StoresSettings
@@ -347,13 +394,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file."""
-        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=cls._file))
-
-    @model_validator(mode="after")
-    def _do_not_contradict(self) -> Self:
-        for fault in _contradictions(self):
-            raise ValueError(fault)
-        return self
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(cls._document)))
 
     @property
     def targets(self) -> dict[str, ApplicationRef]:
@@ -404,51 +445,79 @@ def load(file: Path | None) -> Settings:
 
     Raises `SettingsError`, with a line for each fault found.
     """
-    unknown = _unknown_variables()
-    if unknown:
-        raise SettingsError(
-            *(f"{name}: unknown environment variable; its settings begin with TRH_" for name in unknown)
-        )
-    if file is not None and not file.is_file():
-        message = f"--config {file}: there is no such file"
-        raise SettingsError(message)
-    bound = type("Settings", (Settings,), {"_file": file, "__module__": __name__})
+    faults = tuple(_variable_faults())
+    if faults:
+        raise SettingsError(*faults)
+    bound = type("Settings", (Settings,), {"_document": _read(file) if file else {}, "__module__": __name__})
     try:
         settings: Settings = bound()
     except ValidationError as error:
         raise SettingsError(*(_line(fault) for fault in error.errors())) from None  # its text would show the values
-    except (YAMLError, TypeError, UnicodeDecodeError, OSError) as error:
-        message = f"--config {file}: not readable as YAML settings: {' '.join(str(error).split())}"
-        raise SettingsError(message) from error
-    except ValueError as error:  # pydantic-settings' SettingsError: a variable that should be JSON and is not
-        message = f"{' '.join(str(error).split())}: a list or block in the environment is written as JSON"
-        raise SettingsError(message) from error
-    faults = tuple(_file_faults(settings))
+    faults = (*_contradictions(settings), *_file_faults(settings))
     if faults:
         raise SettingsError(*faults)
     return settings
 
 
+def _read(file: Path) -> Mapping[str, Any]:
+    """Return what the file says; its faults are told by their place, never by their text, which may hold a secret."""
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"--config {file}: cannot be read: {error.strerror}; give the path of a settings file"
+        raise SettingsError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"--config {file}: is not UTF-8 text (byte {error.start}): save it as UTF-8"
+        raise SettingsError(message) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "its end"
+        message = f"--config {file}: is not YAML at {where}: check indentation, brackets and quotes there"
+        raise SettingsError(message) from None
+    except (yaml.YAMLError, ValueError):  # a character that YAML does not allow; a date that does not exist
+        message = f"--config {file}: is not YAML: it holds a character or a value that YAML does not allow"
+        raise SettingsError(message) from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+        message = f"--config {file}: must hold settings, one `name: value` a line, and holds something else"
+        raise SettingsError(message)
+    return document
+
+
+def _password(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        message = f"{file} is not UTF-8 text"
+        raise OSError(message) from None
+
+
 def secrets(settings: Settings) -> frozenset[str]:
     """Return every secret value that the settings lead to now, so that reports can leave them out."""
-    values = set()
+    values = {os.environ.get("PGPASSWORD", "")}
     for store in settings.stores.enabled:
         try:
-            values.add(settings.stores.of(store).conninfo().get("password", ""))
-        except (OSError, ValueError):
+            known = settings.stores.of(store).conninfo()
+        except OSError:
             continue
+        values |= {known.get("password", ""), known.get("sslpassword", "")}
     return frozenset(values - {""})
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
+    yield from settings.stores.faults()
     yield from _target_contradictions(settings)
     if settings.temporal.frontend.address is None:
         if settings.reachability is Reachability.ALWAYS:
-            yield "reachability always needs temporal.frontend.address"
+            yield "temporal.frontend.address: required by reachability: always: set it"
         if settings.downstream and settings.reachability is not Reachability.NEVER:
-            yield "downstream needs temporal.frontend.address: it is synced only when Temporal answers"
+            yield "temporal.frontend.address: required by downstream, which is synced only when Temporal answers: set it"
     if settings.grace_seconds >= settings.deadline_seconds:
-        yield "graceSeconds must be less than deadlineSeconds, or no fault would ever be named by its own exit code"
+        yield (
+            f"graceSeconds ({settings.grace_seconds:g}) must be less than deadlineSeconds "
+            f"({settings.deadline_seconds:g}), or no fault would ever be named by its own exit code"
+        )
 
 
 def _target_contradictions(settings: Settings) -> Iterator[str]:
@@ -469,7 +538,7 @@ def _target_contradictions(settings: Settings) -> Iterator[str]:
 def _file_faults(settings: Settings) -> Iterator[str]:
     """Yield a line for each file that a setting names and that cannot be used."""
     tls = settings.temporal.frontend.tls or TlsSettings()
-    stores = {f"stores.{name}": getattr(settings.stores, name) for name in ("default", "visibility")}
+    stores = {f"stores.{store}": getattr(settings.stores, store) for store in settings.stores.enabled}
     certificates = {
         "temporal.frontend.tls.caFile": tls.ca_file,
         "temporal.frontend.tls.certFile": tls.cert_file,
@@ -487,7 +556,7 @@ def _file_faults(settings: Settings) -> Iterator[str]:
         if path is None:
             continue
         try:
-            path.read_bytes()
+            content = path.read_bytes()
         except OSError as error:
             yield f"{name}: cannot read {path}: {error.strerror}; is the Secret mounted there?"
             continue
@@ -495,35 +564,104 @@ def _file_faults(settings: Settings) -> Iterator[str]:
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
             except ssl.SSLError:
-                yield f"{name}: {path} holds no certificate in PEM form"
+                yield f"{name}: {path} holds no certificate in PEM form: give a file that begins -----BEGIN CERTIFICATE"
+        if name.endswith(".passwordFile"):
+            try:
+                content.decode()
+            except UnicodeDecodeError:
+                yield f"{name}: {path} is not UTF-8 text: store the password itself, not encoded or encrypted"
+
+
+_WORDS = {
+    "missing": "required: set it",
+    "model_type": "must be a block of settings, each with its name",
+    "dict_type": "must be a block of settings, each with its name",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "string_type": "must be text: put it in quotes",
+    "path_type": "must be the path of a file, as text",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+}
+"""pydantic's kinds of fault in the words of a person who writes YAML."""
 
 
 def _line(fault: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails, whose parts are Any themselves
     """Return one line for a fault that pydantic found: the setting's path in camelCase, what is wrong, never the value."""
-    path = ".".join(to_camel(str(part)) for part in fault["loc"])
-    what = {
-        "extra_forbidden": "unknown setting: check its spelling and its place",
-        "missing": "required",
-    }.get(fault["type"], str(fault["msg"]).removeprefix("Value error, "))
-    return f"{path}: {what}" if path else what
+    parts: tuple[str | int, ...] = fault["loc"]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+    if fault["type"] == "extra_forbidden":
+        return f"{path}: unknown setting{_suggestion(parts)}"
+    said = str(fault["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    what = _WORDS.get(fault["type"], said)
+    return what if what.startswith(path) else f"{path}: {what}"
 
 
-def _unknown_variables() -> tuple[str, ...]:
-    """Return the environment's variables that have the prefix but name no setting: pydantic-settings takes no notice."""
-    known = {name.replace("_", "") for name in _names(Settings)}
-    return tuple(
-        name
-        for name in sorted(os.environ)
-        if name.startswith(ENVIRONMENT_PREFIX)
-        and name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".").replace("_", "") not in known
-    )
+def _suggestion(parts: tuple[str | int, ...]) -> str:
+    """Return what may have been meant by a setting that is unknown, or where to look."""
+    *block, name = (part for part in parts if isinstance(part, str))
+    siblings = [to_camel(path[-1]) for path, _ in _paths(Settings) if [to_camel(part) for part in path[:-1]] == block]
+    close = difflib.get_close_matches(name, siblings, n=1)
+    return f": did you mean {close[0]}?" if close else ": check its spelling and its place"
 
 
-def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the path of each setting and each block, parts joined by dots."""
+def _variable_faults() -> Iterator[str]:
+    """Yield a line for each TRH_ variable that names no setting (pydantic-settings takes no notice) or is no JSON."""
+    known = _variables()
+    settings: dict[tuple[str, ...], str] = {}
+    for name in sorted(os.environ):
+        variable = name.upper()
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if variable not in known:
+            close = difflib.get_close_matches(variable, known, n=1)
+            what = f": did you mean {close[0]}?" if close else ": check its spelling; a path's parts are joined by __"
+            yield f"{name}: unknown environment variable{what}"
+            continue
+        path, kind = known[variable]
+        if path in settings:
+            yield f"{settings[path]} and {name} are the same setting: remove one"
+        settings[path] = name
+        if kind is not None and not _is_json(os.environ[name], kind):
+            example = '["one", "two"]' if kind is list else '{"name": "value"}'
+            yield f"{name}: must be {'a list' if kind is list else 'a block of settings'} in JSON, such as {example}"
+
+
+def _is_json(text: str, kind: type) -> bool:
+    try:
+        return isinstance(json.loads(text), kind)
+    except ValueError:
+        return False
+
+
+def _variables() -> dict[str, tuple[tuple[str, ...], type | None]]:
+    """Return each environment variable's name, in both spellings, with the path and the kind of its setting."""
+    paths = list(_paths(Settings))
+    lists = {path for path, kind in paths if kind is list}
+    return {
+        ENVIRONMENT_PREFIX + "__".join(spelling(part) for part in path).upper(): (path, kind)
+        for path, kind in paths
+        if path[:-1] not in lists
+        for spelling in (str, to_camel)
+    }
+
+
+def _paths(model: type[BaseModel], block: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type | None]]:
+    """Yield the path of each setting, with dict for a block, list for a list and None for a plain value."""
     for name, field in model.model_fields.items():
-        yield prefix + name
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        for candidate in candidates:
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                yield from _names(candidate, f"{prefix}{name}.")
+        blocks = [
+            one
+            for one in (field.annotation, *get_args(field.annotation))
+            if isinstance(one, type) and issubclass(one, BaseModel)
+        ]
+        is_list = get_origin(field.annotation) in {list, tuple}
+        yield (*block, name), list if is_list else dict if blocks else None
+        for one in blocks:
+            yield from _paths(one, (*block, name))

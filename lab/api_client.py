@@ -6,8 +6,6 @@ the same code runs against ``lab.fake_api`` and against a real kube-apiserver. I
 something its caller has to see.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -19,6 +17,7 @@ Json: TypeAlias = dict[str, Any]
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+_FIRST_REFUSAL = 300
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -117,7 +116,7 @@ class ApiClient:
             answer = self._pool.request(method, self._base_url + path, body=payload, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise ApiError(0, "Unreachable", f"{method} {path}: {error}") from error
-        if answer.status >= 300:
+        if answer.status >= _FIRST_REFUSAL:
             raise _refusal(answer.status, answer.data)
         return answer.data
 

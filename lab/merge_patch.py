@@ -4,14 +4,12 @@ It knows JSON values only. The stand-in API server applies them; Argo CD's stand
 does for an Application's status (``createMergePatch`` in argo-cd's controller/appcontroller.go).
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from typing import Any
 
 
-def apply(target: Any, patch: Any) -> Any:
+def apply(target: Any, patch: Any) -> Any:  # noqa: ANN401 - any JSON value
     """The value that RFC 7386, section 2, gives. Neither argument is changed or shared with the result."""
     if not isinstance(patch, Mapping):
         return copy.deepcopy(patch)

@@ -93,9 +93,13 @@ class Schema:
 
     def migrate(self, default: str | None = None, visibility: str | None = None) -> None:
         """Set up and update both stores in their existing databases; the versions default to the release's own."""
-        for store, version in ((Store.DEFAULT, default), (Store.VISIBILITY, visibility)):
-            self.run(self.setup(store))
-            self.run(self.update(store, version))
+        self.migrate_store(Store.DEFAULT, default)
+        self.migrate_store(Store.VISIBILITY, visibility)
+
+    def migrate_store(self, store: Store, version: str | None = None) -> None:
+        """Set up and update one store in its existing database."""
+        self.run(self.setup(store))
+        self.run(self.update(store, version))
 
     def migration_command(self, *, create_databases: bool) -> list[str]:
         """What the schema Job of Temporal's chart does, as one command to be run with ``environment()``.

@@ -24,7 +24,7 @@ _DIAGNOSES: tuple[tuple[str, Reason], ...] = (
     (r"temporal-system namespace does not exist", Reason.SYSTEM_NAMESPACE_MISSING),
     (r"permission denied for (table|relation|schema)", Reason.TABLE_PERMISSION_DENIED),
     (r"no usable database connection found", Reason.DATABASE_UNUSABLE_FOR_RUNTIME),
-    (r"sql schema version compatibility check failed", Reason.RUNTIME_DATABASE_DIFFERS),
+    (r"sql schema version compatibility check failed", Reason.RUNTIME_FINDS_NO_SCHEMA),
 )
 """Temporal's start-up crashes that are rooted in the database, by their text (facts, "what the server checks at
 start").

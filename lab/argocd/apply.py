@@ -3,8 +3,6 @@
 It knows what kubectl and ``applyObject``/``pruneObject`` of gitops-engine/pkg/sync/sync_context.go do with one object.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from typing import Any

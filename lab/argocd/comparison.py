@@ -4,8 +4,6 @@ It knows ``CompareAppState`` (argo-cd controller/state.go) and ``setApplicationH
 pure functions over what is in git and what is live.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +47,7 @@ def compare(
     targets = {manifests.key(each): each for each in everything if not manifests.is_hook(each)}
     live = {key: item for key, item in cluster.items() if key in targets or manifests.tracked_by(item, name)}
     resources = [
-        _resource(key, targets.get(key), live.get(key), hooks, persists_resource_health)
+        _resource(key, targets.get(key), live.get(key), hooks, with_health=persists_resource_health)
         for key in sorted({*targets, *live})
     ]
     if wanted is None:
@@ -62,7 +60,7 @@ def compare(
     return Comparison(targets, hooks, live, sync_status, status, message, resources)
 
 
-def _resource(key: Key, target: Json | None, live: Json | None, hooks: Sequence[Json], with_health: bool) -> Json:
+def _resource(key: Key, target: Json | None, live: Json | None, hooks: Sequence[Json], *, with_health: bool) -> Json:
     shown = live if live is not None else target
     if shown is None:
         message = f"{key} is neither in git nor live"

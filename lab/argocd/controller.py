@@ -5,8 +5,6 @@ It knows when to compare, when to go on with an operation, and what a comparison
 git is given to it. It writes no Events, does not sync by itself, and deletes nothing when an Application is deleted.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import threading
@@ -37,7 +35,7 @@ class OperationInProgressError(Exception):
     """``ErrAnotherOperationInProgress`` of argo-cd util/argo."""
 
 
-class _Changed(Exception):
+class _ChangedError(Exception):
     """The Application changed between reading and writing."""
 
 
@@ -117,7 +115,7 @@ class ArgoCd:
     def sync(self, application: str, **sync: Any) -> None:
         """A person's sync, as ``SetAppOperation`` writes it; refused while an operation is there."""
         for _ in range(_SYNC_TRIES - 1):
-            with contextlib.suppress(_Changed):
+            with contextlib.suppress(_ChangedError):
                 self._set_operation(application, sync)
                 return
         self._set_operation(application, sync)
@@ -138,7 +136,7 @@ class ArgoCd:
             self._client.replace(path, found)
         except ApiError as error:
             if error.status == _CONFLICT:
-                raise _Changed(error.message) from error
+                raise _ChangedError(error.message) from error
             raise
 
     def _run(self) -> None:

@@ -4,8 +4,6 @@ It knows neither the cluster nor Applications' status. One Application's commit 
 with a repository each.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

@@ -4,8 +4,6 @@ It knows gitops-engine/pkg/health (``health_job.go``, ``health_deployment.go``, 
 live object.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -54,7 +52,7 @@ def _job(item: Mapping[str, Any]) -> Health:
     return Health("Healthy", message)
 
 
-def _deployment(item: Mapping[str, Any]) -> Health:
+def _deployment(item: Mapping[str, Any]) -> Health:  # noqa: PLR0911 - a list of cases, as its source
     """``getAppsv1DeploymentHealth``: no replica wanted is Healthy, and so is one that was available for a moment."""
     spec, status = item["spec"], item.get("status", {})
     if spec.get("paused"):

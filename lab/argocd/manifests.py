@@ -4,8 +4,6 @@ It knows the annotations (gitops-engine/pkg/sync/{hook,syncwaves,resource}) and 
 lab's kinds need it. Paths of the API are told by kind.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Mapping
@@ -175,7 +173,7 @@ def differs(live: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
     return bool(result != present)
 
 
-def _three_way(before: Any, live: Any, wanted: Any) -> Any:
+def _three_way(before: Any, live: Any, wanted: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
         old = before if isinstance(before, Mapping) else {}
         kept = {name: value for name, value in live.items() if name in wanted or name not in old}

@@ -4,8 +4,6 @@ It knows ``processRequestedAppOperation`` and ``setOperationState`` (argo-cd con
 of ``SyncAppState`` (controller/sync.go): retries, sync windows, revisions. One call is one look at one operation.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Callable, Mapping

@@ -5,8 +5,6 @@ any is running, fails when one failed, else starts the next wave. Left out: Sync
 pruning, and the pause of two seconds between waves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -6,15 +6,13 @@ allows ``list`` (unless a field selector pins metadata.name) or ``create``; ``po
 ``pods``.
 """
 
-from __future__ import annotations
-
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.fake_api.statuses import Cause, Refusal, invalid
+from lab.fake_api.statuses import Cause, RefusalError, invalid
 
 Rule = Mapping[str, Any]
 """As in a Role's manifest: apiGroups, resources, verbs and, if wanted, resourceNames."""
@@ -54,7 +52,7 @@ class Access:
         self._lock = threading.Lock()
         self._users: dict[str, _User] = {}
 
-    def add(self, user: str, admin: bool, roles: Mapping[str, Sequence[Rule]] | None) -> str:
+    def add(self, user: str, *, admin: bool, roles: Mapping[str, Sequence[Rule]] | None) -> str:
         """A new user, or other rights for one that is there; the token stays the same."""
         with self._lock:
             known = self._users.get(user)
@@ -134,7 +132,7 @@ def _covers(listed: Sequence[str] | None, value: str) -> bool:
     return listed is not None and ("*" in listed or value in listed)
 
 
-def forbidden(user: str, wanted: Attributes) -> Refusal:
+def forbidden(user: str, wanted: Attributes) -> RefusalError:
     """``errors.NewForbidden`` around ``responsewriters.ForbiddenMessage``."""
     resource = f"{wanted.resource}.{wanted.group}" if wanted.group else wanted.resource
     named = f'{resource} "{wanted.name}"' if wanted.name else resource
@@ -144,7 +142,7 @@ def forbidden(user: str, wanted: Attributes) -> Refusal:
         details["name"] = wanted.name
     if wanted.group:
         details["group"] = wanted.group
-    return Refusal(
+    return RefusalError(
         403,
         f'{named} is forbidden: User "{user}" cannot {wanted.verb} resource "{wanted.full_resource}" '
         f'in API group "{wanted.group}" {where}',

@@ -5,8 +5,6 @@ does with it what k8s.io/apiextensions-apiserver does: unknown fields are pruned
 fields are refused. What is not described here is kept as it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +19,9 @@ class Schema:
     """One node of a structural schema. An object without properties keeps whatever is in it."""
 
     type: str
-    properties: Mapping[str, Schema] = field(default_factory=dict)
+    properties: Mapping[str, "Schema"] = field(default_factory=dict)
     needed: tuple[str, ...] = ()
-    items: Schema | None = None
+    items: "Schema | None" = None
 
 
 _STRING, _BOOLEAN, _INTEGER, _ANY = Schema("string"), Schema("boolean"), Schema("integer"), Schema("object")

@@ -4,8 +4,6 @@ It knows the defaults of k8s.io/kubernetes/pkg/apis/{core,apps,batch}/v1/default
 may meet, and the fields that a strategy's PrepareForCreate takes away or sets. Custom resources have none of them.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable
 from typing import Any

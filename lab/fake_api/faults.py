@@ -4,8 +4,6 @@ It knows methods, paths and counts. A fault stands before authentication, as a p
 would; ``DropAnswer`` alone comes after the request has taken effect.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 from collections import deque

@@ -4,20 +4,26 @@ It knows ``LogLocation`` of k8s.io/kubernetes/pkg/registry/core/pod/strategy.go 
 pkg/kubelet/kubelet_pods.go (``validateContainerLogStatus``), which reach the client as 400.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from lab.fake_api.statuses import Refusal, bad_request
+from lab.fake_api.statuses import RefusalError, bad_request
 
 
 class LogSource(Protocol):
-    """What the process kubelet registers. None: that container, or its previous run, is not there."""
+    """What the process kubelet registers."""
 
-    def __call__(
-        self, namespace: str, pod: str, container: str, previous: bool, tail_lines: int | None, limit_bytes: int | None
-    ) -> bytes | None: ...
+    def __call__(  # noqa: PLR0913, PLR0917 - the query of a log is that long
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        previous: bool,  # noqa: FBT001
+        tail_lines: int | None,
+        limit_bytes: int | None,
+    ) -> bytes | None:
+        """The log; None where that container, or its previous run, is not there."""
+        ...
 
 
 def read_log(pod: Mapping[str, Any], query: Mapping[str, str], source: LogSource | None) -> str:
@@ -34,7 +40,9 @@ def read_log(pod: Mapping[str, Any], query: Mapping[str, str], source: LogSource
         return ""
     if source is None:
         node = pod["spec"]["nodeName"]
-        raise Refusal(500, f'Get "https://{node}/containerLogs/{namespace}/{name}/{container}": connection refused')
+        raise RefusalError(
+            500, f'Get "https://{node}/containerLogs/{namespace}/{name}/{container}": connection refused'
+        )
     previous = query.get("previous") in ("true", "1", "True")
     log = source(namespace, name, container, previous, _number(query, "tailLines"), _number(query, "limitBytes"))
     if log is not None:

@@ -4,8 +4,6 @@ It knows the table of kinds and the shape of API paths (k8s.io/apiserver/pkg/end
 what is stored.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -117,29 +115,31 @@ class Target:
 
 def parse(path: str) -> Target | None:
     """The target of an API path, or None for a path that is no resource's (``/version``, ``/readyz``)."""
-    parts = [unquote(part) for part in path.strip("/").split("/")]
-    if parts[:1] == ["api"] and len(parts) >= 3:
-        group, version, rest = "", parts[1], parts[2:]
-    elif parts[:1] == ["apis"] and len(parts) >= 4:
-        group, version, rest = parts[1], parts[2], parts[3:]
-    else:
-        return None
+    match [unquote(part) for part in path.strip("/").split("/")]:
+        case ["api", version, *rest] if rest:
+            group = ""
+        case ["apis", group, version, *rest] if rest:
+            pass
+        case _:
+            return None
     namespace = ""
-    if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in ("status", "finalize"):
-        namespace, rest = rest[1], rest[2:]
-    name = rest[1] if len(rest) > 1 else ""
-    subresource = rest[2] if len(rest) > 2 else ""
-    resource = _BY_PATH.get((group, version, rest[0]))
+    match rest:
+        case ["namespaces", _, "status" | "finalize"]:
+            pass
+        case ["namespaces", namespace, plural, *after]:
+            rest = [plural, *after]
+    plural, name, subresource, *beyond = [*rest, "", ""]
+    resource = _BY_PATH.get((group, version, plural))
     if resource is not None and (
         (subresource and subresource not in resource.subresources)
-        or len(rest) > 3
+        or any(beyond)
         or (namespace and not resource.namespaced)
         or (name and resource.namespaced and not namespace)
     ):
         resource = None
     if resource is not None and resource.plural == "namespaces":
         namespace = name
-    return Target(resource, group, rest[0], namespace, name, subresource)
+    return Target(resource, group, plural, namespace, name, subresource)
 
 
 def verb(method: str, target: Target) -> str:

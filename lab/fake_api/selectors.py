@@ -3,8 +3,6 @@
 It knows their grammar (k8s.io/apimachinery/pkg/labels/selector.go and pkg/fields/selector.go) and how to ask an object.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from typing import Any

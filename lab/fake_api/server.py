@@ -5,14 +5,13 @@ watch, no discovery, no server-side apply, and of patches the merge patch alone;
 server may. Whoever polls it is served as by the real one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging
 import socket
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +26,7 @@ from lab.fake_api.access import Access, Attributes, Rule
 from lab.fake_api.pod_logs import LogSource, read_log
 from lab.fake_api.resources import Resource, Target, parse, verb
 from lab.fake_api.statuses import (
-    Refusal,
+    RefusalError,
     bad_request,
     method_not_allowed,
     unauthorized,
@@ -43,6 +42,17 @@ _MERGE_PATCH = "application/merge-patch+json"
 _JSON = "application/json"
 _VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.1-stand-in", "platform": "python/http.server"}
 _IDLE_SECONDS = 90.0
+
+
+class _Body:
+    """A request's body, decoded only by the verb that wants it."""
+
+    def __init__(self, headers: Mapping[str, str], content: bytes) -> None:
+        self._headers = headers
+        self.content = content
+
+    def document(self, media_type: str) -> Json:
+        return _document(self._headers, self.content, media_type)
 
 
 class FakeApi:
@@ -92,7 +102,7 @@ class FakeApi:
 
     def add_user(self, name: str, *, admin: bool = False, roles: Mapping[str, Sequence[Rule]] | None = None) -> str:
         """A user, or new rights for one; answers the token. ``roles``: rules by namespace, ``""`` for everywhere."""
-        return self._access.add(name, admin, roles)
+        return self._access.add(name, admin=admin, roles=roles)
 
     def client(self, user: str) -> ApiClient:
         """A client for a user that was added."""
@@ -120,18 +130,20 @@ class FakeApi:
         """Where container logs come from: the process kubelet. None is a kubelet that is away."""
         self._log_source = source
 
+    def user_of(self, headers: Mapping[str, str]) -> str | None:
+        """Whose token a request carries."""
+        return self._access.user_of(headers.get("Authorization"))
+
     def answer(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[str | None, int, Json | str]:
-        """The user, the status and the body for one request: all of the pipeline behind the faults."""
-        user = self._access.user_of(headers.get("Authorization"))
+        self, user: str | None, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Json | str]:
+        """The status and the body for one request: all of the pipeline behind the faults."""
         try:
             if user is None:
                 raise unauthorized()
-            status, content = self._authorized(user, method, path, headers, body)
-        except Refusal as refusal:
-            return user, refusal.code, refusal.body()
-        return user, status, content
+            return self._authorized(user, method, path, headers, body)
+        except RefusalError as refusal:
+            return refusal.code, refusal.body()
 
     def _authorized(
         self, user: str, method: str, path: str, headers: Mapping[str, str], body: bytes
@@ -157,7 +169,7 @@ class FakeApi:
             return 201, self._access.review(user, _document(headers, body, _JSON))
         return self._act(target.resource, target, action, query, _Body(headers, body))
 
-    def _act(
+    def _act(  # noqa: PLR0911 - an answer for each verb
         self, resource: Resource, target: Target, action: str, query: Mapping[str, str], body: _Body
     ) -> tuple[int, Json | str]:
         namespace, name = target.namespace, target.name
@@ -209,17 +221,6 @@ class FakeApi:
         raise method_not_allowed()
 
 
-class _Body:
-    """A request's body, decoded only by the verb that wants it."""
-
-    def __init__(self, headers: Mapping[str, str], content: bytes) -> None:
-        self._headers = headers
-        self.content = content
-
-    def document(self, media_type: str) -> Json:
-        return _document(self._headers, self.content, media_type)
-
-
 def _document(headers: Mapping[str, str], content: bytes, media_type: str) -> Json:
     given = (headers.get("Content-Type") or media_type).partition(";")[0].strip()
     if given != media_type:
@@ -244,7 +245,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], api: FakeApi) -> None:
+    def __init__(self, address: tuple[str, int], api: "FakeApi") -> None:
         super().__init__(address, _Handler)
         self.api = api
         self.stopping = threading.Event()
@@ -266,9 +267,9 @@ class _Server(ThreadingHTTPServer):
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
         """A client that went away is its own affair."""
-        log.debug("connection from %s broke", client_address, exc_info=True)
+        log.debug("connection from %s broke: %r", client_address, sys.exception())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -293,45 +294,50 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
-        fault = self.server.api.faults.take(self.command, self.path)
-        user, status, content = self._outcome(fault, body)
-        sent = self._send(status, content, fault) if status else 0
-        request = faults.Request(self.command, self.path, user, status, length, sent)
-        self.server.api.requests.add(request)
+        api = self.server.api
+        headers = {name.title(): value for name, value in self.headers.items()}
+        user = api.user_of(headers)
+        fault = api.faults.take(self.command, self.path)
+        status, content = self._outcome(fault, user, headers, body)
+        payload = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+        sent = payload[: len(payload) // 2] if isinstance(fault, faults.DropAnswer) else payload
+        # Recorded before it is sent, so that a client that has its answer finds it counted.
+        api.requests.add(faults.Request(self.command, self.path, user, status, length, len(sent)))
+        if status:
+            media_type = "text/plain; charset=utf-8" if isinstance(content, str) else _JSON
+            self._send(status, media_type, sent, len(payload), fault)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's names
 
-    def _outcome(self, fault: faults.Fault | None, body: bytes) -> tuple[str | None, int, Json | str]:
-        if isinstance(fault, faults.Refuse):
-            return None, fault.status, Refusal(fault.status, f"injected: {self.command} {self.path}").body()
-        if isinstance(fault, faults.Malformed):
-            return None, 200, '{"kind": "Pod'
-        if isinstance(fault, faults.Hang | faults.Drop):
-            if isinstance(fault, faults.Hang):
-                self.server.stopping.wait(fault.seconds)
-            self.close_connection = True
-            return None, 0, ""
-        answer: Callable[..., tuple[str | None, int, Json | str]] = self.server.api.answer
+    def _outcome(
+        self, fault: faults.Fault | None, user: str | None, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Json | str]:
+        match fault:
+            case faults.Refuse(status):
+                return status, RefusalError(status, f"injected: {self.command} {self.path}").body()
+            case faults.Malformed():
+                return 200, '{"kind": "Pod'
+            case faults.Drop():
+                self.close_connection = True
+                return 0, ""
+            case faults.Hang(seconds):
+                self.server.stopping.wait(seconds)
+                self.close_connection = True
+                return 0, ""
+            case faults.DropAnswer():
+                self.close_connection = True
         try:
-            return answer(self.command, self.path, self.headers, body)
+            return self.server.api.answer(user, self.command, self.path, headers, body)
         except Exception as error:
             log.exception("the stand-in has a defect")
-            return None, 500, Refusal(500, f"Internal error occurred: {error!r}").body()
+            return 500, RefusalError(500, f"Internal error occurred: {error!r}").body()
 
-    def _send(self, status: int, content: Json | str, fault: faults.Fault | None) -> int:
-        plain = isinstance(content, str)
-        payload = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-        if isinstance(fault, faults.DropAnswer):
-            self.close_connection = True
+    def _send(self, status: int, media_type: str, sent: bytes, promised: int, fault: faults.Fault | None) -> None:
         self.send_response(status)
-        self.send_header(
-            "Content-Type", "text/plain; charset=utf-8" if plain and not isinstance(fault, faults.Malformed) else _JSON
-        )
-        self.send_header("Content-Length", str(len(payload)))
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(promised))
         if isinstance(fault, faults.Refuse) and fault.retry_after is not None:
             self.send_header("Retry-After", str(fault.retry_after))
         self.end_headers()
-        sent = payload[: len(payload) // 2] if isinstance(fault, faults.DropAnswer) else payload
         self.wfile.write(sent)
         self.wfile.flush()
-        return len(sent)

@@ -4,8 +4,6 @@ It knows the Status object and nothing else. The wording is that of k8s.io/apima
 k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go, since the hook and people read these messages.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +25,7 @@ REASONS = {
 }
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A request refused: becomes a Status body with this code."""
 
     def __init__(
@@ -66,7 +64,7 @@ class Cause:
     field: str
     kind: str
     detail: str = ""
-    value: Any = None
+    value: object = None
 
     def text(self) -> str:
         """E.g. ``spec.template: Invalid value: {...}: field is immutable``."""
@@ -83,7 +81,7 @@ def required(field: str, detail: str = "") -> Cause:
     return Cause(field, "FieldValueRequired", detail)
 
 
-def invalid_value(field: str, value: Any, detail: str) -> Cause:
+def invalid_value(field: str, value: object, detail: str) -> Cause:
     """A field whose value cannot be."""
     return Cause(field, "FieldValueInvalid", detail, value)
 
@@ -97,30 +95,30 @@ def _qualified(resource: str, group: str) -> str:
     return f"{resource}.{group}" if group else resource
 
 
-def not_found(resource: str, group: str, name: str) -> Refusal:
+def not_found(resource: str, group: str, name: str) -> RefusalError:
     """``errors.NewNotFound``."""
     details = _details(resource, group, name)
-    return Refusal(404, f'{_qualified(resource, group)} "{name}" not found', details=details)
+    return RefusalError(404, f'{_qualified(resource, group)} "{name}" not found', details=details)
 
 
-def unknown_resource() -> Refusal:
+def unknown_resource() -> RefusalError:
     """What a kind that the server does not serve gets (``errors.NewGenericServerResponse``, 404)."""
-    return Refusal(404, "the server could not find the requested resource", details={})
+    return RefusalError(404, "the server could not find the requested resource", details={})
 
 
-def already_exists(resource: str, group: str, name: str) -> Refusal:
+def already_exists(resource: str, group: str, name: str) -> RefusalError:
     """``errors.NewAlreadyExists``."""
     message = f'{_qualified(resource, group)} "{name}" already exists'
-    return Refusal(409, message, "AlreadyExists", _details(resource, group, name))
+    return RefusalError(409, message, "AlreadyExists", _details(resource, group, name))
 
 
-def conflict(resource: str, group: str, name: str, why: str = MODIFIED) -> Refusal:
+def conflict(resource: str, group: str, name: str, why: str = MODIFIED) -> RefusalError:
     """``errors.NewConflict``."""
     message = f'Operation cannot be fulfilled on {_qualified(resource, group)} "{name}": {why}'
-    return Refusal(409, message, details=_details(resource, group, name))
+    return RefusalError(409, message, details=_details(resource, group, name))
 
 
-def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> Refusal:
+def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> RefusalError:
     """``errors.NewInvalid``: kind and group, then every field error."""
     texts = [cause.text() for cause in causes]
     listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
@@ -128,30 +126,30 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> Refusa
     details["causes"] = [
         {"reason": cause.kind, "message": cause.text().split(": ", 1)[1], "field": cause.field} for cause in causes
     ]
-    return Refusal(422, f'{_qualified(kind, group)} "{name}" is invalid: {listed}', details=details)
+    return RefusalError(422, f'{_qualified(kind, group)} "{name}" is invalid: {listed}', details=details)
 
 
-def bad_request(message: str) -> Refusal:
+def bad_request(message: str) -> RefusalError:
     """``errors.NewBadRequest``."""
-    return Refusal(400, message)
+    return RefusalError(400, message)
 
 
-def unsupported_media(accepted: Sequence[str]) -> Refusal:
+def unsupported_media(accepted: Sequence[str]) -> RefusalError:
     """``negotiation.NewUnsupportedMediaTypeError``."""
-    return Refusal(
+    return RefusalError(
         415,
         "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted),
     )
 
 
-def method_not_allowed() -> Refusal:
+def method_not_allowed() -> RefusalError:
     """``errors.NewMethodNotSupported`` as the endpoint installer says it."""
-    return Refusal(405, "the server does not allow this method on the requested resource")
+    return RefusalError(405, "the server does not allow this method on the requested resource")
 
 
-def unauthorized() -> Refusal:
+def unauthorized() -> RefusalError:
     """What a request without a known token gets."""
-    return Refusal(401, "Unauthorized")
+    return RefusalError(401, "Unauthorized")
 
 
 def _details(resource: str, group: str, name: str) -> dict[str, Any]:

@@ -7,8 +7,6 @@ namespace loses its contents at once. It collects no garbage: that is ``lab.cont
 in a deletion is taken as Background.
 """
 
-from __future__ import annotations
-
 import copy
 import itertools
 import random
@@ -22,7 +20,7 @@ from lab import merge_patch
 from lab.fake_api import crd, defaults, validation
 from lab.fake_api.resources import RESOURCES, Resource
 from lab.fake_api.statuses import (
-    Refusal,
+    RefusalError,
     already_exists,
     bad_request,
     conflict,
@@ -79,7 +77,7 @@ class Store:
         if not namespace:
             del metadata["namespace"]
         if metadata.get("resourceVersion"):
-            raise Refusal(500, "resourceVersion should not be set on objects to be created", "")
+            raise RefusalError(500, "resourceVersion should not be set on objects to be created", "")
         if not metadata.get("name") and metadata.get("generateName"):
             suffix = "".join(random.choices(_SUFFIX_LETTERS, k=5))  # noqa: S311 - as the real one, no secret
             metadata["name"] = metadata["generateName"][:_LONGEST_GENERATED] + suffix

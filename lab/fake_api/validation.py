@@ -4,8 +4,6 @@ It knows the rules of k8s.io/kubernetes/pkg/apis/{core,apps,batch}/validation th
 those that hold for every object's metadata (k8s.io/apimachinery/pkg/api/validation/objectmeta.go).
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Mapping
@@ -65,7 +63,7 @@ def _metadata(item: Json) -> list[Cause]:
     return []
 
 
-def _body(resource: Resource, item: Json) -> list[Cause]:
+def _body(resource: Resource, item: Json) -> list[Cause]:  # noqa: PLR0911 - a case for each kind
     if resource.custom:
         return crd.check(resource.kind, item)
     spec = item.get("spec") or {}
