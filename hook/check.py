@@ -75,30 +75,42 @@ def words(step: Step) -> str:
 
 
 def as_json(verdict: Verdict, secrets: Iterable[str]) -> str:
-    """Return the verdict as one JSON document."""
+    """Return the verdict as one JSON document.
+
+    Secrets leave each text before it becomes JSON: there they would be escaped, and a short one might be a key or a mark.
+    """
+    known = frozenset(secrets)
+
+    def clean(text: str) -> str:
+        return without_secrets(text, known)
+
+    def as_object(finding: Finding) -> dict[str, str]:
+        return {
+            "reason": str(finding.reason),
+            "about": clean(finding.about),
+            "detail": clean(finding.detail),
+            "remedy": clean(finding.remedy),
+        }
+
     finding = verdict.outcome.finding
     document = {
         "reason": str(finding.reason),
         "exitCode": finding.reason.exit_code.value,
-        "nextStep": words(verdict.step),
-        "remedy": finding.remedy,
-        "warnings": [_as_object(warning) for warning in verdict.outcome.warnings],
+        "nextStep": clean(words(verdict.step)),
+        "remedy": clean(finding.remedy),
+        "warnings": [as_object(warning) for warning in verdict.outcome.warnings],
         "checks": [
             {
-                "subject": one.subject,
+                "subject": clean(one.subject),
                 "mark": one.mark.value,
-                "seen": one.seen,
-                "wanted": one.wanted,
-                "remedy": one.remedy,
+                "seen": clean(one.seen),
+                "wanted": clean(one.wanted),
+                "remedy": clean(one.remedy),
             }
             for one in verdict.items
         ],
     }
-    return without_secrets(json.dumps(document, indent=2, ensure_ascii=False), secrets)
-
-
-def _as_object(finding: Finding) -> dict[str, str]:
-    return {"reason": str(finding.reason), "about": finding.about, "detail": finding.detail, "remedy": finding.remedy}
+    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def print_table(verdict: Verdict, secrets: Iterable[str]) -> None:

@@ -69,7 +69,7 @@ def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
     if observation.frontend is not None:
         yield _frontend(observation, asked=asked)
     for ref, application in observation.downstream.items():
-        yield _downstream(f"Application {ref}", application, asked=asked)
+        yield _downstream(f"Application {ref}", application, observation, policy, asked=asked)
     for finding in observation.refused:
         yield _troubled("right to act", finding)
 
@@ -143,7 +143,9 @@ def _frontend(observation: Observation, *, asked: bool) -> Item:
     return Item("frontend", Mark.OK, "serves, and reads its database", wanted)
 
 
-def _downstream(subject: str, application: Application | Unknown, *, asked: bool) -> Item:
+def _downstream(
+    subject: str, application: Application | Unknown, observation: Observation, policy: Policy, *, asked: bool
+) -> Item:
     if rollout.is_ahead(application):
         return Item(subject, Mark.NOT_ASKED, "its step is still ahead")
     if isinstance(application, Unknown):
@@ -151,9 +153,9 @@ def _downstream(subject: str, application: Application | Unknown, *, asked: bool
     seen, wanted = rollout.describe(application), "ran, succeeded and Healthy"
     if not asked:
         return Item(subject, Mark.NOT_ASKED, seen, wanted)
-    if rollout.is_busy(application) or application.health == "Progressing":
+    if rollout.is_busy(application):
         return Item(subject, Mark.WAITING, seen, wanted)
-    if rollout.has_failed(application):
-        finding = rollout.failure(application)
-        return Item(subject, Mark.WRONG, finding.detail, wanted, finding.remedy)
-    return Item(subject, Mark.OK, seen, wanted)
+    failure = planner.downstream_failure(application, observation, policy)
+    if failure is not None:
+        return Item(subject, Mark.WRONG, failure.detail, wanted, failure.remedy)
+    return Item(subject, Mark.OK if application.health == "Healthy" else Mark.WAITING, seen, wanted)

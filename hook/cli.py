@@ -10,7 +10,7 @@ import threading
 import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hook import __version__
 from hook.model import Finding, FindingError, Outcome
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 1.5
 """After a signal the run gets so long to end by itself; then it is pulled out of a remote call that hangs."""
 
+_LAST_WORDS_SECONDS = 0.3
+"""So long may it then take to tell its end; an Event that hangs is given up."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
@@ -35,10 +38,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     parsed = _parser().parse_args(arguments)
     if parsed.command == "versions":
         return _versions(parsed.release, parsed.output)
-    from hook.report import write_termination_message  # noqa: PLC0415
+    from hook.report import without_secrets, write_termination_message  # noqa: PLC0415
     from hook.settings import SettingsError, load, secrets  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
 
-    file, known = Path("/dev/termination-log"), frozenset[str]()
+    file, settings, known = Path("/dev/termination-log"), None, frozenset[str]()
     try:
         settings = load(parsed.config)
         file, known = settings.report.termination_message_file, secrets(settings)
@@ -48,11 +51,17 @@ def _main(arguments: Sequence[str] | None) -> int:
         print("\n".join(f"{Reason.SETTINGS_INVALID}: {fault}" for fault in error.faults), file=sys.stderr)
     except FindingError as error:  # before the first look: no credentials to look with
         outcome = Outcome(error.finding)
-        print(f"{error.finding}\nWhat to do: {error.finding.remedy}", file=sys.stderr)
+        text = f"{error.finding}\nWhat to do: {error.finding.remedy}"
+        print(without_secrets(text, known), file=sys.stderr)
+    except KeyboardInterrupt:  # `check`, or a run that has not begun: nothing was started
+        outcome = Outcome(Finding(Reason.INTERRUPTED, "the keyboard"))
+        print(f"{Reason.INTERRUPTED}: {Reason.INTERRUPTED.meaning}", file=sys.stderr)
     except Exception as error:  # noqa: BLE001 -- the one way out: a bug ends with its own code, and says so
-        outcome = Outcome(Finding(Reason.HOOK_BUG, type(error).__name__))
-        traceback.print_exc()
+        known |= secrets(settings) if settings else frozenset()
+        outcome = Outcome(Finding(Reason.HOOK_BUG, type(error).__name__, str(error)))
+        print(without_secrets(traceback.format_exc(), known), end="", file=sys.stderr)
         print(f"{Reason.HOOK_BUG}: {Reason.HOOK_BUG.remedy}", file=sys.stderr)
+    known |= secrets(settings) if settings else frozenset()  # a file may have been rotated meanwhile
     if parsed.command == "run":
         write_termination_message(file, outcome, known)
     return outcome.finding.reason.exit_code
@@ -76,10 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--config", type=Path, metavar="FILE", help="settings in YAML; TRH_... variables win over it"
         )
-    check.add_argument("--output", choices=("table", "json"), default="table")
+    check.add_argument("--output", choices=("table", "json"), default="table", help="for a person, or for a program")
     versions = commands.add_parser("versions", help="the schema versions that releases of Temporal expect")
     versions.add_argument("release", nargs="?", help="one release, such as 1.29.1; all of them if left out")
-    versions.add_argument("--output", choices=("table", "json"), default="table")
+    versions.add_argument("--output", choices=("table", "json"), default="table", help="for a person, or for a program")
     return parser
 
 
@@ -98,8 +107,11 @@ def _versions(release: str | None, output: str) -> int:
     print(f"{'release':<9} {'default':<8} visibility")
     for one, row in listed.items():
         print(f"{one!s:<9} {row[Store.DEFAULT]!s:<8} {row[Store.VISIBILITY]}")
+    for one in listed:
         if expectation(one).estimated:
-            print(f"{one} is not listed: the versions of {expectation(one).listed_as} stand for it, as a lower bound")
+            print(
+                f"{one} is not listed: shown is {expectation(one).listed_as}, the lower bound that `run` takes for it."
+            )
     return ExitCode.PASSED
 
 
@@ -107,25 +119,29 @@ def _versions(release: str | None, output: str) -> int:
 
 
 def _run(settings: Settings) -> Outcome:
-    """Run the gate to its end."""
-    from tenacity import sleep_using_event  # noqa: PLC0415
-
-    from hook.compose import Composition  # noqa: PLC0415 -- the adapters' libraries cost 0.5 s, and only these pay it
-    from hook.gate import Gate, Timing  # noqa: PLC0415
-
+    """Run the gate to its end. Signals are heard before the slow imports: the first process of a container gets no other."""
     policy = settings.policy()
-    stop = _Stop()
-    with Composition(settings) as parts, stop:
-        teller = parts.teller()
-        limit = timedelta(seconds=settings.deadline_seconds)
-        teller.started(parts.run_id, policy, limit)
-        timing = Timing(
-            clock=lambda: datetime.now(UTC),
-            sleep=sleep_using_event(stop.event),
-            interval=timedelta(seconds=settings.interval_seconds),
-            limit=limit,
-        )
-        return Gate(parts.world(parts.own_run()), policy, timing, teller, stop.reason).run()
+    with _Stop() as stop:
+        from tenacity import sleep_using_event  # noqa: PLC0415
+
+        from hook.compose import Composition  # noqa: PLC0415 -- the adapters' libraries cost 0.5 s, only these pay it
+        from hook.gate import Gate, StopRequested, Timing  # noqa: PLC0415
+
+        try:
+            stop.pulls_out_by = StopRequested
+            with Composition(settings) as parts:
+                teller = parts.teller()
+                limit = timedelta(seconds=settings.deadline_seconds)
+                teller.started(parts.run_id, policy, limit)
+                timing = Timing(
+                    clock=lambda: datetime.now(UTC),
+                    sleep=sleep_using_event(stop.event),
+                    interval=timedelta(seconds=settings.interval_seconds),
+                    limit=limit,
+                )
+                return Gate(parts.world(parts.own_run()), policy, timing, teller, stop.reason).run()
+        except StopRequested:  # out of its last words: an Event that hangs
+            return Outcome(Finding(stop.reason() or Reason.STOPPED, "the run", "its last report hung"))
 
 
 def _check(settings: Settings, output: str) -> Outcome:
@@ -150,29 +166,35 @@ class _Stop:
         """Catch nothing yet."""
         self.event = threading.Event()
         """Set when the run is to stop; ends its sleep."""
+        self.pulls_out_by: type[BaseException] | None = None
+        """What is raised into a call that hangs; None while there is nobody yet to catch it."""
         self._reason: Reason | None = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         """Catch the signals."""
-        signal.signal(signal.SIGTERM, self._requested)
-        signal.signal(signal.SIGINT, self._requested)
-        signal.signal(signal.SIGALRM, self._overdue)
+        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._overdue)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._requested)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the run its last words undisturbed."""
+        """Let signals be what they were."""
         signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def reason(self) -> Reason | None:
         """Return why the run is to stop, None as long as it is not."""
         return self._reason
 
     def _requested(self, number: int, _: object) -> None:
+        if self._reason is not None:
+            return  # it is on its way out
         self._reason = Reason.STOPPED if number == signal.SIGTERM else Reason.INTERRUPTED
         self.event.set()
-        signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS, _LAST_WORDS_SECONDS)
 
-    def _overdue(self, *_: object) -> NoReturn:
-        from hook.gate import StopRequested  # noqa: PLC0415 -- loaded already when a run is under way
-
-        raise StopRequested
+    def _overdue(self, *_: object) -> None:
+        if self.pulls_out_by is not None:
+            raise self.pulls_out_by

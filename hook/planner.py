@@ -6,6 +6,7 @@ protects.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hook import rollout
@@ -40,10 +41,13 @@ from hook.versions import Release, Store, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
 COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
 """Temporal's services in the order in which they are restarted: history owns the shards and is what the others wait for."""
+
+_KUBERNETES_RESOLUTION = timedelta(seconds=1)
+"""Kubernetes cuts its times to whole seconds: what started at :05 may have started just before :06."""
 
 _LONGEST_PAUSE = 2**6
 """The pause doubles so often at the most, whatever the number of attempts."""
@@ -79,6 +83,20 @@ def is_asked_for_reachability(observation: Observation, policy: Policy) -> bool:
     if policy.reachability is Reachability.NEVER or observation.frontend is None or scaled_to_zero:
         return False
     return policy.reachability is Reachability.ALWAYS or not rollout.is_ahead(observation.application)
+
+
+def downstream_failure(application: Application, observation: Observation, policy: Policy) -> Finding | None:
+    """Return what makes a reached Application after Temporal have to be synced again, None where nothing does.
+
+    A success from before the schema was made was one on a database that is gone: what it registered is gone, too.
+    """
+    if rollout.has_failed(application):
+        return rollout.failure(application)
+    finished_at = application.operation.finished_at if application.operation else None
+    if finished_at is not None and _is_older_than_the_database(finished_at, observation, policy):
+        detail = "it ran before its database's schema was made"
+        return Finding(Reason.DOWNSTREAM_FAILED, f"Application {application.ref}", detail)
+    return None
 
 
 # --- the rules, in order ------------------------------------------------------------------------------------------
@@ -175,9 +193,11 @@ def _pods_live_on_the_present_database(observation: Observation, policy: Policy)
 
 def _reachability_is_not_asked(observation: Observation, policy: Policy) -> Step | None:
     """Pass on the schemas alone where Temporal is not asked for."""
+    if not is_asked_for_reachability(observation, policy):
+        return Pass(notes(observation, policy))
     if isinstance(observation.application, Unknown) and not rollout.is_missing(observation.application):
         return Wait((observation.application.finding,))
-    return None if is_asked_for_reachability(observation, policy) else Pass(notes(observation, policy))
+    return None
 
 
 def _temporal_answers(observation: Observation, policy: Policy) -> Step | None:
@@ -250,9 +270,9 @@ def _needed(observation: Observation, policy: Policy) -> Iterator[Finding]:
     seen: list[object] = [observation.migration, *observation.stores.values()]
     if not _is_namespace_ahead(observation):
         seen.append(observation.runtime)
-    if not rollout.is_missing(observation.application):
-        seen.append(observation.application)
     if is_asked_for_reachability(observation, policy):
+        if not rollout.is_missing(observation.application):
+            seen.append(observation.application)
         seen.append(observation.frontend)
         seen.extend(one for one in observation.downstream.values() if not rollout.is_missing(one))
     yield from (one.finding for one in seen if isinstance(one, Unknown))
@@ -320,12 +340,17 @@ def _why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | No
             return "in back-off from a crash before the schema was right"
         if pod.crashed_at < _run_started_at(observation):
             return "in back-off from a crash before this run"
-    if pod.state is PodState.RUNNING and pod.started_at is not None:
-        default = observation.stores.get(Store.DEFAULT)
-        born = default.born if isinstance(default, Schema) else None
-        if born is not None and pod.started_at < born - policy.clock_skew:
-            return "running since before its database's schema was made"
+    running_since = pod.started_at if pod.state is PodState.RUNNING else None
+    if running_since is not None and _is_older_than_the_database(running_since, observation, policy):
+        return "running since before its database's schema was made"
     return None
+
+
+def _is_older_than_the_database(moment: datetime, observation: Observation, policy: Policy) -> bool:
+    """Tell whether it was before the default store's schema was made, so that another database was meant."""
+    default = observation.stores.get(Store.DEFAULT)
+    born = default.born if isinstance(default, Schema) else None
+    return born is not None and moment + _KUBERNETES_RESOLUTION <= born - policy.clock_skew
 
 
 def _pods(observation: Observation) -> tuple[Pod, ...]:
@@ -379,8 +404,11 @@ def _downstream_step(application: Application, observation: Observation, policy:
     settled = rollout.is_compared(application, _run_started_at(observation))
     operation = application.operation
     attempts = operation.attempt or 0 if operation else 0
-    if rollout.has_failed(application):
-        failure = rollout.failure(application)
+    failure = downstream_failure(application, observation, policy)
+    if failure is not None:
+        if application.sync == "Unknown":
+            waiting = Finding(Reason.COMPARISON_PENDING, about, "Argo CD cannot tell what it should be")
+            return _wait_or_lose_patience((waiting,), observation, policy)
         if not settled:
             return _compare(application, "before it is synced again")
         if attempts >= policy.attempts:
@@ -391,7 +419,7 @@ def _downstream_step(application: Application, observation: Observation, policy:
         return Resync(application, attempts + 1, failure.detail)
     if attempts and application.jobs and not settled:
         return _compare(application, "its Job's end is not in its status yet")
-    if application.health == "Progressing":
+    if application.health != "Healthy":
         waiting = Finding(Reason.DOWNSTREAM_RUNNING, about, rollout.describe(application))
         return _wait_or_lose_patience((waiting,), observation, policy)
     return None

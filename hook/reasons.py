@@ -64,7 +64,7 @@ class Reason(Enum):
         ExitCode.SETTINGS,
         Patience.NONE,
         "A setting is unknown, of the wrong type, missing or contradicts another. Nothing was contacted.",
-        "Correct the setting that is named.",
+        "Correct the setting that is named, then sync the gate's Application.",
     )
     OWN_APPLICATION_TARGETED = (
         "OwnApplicationTargeted",
@@ -279,13 +279,6 @@ class Reason(Enum):
         Patience.DEADLINE,
         "Argo CD has been asked to compare the Application afresh, so that nothing is decided on an old status.",
         "Wait. If it never comes, check Argo CD's application controller and repo server.",
-    )
-    RUNTIME_UNKNOWN = (
-        "RuntimeUnknown",
-        ExitCode.DEADLINE,
-        Patience.DEADLINE,
-        "Temporal's pods, or the Application that runs them, cannot be judged yet.",
-        "Wait, or read what is named beside it.",
     )
     PODS_NOT_STABLE = (
         "PodsNotStable",

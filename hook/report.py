@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 TERMINATION_MESSAGE_BYTES = 4096
 """Kubernetes keeps no more of it."""
 
-_SHORT_SECRET = 8
+_SHORT_SECRET = 12
 """A secret shorter than this is taken out only where it stands as a word: `temporal` is a password, too, in some labs."""
 
 
@@ -74,6 +74,8 @@ class Teller:
         """Tell the listeners, with Events on the gate's own Application; ``secrets`` is asked anew: files change."""
         self._listeners = tuple(listeners)
         self._secrets = secrets
+        self._known: frozenset[str] = frozenset()
+        self._runtime: ApplicationRef | None = None
         self._gate = (gate,) if gate else ()
         self._said: dict[str, checklist.Item] = {}
         self._waited_for: set[tuple[Any, str]] = set()
@@ -91,6 +93,8 @@ class Teller:
 
     def observed(self, observation: Observation, policy: Policy, step: Step) -> None:
         """Tell each item of the checklist that changed, and each new thing that is waited for."""
+        if isinstance(observation.application, Application):
+            self._runtime = observation.application.ref
         for item in checklist.items(observation, policy):
             if self._said.get(item.subject) != item:
                 self._said[item.subject] = item
@@ -98,12 +102,12 @@ class Teller:
         if isinstance(step, Wait):
             for finding in step.findings:
                 if finding.key not in self._waited_for:
-                    self._tell(self._of_wait(finding, observation))
+                    self._tell(self._of_wait(finding))
             self._waited_for = {finding.key for finding in step.findings}
 
     def acted(self, act: Act, *, done: bool) -> None:
         """Tell an act."""
-        text, reason, ref = _of_act(act)
+        text, reason, ref = _of_act(act, self._runtime)
         if not done:
             self._tell(Notice(f"{text}: somebody was faster, looking again"))
             return
@@ -118,16 +122,16 @@ class Teller:
         level: Literal["info", "error"] = "info" if finding.reason.exit_code is ExitCode.PASSED else "error"
         self._tell(_of_finding(finding, level, self._gate))
 
-    def _of_wait(self, finding: Finding, observation: Observation) -> Notice:
-        """Tell a wait: an Event only where a person can shorten it, on the gate's Application and the one it is about."""
+    def _of_wait(self, finding: Finding) -> Notice:
+        """Tell a wait: an Event only where a person can shorten it."""
         if finding.reason.patience is not Patience.GRACE:
             return Notice(f"waiting: {finding}", reason=str(finding.reason))
-        seen = [observation.application, *observation.downstream.values()]
-        refs = [one.ref for one in seen if isinstance(one, Application) and str(one.ref) in finding.about]
-        return _of_finding(finding, "warning", (*self._gate, *refs))
+        return replace(_of_finding(finding, "warning", self._gate), text=f"waiting: {finding}")
 
     def _tell(self, notice: Notice) -> None:
-        secrets = self._secrets()
+        """Tell it without secrets: those of now, and those known before, which an error's text may still hold."""
+        self._known |= self._secrets()
+        secrets = self._known
         clean = replace(
             notice,
             text=without_secrets(notice.text, secrets),
@@ -149,8 +153,10 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 
 def _of_item(item: checklist.Item) -> Notice:
     level: Literal["info", "warning"] = "warning" if item.mark is checklist.Mark.WRONG else "info"
-    fields = (("mark", item.mark.value), *((("wanted", item.wanted),) if item.wanted else ()))
-    return Notice(f"{item.subject}: {item.seen}", level=level, fields=fields)
+    remedy = item.remedy if item.mark is checklist.Mark.WRONG else ""  # what is only unseen is told by its wait
+    fields = {"mark": item.mark.value, "wanted": item.wanted, "remedy": remedy}
+    told = tuple((name, value) for name, value in fields.items() if value)
+    return Notice(f"{item.subject}: {item.seen}", level=level, fields=told)
 
 
 def _of_finding(
@@ -160,7 +166,7 @@ def _of_finding(
     return Notice(str(finding), level=level, reason=str(finding.reason), fields=fields, about=about)
 
 
-def _of_act(act: Act) -> tuple[str, str, ApplicationRef | None]:
+def _of_act(act: Act, runtime: ApplicationRef | None) -> tuple[str, str, ApplicationRef | None]:
     """Return what is told of an act: its text, the Event's reason, and the Application acted on."""
     match act:
         case Migrate(migration, attempt, _):
@@ -168,7 +174,7 @@ def _of_act(act: Act) -> tuple[str, str, ApplicationRef | None]:
             return f"asked {migration.owner} to migrate (attempt {attempt})", "MigrationStarted", ref
         case RestartPods(component, pods, _):
             names = ", ".join(pod.name for pod in pods)
-            return f"restarted {len(pods)} pod(s) of {component}: {names}", "PodsRestarted", None
+            return f"restarted {len(pods)} pod(s) of {component}: {names}", "PodsRestarted", runtime
         case Resync(application, attempt, _):
             return (
                 f"synced Application {application.ref} again (attempt {attempt})",
@@ -228,7 +234,8 @@ class EventsListener:
             except FindingError as error:
                 if ref.namespace not in self._refused:
                     self._refused.add(ref.namespace)
-                    self._log.hear(Notice(f"no Event can be posted in namespace {ref.namespace}: {error}"))
+                    text = f"no Event can be posted in namespace {ref.namespace}: {error}"
+                    self._log.hear(Notice(text, "warning", fields=(("remedy", error.finding.remedy),)))
 
 
 def write_termination_message(file: Path, outcome: Outcome, secrets: Iterable[str]) -> None:
@@ -236,14 +243,20 @@ def write_termination_message(file: Path, outcome: Outcome, secrets: Iterable[st
 
     The file is there in every container; where it is not, nobody looks for it.
     """
-    if not file.exists():
-        return
-    lines = [str(outcome.finding)]
-    if outcome.finding.reason.exit_code is not ExitCode.PASSED:
-        lines.append(f"What to do: {outcome.finding.remedy}")
-    lines += [f"Warning: {warning}. What to do: {warning.remedy}" for warning in outcome.warnings]
-    message = without_secrets("\n".join(lines), secrets).encode()[:TERMINATION_MESSAGE_BYTES]
+    reason = outcome.finding.reason
+    remedies = [f"What to do: {outcome.finding.remedy}"] if reason.exit_code is not ExitCode.PASSED else []
+    remedies += [f"Warning: {warning}. What to do: {warning.remedy}" for warning in outcome.warnings]
+    secrets = frozenset(secrets)
+    first = _bytes(without_secrets(str(outcome.finding), secrets), TERMINATION_MESSAGE_BYTES // 2 if remedies else None)
+    rest = "".join(f"\n{without_secrets(line, secrets)}" for line in remedies)
+    message = first + _bytes(rest, TERMINATION_MESSAGE_BYTES - len(first))
     try:
-        file.write_text(message.decode(errors="ignore"), encoding="utf-8")
+        if file.exists():
+            file.write_bytes(message)
     except OSError as error:
         print(f"cannot write the termination message to {file}: {error}", file=sys.stderr)  # noqa: T201 -- last words
+
+
+def _bytes(text: str, limit: int | None) -> bytes:
+    """Return as much of the text as fits, cut between characters."""
+    return text.encode(errors="replace")[: limit or TERMINATION_MESSAGE_BYTES].decode(errors="ignore").encode()

@@ -112,7 +112,7 @@ def _phase_of_jobs(application: Application, phase: MigrationPhase) -> Migration
         if not compared:
             return MigrationPhase.UNCOMPARED
     match job_health(application):
-        case "Progressing":
+        case "Progressing" | "Suspended":
             return MigrationPhase.RUNNING
         case "Degraded":
             return MigrationPhase.FAILED

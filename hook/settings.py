@@ -14,14 +14,14 @@ import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.alias_generators import to_camel
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.alias_generators import to_camel, to_snake
 
 from hook.model import ApplicationRef, OnEmptyDatabase, Policy, Reachability
 from hook.versions import Release, SchemaVersion, Store, VersionError, expectation
@@ -43,7 +43,7 @@ class SettingsError(Exception):
 class _Block(BaseModel):
     """A closed block of settings: an unknown key is refused by name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
 
 class ApplicationSettings(_Block):
@@ -159,13 +159,16 @@ class StoreSettings(_Block):
         from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
         try:
-            conninfo_to_dict(value.get_secret_value() if value else "")
+            ports = str(conninfo_to_dict(value.get_secret_value() if value else "").get("port", ""))
+            usable = all(port.isdecimal() or not port for port in ports.split(","))
         except (Error, UnicodeError):  # its text would show parts of the DSN
+            usable = False
+        if not usable:
             message = (
                 "is no PostgreSQL connection string such as postgresql://user:password@host:5432/database "
                 "(characters such as / : @ % in user or password are written as %2F %3A %40 %25)"
             )
-            raise ValueError(message) from None
+            raise ValueError(message)
         return value
 
     @model_validator(mode="after")
@@ -235,8 +238,9 @@ class StoresSettings(_Block):
         """Return a store's settings, the visibility store's completed from the default store's."""
         if store is Store.DEFAULT or self.visibility.dsn is not None:
             return self.default if store is Store.DEFAULT else self.visibility
-        own = self.visibility.model_dump(exclude_none=True, exclude={"enabled", "dsn"})
-        return StoreSettings.model_validate(self.default.model_dump(exclude_none=True, exclude={"dsn"}) | own)
+        own = self.visibility.model_dump(by_alias=True, exclude_none=True, exclude={"enabled", "dsn"})
+        inherited = self.default.model_dump(by_alias=True, exclude_none=True, exclude={"dsn"})
+        return StoreSettings.model_validate(inherited | own)
 
     @property
     def enabled(self) -> tuple[Store, ...]:
@@ -340,20 +344,8 @@ class ReportSettings(_Block):
     """Kubernetes' own default (terminationMessagePath)."""
 
 
-class Settings(BaseSettings):
+class Settings(_Block):
     """All settings."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        env_prefix=ENVIRONMENT_PREFIX,
-        env_prefix_target="all",
-        env_nested_delimiter="__",
-    )
-    _document: ClassVar[Mapping[str, Any]] = {}
-    """What the file says."""
 
     temporal: TemporalSettings = TemporalSettings()
     stores: StoresSettings
@@ -383,18 +375,6 @@ class Settings(BaseSettings):
     """How far the clocks of nodes and of the migration may be apart."""
     request_timeout_seconds: Annotated[float, Field(ge=1, le=60)] = 5
     """For each single remote call."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings' signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file."""
-        return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(cls._document)))
 
     @property
     def targets(self) -> dict[str, ApplicationRef]:
@@ -445,18 +425,26 @@ def load(file: Path | None) -> Settings:
 
     Raises `SettingsError`, with a line for each fault found.
     """
-    faults = tuple(_variable_faults())
-    if faults:
-        raise SettingsError(*faults)
-    bound = type("Settings", (Settings,), {"_document": _read(file) if file else {}, "__module__": __name__})
+    from_environment = _environment()
+    from_file = _read(file) if file else {}
     try:
-        settings: Settings = bound()
+        settings = Settings.model_validate(_merged(from_file, from_environment))
     except ValidationError as error:
         raise SettingsError(*(_line(fault) for fault in error.errors())) from None  # its text would show the values
     faults = (*_contradictions(settings), *_file_faults(settings))
     if faults:
         raise SettingsError(*faults)
     return settings
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both, block by block; where both give a value, ``above`` has its way."""
+    both = {
+        name: _merged(below[name], value) if isinstance(value, dict) and isinstance(below[name], dict) else value
+        for name, value in above.items()
+        if name in below
+    }
+    return {**below, **above, **both}
 
 
 def _read(file: Path) -> Mapping[str, Any]:
@@ -607,38 +595,44 @@ def _line(fault: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails, whose 
 def _suggestion(parts: tuple[str | int, ...]) -> str:
     """Return what may have been meant by a setting that is unknown, or where to look."""
     *block, name = (part for part in parts if isinstance(part, str))
-    siblings = [to_camel(path[-1]) for path, _ in _paths(Settings) if [to_camel(part) for part in path[:-1]] == block]
+    siblings = [path[-1] for path, _ in _paths(Settings) if list(path[:-1]) == block]
     close = difflib.get_close_matches(name, siblings, n=1)
     return f": did you mean {close[0]}?" if close else ": check its spelling and its place"
 
 
-def _variable_faults() -> Iterator[str]:
-    """Yield a line for each TRH_ variable that names no setting (pydantic-settings takes no notice) or is no JSON."""
-    known = _variables()
+def _environment() -> dict[str, Any]:
+    """Return what the TRH_ variables say, as the file would say it.
+
+    Raises `SettingsError` for those that name no setting, name one twice, or are no JSON where they must be: a part of
+    a block wins over the block's own variable.
+    """
+    known, faults = _variables(), []
     settings: dict[tuple[str, ...], str] = {}
-    for name in sorted(os.environ):
-        variable = name.upper()
-        if not variable.startswith(ENVIRONMENT_PREFIX):
+    found: dict[str, Any] = {}
+    for name in sorted(name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX)):
+        if name.upper() not in known:
+            close = difflib.get_close_matches(name.upper(), known, n=1)
+            what = f"did you mean {close[0]}?" if close else "check its spelling; a path's parts are joined by __"
+            faults.append(f"{name}: unknown environment variable: {what}")
             continue
-        if variable not in known:
-            close = difflib.get_close_matches(variable, known, n=1)
-            what = f": did you mean {close[0]}?" if close else ": check its spelling; a path's parts are joined by __"
-            yield f"{name}: unknown environment variable{what}"
-            continue
-        path, kind = known[variable]
+        path, kind = known[name.upper()]
         if path in settings:
-            yield f"{settings[path]} and {name} are the same setting: remove one"
+            faults.append(f"{settings[path]} and {name} are the same setting: remove one")
         settings[path] = name
-        if kind is not None and not _is_json(os.environ[name], kind):
+        value: Any = None
+        with suppress(ValueError):
+            value = os.environ[name] if kind is None else json.loads(os.environ[name])
+        if kind is not None and not isinstance(value, kind):
             example = '["one", "two"]' if kind is list else '{"name": "value"}'
-            yield f"{name}: must be {'a list' if kind is list else 'a block of settings'} in JSON, such as {example}"
-
-
-def _is_json(text: str, kind: type) -> bool:
-    try:
-        return isinstance(json.loads(text), kind)
-    except ValueError:
-        return False
+            faults.append(
+                f"{name}: must be {'a list' if kind is list else 'a block of settings'} in JSON, as {example}"
+            )
+        for part in reversed(path):
+            value = {part: value}
+        found = _merged(found, value)
+    if faults:
+        raise SettingsError(*faults)
+    return found
 
 
 def _variables() -> dict[str, tuple[tuple[str, ...], type | None]]:
@@ -649,12 +643,12 @@ def _variables() -> dict[str, tuple[tuple[str, ...], type | None]]:
         ENVIRONMENT_PREFIX + "__".join(spelling(part) for part in path).upper(): (path, kind)
         for path, kind in paths
         if path[:-1] not in lists
-        for spelling in (str, to_camel)
+        for spelling in (str, to_snake)
     }
 
 
 def _paths(model: type[BaseModel], block: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type | None]]:
-    """Yield the path of each setting, with dict for a block, list for a list and None for a plain value."""
+    """Yield the path of each setting, in camelCase; with dict for a block, list for a list, None for a plain value."""
     for name, field in model.model_fields.items():
         blocks = [
             one
@@ -662,6 +656,7 @@ def _paths(model: type[BaseModel], block: tuple[str, ...] = ()) -> Iterator[tupl
             if isinstance(one, type) and issubclass(one, BaseModel)
         ]
         is_list = get_origin(field.annotation) in {list, tuple}
-        yield (*block, name), list if is_list else dict if blocks else None
+        path = (*block, to_camel(name))
+        yield path, list if is_list else dict if blocks else None
         for one in blocks:
-            yield from _paths(one, (*block, name))
+            yield from _paths(one, path)

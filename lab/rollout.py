@@ -63,7 +63,7 @@ def migrations(schema: Schema, *, hook: bool) -> list[Json]:
 def runtime(config: ServerConfig, release: str) -> list[Json]:
     """The servers, one Deployment a service, and the web page, which is none of the gate's business."""
     image = f"temporalio/server:{release}"
-    servers = [_deployment(service, image, config.argv(service)) for service in SERVICES]
+    servers = [_deployment(service, image, _server(config, service)) for service in SERVICES]
     return [*servers, _deployment("web", "temporalio/ui:2.44.0", ["sleep", "infinity"])]
 
 
@@ -105,6 +105,12 @@ def _job(name: str, image: str, command: Sequence[str], environment: list[Json],
     }
 
 
+def _server(config: ServerConfig, service: str) -> list[str]:
+    """A server's command, which does not begin before its predecessor's ports are free."""
+    ports = f"{config.ports[service]},{config.membership_ports[service]}"
+    return [sys.executable, "-I", "-S", str(_ROOT / "lab" / "await_ports.py"), ports, *config.argv(service)]
+
+
 def _deployment(component: str, image: str, command: Sequence[str]) -> Json:
     labels = {
         "app.kubernetes.io/name": "temporal",
@@ -119,6 +125,10 @@ def _deployment(component: str, image: str, command: Sequence[str]) -> Json:
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            "template": {
+                "metadata": {"labels": labels},
+                # A frontend drains for 10 s; here nobody waits for its last answers.
+                "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
+            },
         },
     }

@@ -159,6 +159,7 @@ class ServerConfig:
         self._directory = directory
         self.ports = {service: free_port() for service in SERVICES}
         """The gRPC port of each service."""
+        self.membership_ports = {service: free_port() for service in SERVICES}
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "lab.yaml"
         file.touch(mode=0o600)
@@ -192,7 +193,7 @@ class ServerConfig:
         for service, port in self.ports.items():
             config["services"][service]["rpc"] = {
                 "grpcPort": port,
-                "membershipPort": free_port(),
+                "membershipPort": self.membership_ports[service],
                 "bindOnLocalHost": True,
             }
         config["clusterMetadata"]["clusterInformation"]["active"]["rpcAddress"] = self.address

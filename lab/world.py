@@ -19,7 +19,7 @@ import yaml
 
 from lab import rollout, temporal_client
 from lab.api_client import ApiClient, Json
-from lab.argocd import ArgoCd
+from lab.argocd import REFRESH, ArgoCd
 from lab.controllers import ControllerManager
 from lab.fake_api import FakeApi
 from lab.kubelet import ProcessKubelet
@@ -120,6 +120,15 @@ class World:
 
         return self._until(ended, f"the sync of {application} to end") or {}
 
+    def until_failed(self, application: str) -> None:
+        """Until an Application's operation failed, or its plain Job."""
+
+        def failed() -> bool:
+            status = self.application(application)["status"]
+            return status["operationState"]["phase"] == "Failed" or status["health"]["status"] == "Degraded"
+
+        self._until(failed, f"{application} to fail")
+
     def roll_out(self) -> None:
         """Everything in its order, to the end: what a rollout is when nothing goes wrong."""
         self.sync(MIGRATIONS)
@@ -138,21 +147,25 @@ class World:
         self.postgres.create_role(_SERVER_ROLE, self.databases.password)
         for name in (self.databases.default, self.databases.visibility):
             self.postgres.execute(name, f"GRANT CONNECT ON DATABASE {name} TO {_SERVER_ROLE}")
-        weak = Databases(self.databases.host, self.databases.port, _SERVER_ROLE, self.databases.password)
+        weak = replace(self.databases, user=_SERVER_ROLE)
         self.config = ServerConfig(self._build, weak, self.directory / "temporal-weak")
-        self.argocd.commit(RUNTIME, rollout.runtime(self.config, self._build.schema_tool.release))
+        revision = self.argocd.commit(RUNTIME, rollout.runtime(self.config, self._build.schema_tool.release))
+        self.client.patch(f"{_APPLICATIONS}/{RUNTIME}", {"metadata": {"annotations": {REFRESH: "normal"}}})
+        self._until(lambda: self.application(RUNTIME)["status"]["sync"]["revision"] == revision, "the commit to be seen")
 
     def duplicate_cluster_metadata(self) -> None:
         """Give another cluster's row the present cluster's initial failover version."""
         self.postgres.execute(
             self.databases.default,
             "INSERT INTO cluster_metadata_info (metadata_partition, cluster_name, data, data_encoding, version) "
-            "SELECT metadata_partition, 'another', data, data_encoding, version FROM cluster_metadata_info",
+            "SELECT metadata_partition, 'second', decode(replace(encode(data, 'hex'), encode('active', 'hex'), "
+            "encode('second', 'hex')), 'hex'), data_encoding, version FROM cluster_metadata_info",
         )
 
     def use_standby(self) -> None:
         """Let the gate meet a standby of the database server."""
-        standby = self._stack.enter_context(self.postgres.standby())
+        standby = self.postgres.standby()
+        self._stack.callback(standby.remove)
         self.databases = replace(self.databases, port=standby.port)
 
     def delete(self, pod: Json) -> None:
@@ -194,7 +207,7 @@ class World:
         config.write_text(yaml.safe_dump(self.settings(**changes)), encoding="utf-8")
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TRH_")}
         argv = [sys.executable, "-m", "hook", command, "--config", str(config), *arguments]
-        return Process.start(argv, log=self.directory / f"{name}.log", env=environment)
+        return self._stack.enter_context(Process.start(argv, log=self.directory / f"{name}.log", env=environment))
 
     @property
     def termination_message(self) -> str:

@@ -1,10 +1,8 @@
 """Runs the owner's own migration command, for CI, a laptop and the demo, where no Argo CD does it.
 
 The command is a process group of its own that outlives the gate: a migration is never signalled. While it runs it
-holds a
-lock on a file that it inherited, which the kernel lets go at its end, however it ends; its record and exit code lie
-beside.
-So a gate that is started anew, or a second one, sees it running and counts its attempts.
+holds a lock on a file that it inherited, which the kernel lets go at its end, however it ends; its record and exit code
+lie beside. So a gate that is started anew, or a second one, sees it running and counts its attempts.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 
@@ -28,6 +26,9 @@ _KEEP_EXIT_CODE = '"$@"; code=$?; echo "$code" >"$0.new" && mv "$0.new" "$0"; ex
 
 _LOG_TAIL_BYTES = 600
 
+_REAP_SECONDS = 1.0
+"""Between letting go of its lock and being a zombie a process needs microseconds."""
+
 
 class MigrationCommand:
     """The owner's command, and what is known of its last run in this directory."""
@@ -42,19 +43,22 @@ class MigrationCommand:
 
     def look(self) -> Migration:
         """Return what the command is doing; raise `FindingError`."""
-        if self._process is not None:
-            self._process.poll()  # reaps it; what it left says the rest
-        with self._translated(), self._lock() as lock:
+        with self._translated(), self._lock(fcntl.LOCK_SH) as lock:
+            if lock is not None:
+                self._reap()
             return self._migration(running=lock is None)
 
     def start(self, attempt: int) -> bool:
         """Start the command; return False if it runs already or another gate started it since. Raises `FindingError`."""
-        with self._translated(), self._lock() as lock:
+        with self._translated(), self._lock(fcntl.LOCK_EX) as lock:
             if lock is None or self._migration(running=False).attempts != attempt - 1:
                 return False
+            self._reap()
             self._exit_code_file.unlink(missing_ok=True)
             record = {"run": self._run_id, "attempt": attempt, "startedAt": datetime.now(UTC).isoformat()}
-            self._record_file.write_text(json.dumps(record), encoding="utf-8")
+            written = self._record_file.with_suffix(".new")
+            written.write_text(json.dumps(record), encoding="utf-8")
+            written.replace(self._record_file)  # whole or not at all: it holds the count of attempts
             with self._log_file.open("wb") as log:
                 self._process = subprocess.Popen(  # noqa: S603 -- the owner's command is what the user asked for
                     ["/bin/sh", "-c", _KEEP_EXIT_CODE, str(self._exit_code_file), *self._argv],
@@ -75,11 +79,14 @@ class MigrationCommand:
             raise FindingError(Finding(Reason.MIGRATION_COMMAND_UNUSABLE, self._owner, str(error))) from error
 
     @contextmanager
-    def _lock(self) -> Iterator[IO[bytes] | None]:
-        """Yield the locked file, or None while the command (or another gate, for an instant) holds it."""
+    def _lock(self, kind: int) -> Iterator[IO[bytes] | None]:
+        """Yield the locked file, or None while the command (or another gate that starts it) holds it.
+
+        To look takes a shared lock, or two gates that look at once would each see a command running.
+        """
         with (self._directory / "lock").open("ab") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield None
             else:
@@ -100,15 +107,28 @@ class MigrationCommand:
             code = self._exit_code()
             phase = MigrationPhase.SUCCEEDED if code == "0" else MigrationPhase.FAILED
             message = f"exit code {code}: {self._log_tail()}"
-            ended_at = datetime.fromtimestamp(self._log_file.stat().st_mtime, UTC) if self._log_file.exists() else None
+            ended_at = self._ended_at()
         return Migration(phase, self._owner, attempts=attempts, ended_at=ended_at, message=message)
+
+    def _reap(self) -> None:
+        """Take our own command's end from the kernel; its lock is free, so it is at its end if it is not over it."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_REAP_SECONDS)
+
+    def _ended_at(self) -> datetime | None:
+        """Return when it wrote its exit code, or its last words if it was killed before."""
+        for file in (self._exit_code_file, self._log_file):
+            with suppress(FileNotFoundError):
+                return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        return None
 
     def _record(self) -> dict[str, Any]:
         try:
             record = json.loads(self._record_file.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
-        return record if isinstance(record, dict) else {}
+        return record if isinstance(record, dict) and isinstance(record.get("attempt"), int) else {}
 
     def _exit_code(self) -> str:
         """Return the exit code, or a word for a command that was killed before it could leave one."""

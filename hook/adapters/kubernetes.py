@@ -16,7 +16,8 @@ from hook.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_LOG = {"tailLines": "40", "limitBytes": "16384", "previous": "true"}
+_LOG = {"tailLines": "300", "limitBytes": "131072", "previous": "true"}
+"""Enough to reach back over the goroutines that follow a panic, and over fx's stack traces (seen: 100 kB)."""
 
 _DIAGNOSES: tuple[tuple[str, Reason], ...] = (
     (r"Failed to lock namespace metadata\. ?Error: ?sql: no rows", Reason.NAMESPACE_METADATA_MISSING),
@@ -119,7 +120,9 @@ def diagnose(about: str, log: str) -> Finding:
         for line in log.splitlines():
             if re.search(pattern, line):
                 return Finding(reason, about, _shortened(line))
-    last = next((line for line in reversed(log.splitlines()) if line.strip()), "its previous log is empty")
+    lines = [line for line in log.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith("panic:") or '"level":"fatal"' in line or '"error":' in line]
+    last = (telling or lines or ["its previous log is empty"])[-1]
     return Finding(Reason.CRASH_LOOPING, about, _shortened(last))
 
 

@@ -7,8 +7,9 @@ Nothing is written; all statements run in one read-only transaction, so that it 
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from psycopg import errors, sql
@@ -21,7 +22,11 @@ from hook.versions import Defect, SchemaVersion, VersionError, defects
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from psycopg.abc import PQGen
+
     from hook.versions import Store
+
+T = TypeVar("T")
 
 _PLACE = """
 SELECT current_database() AS database,
@@ -46,17 +51,63 @@ _OTHER_NAMES = "SELECT db_name, curr_version FROM schema_version WHERE version_p
 _BORN = "SELECT min(update_time) AS born FROM schema_update_history"
 
 _REFUSALS: tuple[tuple[str, Reason], ...] = (
-    (r"no pg_hba\.conf entry .*(no encryption|SSL off)", Reason.DATABASE_TLS_REFUSED),
-    (r"no pg_hba\.conf entry", Reason.DATABASE_LOGIN_REFUSED),
-    (r"SSL|certificate|tlsv1|sslmode", Reason.DATABASE_TLS_REFUSED),
     (
-        r"password authentication failed|role \".*\" does not exist|no password supplied|is not permitted to log in",
+        r"password authentication failed|role N does not exist|no password supplied|is not permitted to log in",
         Reason.DATABASE_LOGIN_REFUSED,
     ),
-    (r"database \".*\" does not exist|no such database", Reason.DATABASE_MISSING),
+    (r"database N does not exist|no such database", Reason.DATABASE_MISSING),
     (r"permission denied for database", Reason.DATABASE_PERMISSION_DENIED),
+    (r"no pg_hba\.conf entry .*(SSL encryption|SSL on)", Reason.DATABASE_LOGIN_REFUSED),
+    (r"no pg_hba\.conf entry .*(no encryption|SSL off)", Reason.DATABASE_TLS_REFUSED),
+    (r"no pg_hba\.conf entry", Reason.DATABASE_LOGIN_REFUSED),
+    (r"invalid response to SSL negotiation", Reason.DATABASE_UNREACHABLE),
+    (r"SSL|certificate|tlsv1|sslmode", Reason.DATABASE_TLS_REFUSED),
 )
-"""libpq gives no SQLSTATE for a failed connection (run), so its English text decides; any other text is unreachable."""
+"""libpq gives no SQLSTATE for a failed connection (run), so its English text decides; any other text is unreachable.
+
+N is a quoted name. Under sslmode prefer libpq tries a refused login again without TLS, and its text tells of both: what
+was said over TLS counts."""
+
+_QUOTED_NAME = re.compile(r"\"[^\"]*\"|'[^'\s]*'")
+"""Names are taken out before the text is judged: a role may be called certificate_manager, a host SSL-DB."""
+
+_SLACK_SECONDS = 1.0
+"""So much longer than the server's own statement_timeout its answer is waited for: its words say more than a silence."""
+
+
+class _Session(psycopg.Connection[dict[str, Any]]):
+    """A connection that does not wait for ever on a server that froze after the login.
+
+    statement_timeout is the server's own, and connect_timeout ends with the login.
+    """
+
+    answer_seconds = 60.0
+
+    def wait(self, gen: PQGen[T], *arguments: Any, **named: Any) -> T:
+        """Wait as psycopg does, which wakes the generator every 0.1 s, but not longer than ``answer_seconds``."""
+        try:
+            return super().wait(_within(self.answer_seconds, gen), *arguments, **named)
+        except _NoAnswerError:
+            self.close()
+            raise
+
+
+class _NoAnswerError(psycopg.OperationalError):
+    """The server did not answer in time."""
+
+
+def _within(seconds: float, gen: PQGen[T]) -> PQGen[T]:
+    """Do as ``gen``, which talks with the server, but raise when its answer does not come."""
+    deadline = time.monotonic() + seconds
+    try:
+        awaited = next(gen)
+        while True:
+            ready = yield awaited
+            if not ready and time.monotonic() >= deadline:
+                raise _NoAnswerError(f"connected, but no answer within {seconds:g} s")
+            awaited = gen.send(ready)
+    except StopIteration as end:
+        return cast("T", end.value)
 
 
 def read(store: Store, conninfo: Callable[[], Mapping[str, str]], timeout_seconds: float) -> Schema:
@@ -69,13 +120,17 @@ def read(store: Store, conninfo: Callable[[], Mapping[str, str]], timeout_second
     except OSError as error:
         about = f"store {store}"
         raise FindingError(Finding(Reason.DATABASE_LOGIN_REFUSED, about, f"password file: {error}")) from error
+    except UnicodeDecodeError:  # its text would show a part of the password
+        detail = "password file: it is not text in UTF-8"
+        raise FindingError(Finding(Reason.DATABASE_LOGIN_REFUSED, f"store {store}", detail)) from None
     about = _name(store, parameters)
     parameters.setdefault("connect_timeout", str(max(2, round(timeout_seconds))))  # libpq takes less than 2 for 2
     parameters.setdefault("application_name", "temporal-recovery-hook")
     try:
-        with psycopg.connect(
+        with _Session.connect(
             **cast("dict[str, Any]", parameters), row_factory=dict_row, prepare_threshold=None
         ) as session:
+            session.answer_seconds = timeout_seconds + _SLACK_SECONDS
             session.read_only = True
             session.execute(
                 sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(round(timeout_seconds * 1000)))
@@ -112,8 +167,10 @@ def _schema(store: Store, about: str, session: psycopg.Connection[dict[str, Any]
 
 
 def _version(about: str, text: str | None) -> SchemaVersion:
+    if text is None:
+        raise FindingError(Finding(Reason.SCHEMA_VERSION_MALFORMED, about, "curr_version is NULL"))
     try:
-        return SchemaVersion.parse(text or "")
+        return SchemaVersion.parse(text)
     except VersionError as error:
         raise FindingError(Finding(Reason.SCHEMA_VERSION_MALFORMED, about, f"curr_version {error}")) from error
 
@@ -148,7 +205,8 @@ def _finding(about: str, error: psycopg.Error) -> Finding:
     if isinstance(error, errors.InsufficientPrivilege):
         return Finding(Reason.DATABASE_PERMISSION_DENIED, about, text)
     if error.sqlstate is None:
+        told = _QUOTED_NAME.sub("N", text)
         for pattern, reason in _REFUSALS:
-            if re.search(pattern, text):
+            if re.search(pattern, told):
                 return Finding(reason, about, text)
     return Finding(Reason.DATABASE_UNREACHABLE, about, text)

@@ -1,8 +1,8 @@
 """Asks Temporal's frontend by gRPC whether it serves, and proves it by a read that needs the database.
 
 SERVING alone proves nothing: it goes on saying so over dropped databases (seen, 1.29.1). GetClusterInfo reads the
-cluster
-metadata, and with an empty request needs no generated code.
+cluster metadata,
+and with an empty request needs no generated code.
 """
 
 from __future__ import annotations
@@ -22,8 +22,21 @@ if TYPE_CHECKING:
 _SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 """The name that turns NOT_SERVING until the membership is up; the empty name says SERVING from the first moment (seen)."""
 
-_TLS_SIGNS = ("handshake", "certificate", "ssl", "tls", "cert_", "wrong version number", "peer did not return")
-"""What gRPC's text holds when two sides do not agree on TLS; it has no status code of its own for that."""
+_TLS_SIGNS = (
+    "handshake failed",
+    "security handshaker",
+    "verification check failed",
+    "not in peer certificate",
+    "unwrap failed",
+)
+"""What gRPC's text holds when two sides do not agree on TLS (run): it has no status code of its own for that.
+
+None of them can be a part of a host name, which the text holds too. Unwrap fails where Temporal's own server refuses the
+client certificate: it does so after the handshake."""
+
+_CLOSED = "socket closed"
+"""What is seen of a server that closes at once. It may want TLS, or a client certificate, but a proxy without a backend
+does the same: so it counts as unreachable."""
 
 _AN_AUTHORIZER_ANSWERED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 
@@ -49,6 +62,7 @@ class FrontendClient:
             *([("grpc.ssl_target_name_override", server_name)] if server_name else []),
         ]
         self._channel: grpc.Channel | None = None
+        self._encrypted = False
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -72,13 +86,14 @@ class FrontendClient:
             return Frontend(self._trouble(channel, about))
         except grpc.RpcError as error:
             self.close()
-            raise FindingError(_finding(about, error)) from error
+            raise FindingError(_finding(about, error, encrypted=self._encrypted)) from error
         except OSError as error:
             raise FindingError(Finding(Reason.FRONTEND_TLS_REFUSED, about, f"certificate files: {error}")) from error
 
     def _open(self) -> grpc.Channel:
         if self._channel is None:
             credentials = self._credentials()
+            self._encrypted = credentials is not None
             self._channel = (
                 grpc.insecure_channel(self._address, self._options)
                 if credentials is None
@@ -119,13 +134,16 @@ def _status(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
     return call.code(), " ".join((call.details() or "").split())
 
 
-def _finding(about: str, error: grpc.RpcError) -> Finding:
+def _finding(about: str, error: grpc.RpcError, *, encrypted: bool) -> Finding:
     code, details = _status(error)
     detail = f"{code.name}: {details}"
-    if code is grpc.StatusCode.NOT_FOUND:
+    if code in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED}:
         return Finding(
             Reason.FRONTEND_NOT_SERVING, about, "no WorkflowService behind this address: is it the frontend?"
         )
     if code is grpc.StatusCode.UNAVAILABLE and any(sign in details.lower() for sign in _TLS_SIGNS):
         return Finding(Reason.FRONTEND_TLS_REFUSED, about, detail)
+    if code is grpc.StatusCode.UNAVAILABLE and _CLOSED in details.lower():
+        wanted = "a client certificate, or no TLS" if encrypted else "TLS"
+        detail += f" (it may want {wanted})"
     return Finding(Reason.FRONTEND_UNREACHABLE, about, detail)

@@ -1,0 +1,109 @@
+"""Writes `docs/reasons.md` from `hook/reasons.py`, the one table that log, Events, `check` and the docs speak from.
+
+python scripts/write_reasons.py           write it
+python scripts/write_reasons.py --check   only tell whether it is as written
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hook.reasons import ExitCode, Patience, Reason
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "reasons.md"
+
+ENDINGS = {
+    ExitCode.PASSED: "The rollout may go on.",
+    ExitCode.BUG: "A bug in the hook.",
+    ExitCode.SETTINGS: "The settings cannot be used.",
+    ExitCode.DEADLINE: "The deadline came; what was still missing is named.",
+    ExitCode.SCHEMA: "A schema is in a state that only a person mends.",
+    ExitCode.MIGRATION: "The migration failed, or left the schema behind.",
+    ExitCode.ACCESS: "A login or a permission is refused, or something that is named does not exist.",
+    ExitCode.TEMPORAL: "Temporal does not come up, for a cause that is named.",
+    ExitCode.DOWNSTREAM: "An Application after Temporal failed.",
+    ExitCode.INTERRUPTED: "Ctrl-C.",
+    ExitCode.STOPPED: "SIGTERM.",
+}
+
+PATIENCE = {
+    Patience.NONE: "at once",
+    Patience.GRACE: "after the grace (`graceSeconds`)",
+    Patience.DEADLINE: "at the deadline (`deadlineSeconds`)",
+}
+
+
+def render() -> str:
+    """Return the document."""
+    lines = [
+        "# Reasons and exit codes",
+        "",
+        "<!-- Written by scripts/write_reasons.py from hook/reasons.py: change it there. -->",
+        "",
+        "Every ending, warning and wait names one of these reasons, in the same words in the log, in Events, in the",
+        "termination message and in `check`. Where more is known, what to do is said more exactly there: the SQL to run,",
+        "the verb that is missing.",
+        "",
+        "## Exit codes",
+        "",
+        "One for each class of ending. `check` exits with the code that `run` would have if its grace and its deadline",
+        "were over.",
+        "",
+        "| code | meaning | reasons |",
+        "|---:|---|---|",
+    ]
+    for code in ExitCode:
+        reasons = ", ".join(_link(reason) for reason in Reason if reason.exit_code is code)
+        lines.append(f"| {code.value} | {ENDINGS[code]} | {reasons} |")
+    lines += [
+        "",
+        "## Reasons",
+        "",
+        "*Ends a run* says how long a run that meets the reason goes on, since others or time may mend it. At the deadline",
+        "a run ends as [DeadlineExceeded](#deadlineexceeded) and names the reason as what was still missing. Where",
+        "`reachability` is `auto`, what keeps Temporal or a later Application down becomes a warning instead, and the gate",
+        "passes: the cure may lie in a later step.",
+    ]
+    for reason in Reason:
+        lines += [
+            "",
+            f"### {reason}",
+            "",
+            reason.meaning,
+            "",
+            f"- Exit code: {reason.exit_code.value}",
+            f"- Ends a run: {_patience(reason)}",
+            f"- What to do: {reason.remedy}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _link(reason: Reason) -> str:
+    return f"[{reason}](#{str(reason).lower()})"
+
+
+def _patience(reason: Reason) -> str:
+    if reason.exit_code is ExitCode.PASSED:
+        return "as its success" if "Passed" in str(reason) else "never: it is told beside the outcome"
+    return PATIENCE[reason.patience]
+
+
+def main() -> int:
+    """Write the document, or compare it."""
+    parser = argparse.ArgumentParser(description="Write docs/reasons.md from hook/reasons.py.")
+    parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when it is not as written")
+    only_check = parser.parse_args().check
+    text = render()
+    if only_check:
+        same = DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == text
+        print("docs/reasons.md is as written" if same else "docs/reasons.md is out of date: run this without --check")
+        return 0 if same else 1
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
