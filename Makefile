@@ -25,3 +25,27 @@ lock: $(BIN)/.installed ## compile the locks anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/runtime.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/runtime.lock pyproject.toml --group dev -o requirements/dev.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group go --no-deps -o requirements/go.lock
+
+.PHONY: build
+build: $(BIN)/.installed ## Temporal's tool and server, built once into the cache
+	$(BIN)/python -m lab.toolchain
+
+.PHONY: demo
+demo: $(BIN)/.installed ## play the incident; SCENARIO=behind, stuck, replaced or denied plays another
+	$(BIN)/python -m lab.demo $(SCENARIO)
+
+.PHONY: test
+test: $(BIN)/.installed build ## lint, types, import contracts, unit and integration tests with branch coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='hook/planner.py' --fail-under=100
+	$(BIN)/coverage report
+
+.PHONY: format
+format: $(BIN)/.installed ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .

@@ -120,7 +120,7 @@ class Reason(Enum):
         "SchemaVersionAmbiguous",
         ExitCode.SCHEMA,
         Patience.NONE,
-        "schema_version holds more than one row for this database; its primary key is gone.",
+        "The table schema_version holds more than one row for this database; its primary key is gone.",
         "Keep the one row that is true, delete the others, and restore the primary key (version_partition, db_name).",
     )
     DATABASE_EMPTY = (
@@ -171,7 +171,7 @@ class Reason(Enum):
         "DatabaseSchemaHidden",
         ExitCode.ACCESS,
         Patience.GRACE,
-        "schema_version exists in a schema that this role does not search or may not use, so Temporal would not find it either.",
+        "The table schema_version is in a schema that this role does not search or may not use, so Temporal would not find it either.",
         "GRANT USAGE on that schema, or set the role's search_path to it.",
     )
     DATABASE_TLS_REFUSED = (

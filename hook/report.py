@@ -99,11 +99,11 @@ class Teller:
             if self._said.get(item.subject) != item:
                 self._said[item.subject] = item
                 self._tell(_of_item(item))
-        if isinstance(step, Wait):
-            for finding in step.findings:
-                if finding.key not in self._waited_for:
-                    self._tell(self._of_wait(finding))
-            self._waited_for = {finding.key for finding in step.findings}
+        waited_for = (*(step.findings if isinstance(step, Wait) else ()), *observation.refused)
+        for finding in waited_for:
+            if finding.key not in self._waited_for:
+                self._tell(self._of_wait(finding))
+        self._waited_for = {finding.key for finding in waited_for}
 
     def acted(self, act: Act, *, done: bool) -> None:
         """Tell an act."""

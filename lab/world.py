@@ -206,6 +206,7 @@ class World:
         config = self.directory / f"{name}.yaml"
         config.write_text(yaml.safe_dump(self.settings(**changes)), encoding="utf-8")
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TRH_")}
+        environment["COLUMNS"] = "118"
         argv = [sys.executable, "-m", "hook", command, "--config", str(config), *arguments]
         return self._stack.enter_context(Process.start(argv, log=self.directory / f"{name}.log", env=environment))
 

@@ -57,9 +57,9 @@ class MigrationCommand:
             self._exit_code_file.unlink(missing_ok=True)
             record = {"run": self._run_id, "attempt": attempt, "startedAt": datetime.now(UTC).isoformat()}
             written = self._record_file.with_suffix(".new")
-            written.write_text(json.dumps(record), encoding="utf-8")
-            written.replace(self._record_file)  # whole or not at all: it holds the count of attempts
             with self._log_file.open("wb") as log:
+                written.write_text(json.dumps(record), encoding="utf-8")
+                written.replace(self._record_file)  # whole or not at all: it holds the count of attempts
                 self._process = subprocess.Popen(  # noqa: S603 -- the owner's command is what the user asked for
                     ["/bin/sh", "-c", _KEEP_EXIT_CODE, str(self._exit_code_file), *self._argv],
                     stdin=subprocess.DEVNULL,

@@ -34,7 +34,7 @@ _TLS_SIGNS = (
 None of them can be a part of a host name, which the text holds too. Unwrap fails where Temporal's own server refuses the
 client certificate: it does so after the handshake."""
 
-_CLOSED = "socket closed"
+_CLOSED_SIGNS = ("socket closed", "connection reset", "broken pipe")
 """What is seen of a server that closes at once. It may want TLS, or a client certificate, but a proxy without a backend
 does the same: so it counts as unreachable."""
 
@@ -143,7 +143,7 @@ def _finding(about: str, error: grpc.RpcError, *, encrypted: bool) -> Finding:
         )
     if code is grpc.StatusCode.UNAVAILABLE and any(sign in details.lower() for sign in _TLS_SIGNS):
         return Finding(Reason.FRONTEND_TLS_REFUSED, about, detail)
-    if code is grpc.StatusCode.UNAVAILABLE and _CLOSED in details.lower():
+    if code is grpc.StatusCode.UNAVAILABLE and any(sign in details.lower() for sign in _CLOSED_SIGNS):
         wanted = "a client certificate, or no TLS" if encrypted else "TLS"
         detail += f" (it may want {wanted})"
     return Finding(Reason.FRONTEND_UNREACHABLE, about, detail)

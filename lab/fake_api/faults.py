@@ -51,6 +51,7 @@ class _Planned:
     path: re.Pattern[str]
     fault: Fault
     left: int
+    user: str | None
 
 
 class Faults:
@@ -60,21 +61,31 @@ class Faults:
         self._lock = threading.Lock()
         self._planned: list[_Planned] = []
 
-    def plan(self, method: str, path: str, fault: Fault, count: int = 1) -> None:
-        """The next ``count`` requests with this method whose path with its query matches the regular expression."""
+    def plan(self, method: str, path: str, fault: Fault, count: int = 1, user: str | None = None) -> None:
+        """The next ``count`` requests with this method whose path with its query matches the regular expression.
+
+        ``user``: only those that carry this user's token.
+        """
         with self._lock:
-            self._planned.append(_Planned(method, re.compile(path), fault, count))
+            self._planned.append(_Planned(method, re.compile(path), fault, count, user))
+
+    @property
+    def left(self) -> int:
+        """How many are still to come."""
+        with self._lock:
+            return sum(planned.left for planned in self._planned)
 
     def clear(self) -> None:
         """No more faults."""
         with self._lock:
             self._planned.clear()
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: str, user: str | None) -> Fault | None:
         """The fault for this request, which is then used up by one."""
         with self._lock:
             for planned in self._planned:
-                if planned.left > 0 and planned.method == method and planned.path.search(path):
+                theirs = planned.user in (None, user)
+                if theirs and planned.left > 0 and planned.method == method and planned.path.search(path):
                     planned.left -= 1
                     return planned.fault
         return None

@@ -297,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
         api = self.server.api
         headers = {name.title(): value for name, value in self.headers.items()}
         user = api.user_of(headers)
-        fault = api.faults.take(self.command, self.path)
+        fault = api.faults.take(self.command, self.path, user)
         status, content = self._outcome(fault, user, headers, body)
         payload = content.encode() if isinstance(content, str) else json.dumps(content).encode()
         sent = payload[: len(payload) // 2] if isinstance(fault, faults.DropAnswer) else payload

@@ -2,12 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from lab import toolchain
 from lab.postgres import Postgres
 from lab.temporal import Databases
+from lab.world import World
 
 _numbers = itertools.count(1)
 
@@ -52,3 +55,10 @@ def fresh_databases(postgres: Postgres) -> Iterator[Callable[[], Databases]]:
         for database in (databases.default, databases.visibility):
             postgres.drop_database(database)
         postgres.execute("postgres", f'DROP ROLE "{databases.user}"')
+
+
+@pytest.fixture
+def make_world(temporal_build: toolchain.TemporalBuild, tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Makes a world of real parts and stand-ins that ends with the test."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(World(temporal_build, tmp_path, **options))

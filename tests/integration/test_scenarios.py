@@ -1,21 +1,11 @@
 """Every scenario, from how it comes to be to how the gate's own process ends, in a world of real parts and stand-ins."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from lab.scenarios import SCENARIOS, Scenario, settle
-from lab.toolchain import TemporalBuild
 from lab.world import World
-
-
-@pytest.fixture
-def make_world(temporal_build: TemporalBuild, tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Makes a world that ends with the test."""
-    with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(World(temporal_build, tmp_path, **options))
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)

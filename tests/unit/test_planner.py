@@ -34,6 +34,8 @@ from worlds import (
 
 from hook import planner
 from hook.model import (
+    Application,
+    ApplicationRef,
     Fail,
     Finding,
     Frontend,
@@ -51,7 +53,9 @@ from hook.model import (
     Resync,
     Run,
     Runtime,
+    Schema,
     Step,
+    Unknown,
     Wait,
 )
 from hook.reasons import Reason
@@ -63,8 +67,11 @@ NEVER = policy(reachability=Reachability.NEVER)
 
 PASSES = "pass"
 
+Row = tuple[str, dict[str, Any], Policy, object]
+"""A case: its name, what differs from a healthy world, the policy, the gist of the step that follows."""
 
-def gist(step: Step) -> object:
+
+def gist(step: Step) -> object:  # noqa: PLR0911 -- an answer for each kind of step
     """What a step is and is about, in the words that the tables use."""
     match step:
         case Pass(warnings):
@@ -88,12 +95,14 @@ def step(policy: Policy = AUTO, **changes: Any) -> object:
     return gist(planner.next_step(observation(**changes), policy))
 
 
-def case(name: str, expected: object, policy: Policy = AUTO, **changes: Any) -> Any:
-    return pytest.param(changes, policy, expected, id=name)
+def case(name: str, expected: object, policy: Policy = AUTO, **changes: Any) -> Row:
+    return name, changes, policy, expected
 
 
-def cases(*rows: Any) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(("changes", "policy", "expected"), rows)
+def cases(*rows: Row) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("changes", "policy", "expected"), [row[1:] for row in rows], ids=[row[0] for row in rows]
+    )
 
 
 def wait(*reasons: Reason) -> tuple[object, ...]:
@@ -141,7 +150,7 @@ def test_nothing_is_decided_before_it_is_known_which_run_this_is(
 
 @pytest.mark.parametrize("owner", [MIGRATIONS, RUNTIME, BOOTSTRAP], ids=str)
 @pytest.mark.parametrize("spelling", ["{0.name}", "{0.namespace}_{0.name}"])
-def test_the_application_whose_sync_runs_the_gate_is_refused_as_a_target(owner: Any, spelling: str) -> None:
+def test_the_application_whose_sync_runs_the_gate_is_refused_as_a_target(owner: ApplicationRef, spelling: str) -> None:
     run = Run("run", at(RUN_STARTED), owner=spelling.format(owner))
     assert step(run=run) == fail(Reason.OWN_APPLICATION_TARGETED)
 
@@ -175,7 +184,9 @@ def test_a_run_that_belongs_to_no_target_goes_on(changes: dict[str, Any], policy
     ],
     ids=lambda place: next(iter(place)),
 )
-def test_what_a_rule_needs_and_may_not_see_is_waited_for_and_ends_the_run_after_the_grace(place: dict[str, Any]) -> None:
+def test_what_a_rule_needs_and_may_not_see_is_waited_for_and_ends_the_run_after_the_grace(
+    place: dict[str, Any],
+) -> None:
     assert step(**place, since=IN_GRACE) == wait(Reason.API_FORBIDDEN)
     assert step(**place, since=OVER_GRACE) == fail(Reason.API_FORBIDDEN)
 
@@ -348,15 +359,13 @@ SKEW = AUTO.clock_skew.total_seconds()
     case("a pod that is not started yet is no old one", wait(Reason.PODS_NOT_STABLE), stores=NEW_DATABASE, downstream={},
          runtime=Runtime(pods=(pod("history", state=PodState.PENDING, ready=False, started_at=None),))),
     case("only those of the component that need it", ("restart", "history", "temporal-history-1"),
-         runtime=runtime(pod("history", 0), in_back_off("history", RUN_STARTED - 1), pod("history", 2),
-                         wanted={"history": 3}) if False else
-         runtime(pod("history", 0), replace(in_back_off("history", RUN_STARTED - 1), name="temporal-history-1"))),
+         runtime=runtime(pod("history", 0), in_back_off("history", RUN_STARTED - 1, number=1))),
     case("history first, matching next", ("restart", "history", "temporal-history-0"),
          runtime=runtime(*(in_back_off(one, RUN_STARTED - 1) for one in ("worker", "matching", "history")))),
     case("a component at a time, in order", ("restart", "matching", "temporal-matching-0"),
          runtime=runtime(*(in_back_off(one, RUN_STARTED - 1) for one in ("worker", "frontend", "matching")))),
-    case("nothing of Temporal's servers", PASSES, runtime=runtime(in_back_off("web", RUN_STARTED - 1)) if False else
-         runtime(pod("history"))),
+    case("a pod that is none of the servers is not ours to restart", wait(Reason.PODS_NOT_STABLE),
+         runtime=runtime(in_back_off("web", RUN_STARTED - 1))),
     case("even while the runtime's next step is ahead", ("restart", "history", "temporal-history-0"),
          runtime=runtime(in_back_off("history", RUN_STARTED - 1)), application=ahead(RUNTIME)),
     case("not while the schema is behind", ("migrate", 1),
@@ -366,3 +375,335 @@ def test_pods_are_restarted_whose_crash_or_database_is_a_thing_of_the_past(
     changes: dict[str, Any], policy: Policy, expected: object
 ) -> None:
     assert step(policy, **changes) == expected
+
+
+@cases(
+    case("unreachable", wait(Reason.API_UNREACHABLE), runtime=UNREACHABLE),
+    case("unreachable, though Temporal is not asked for: its pods may need a restart", wait(Reason.API_UNREACHABLE), NEVER,
+         runtime=UNREACHABLE),
+    case("their namespace is made by the runtime's own step, which is ahead", PASSES,
+         runtime=unknown(Reason.NAMESPACE_MISSING), application=ahead(RUNTIME)),
+    case("the same, after the grace", PASSES, runtime=unknown(Reason.NAMESPACE_MISSING), application=ahead(RUNTIME),
+         since=seen_for(121, finding(Reason.NAMESPACE_MISSING))),
+    case("their namespace is missing though the runtime was reached", wait(Reason.NAMESPACE_MISSING),
+         runtime=unknown(Reason.NAMESPACE_MISSING)),
+    case("they are not looked at", PASSES, runtime=None),
+)  # fmt: skip
+def test_pods_that_cannot_be_seen_are_waited_for(changes: dict[str, Any], policy: Policy, expected: object) -> None:
+    assert step(policy, **changes) == expected
+
+
+# --- reachability -------------------------------------------------------------------------------------------------
+
+DEAD: dict[str, Any] = {"frontend": FRONTEND_DOWN, "downstream": downstream(application(health="Degraded"))}
+"""A Temporal that would hold any gate that asks for it."""
+
+
+@cases(
+    case("never", PASSES, NEVER, **DEAD),
+    case("auto, the runtime is ahead", PASSES, application=ahead(RUNTIME), **DEAD),
+    case("auto, there is no runtime's Application yet", warned(Reason.RUNTIME_NOT_FOUND), application=MISSING, **DEAD),
+    case("no replicas are wanted", PASSES, runtime=Runtime({"frontend": 0, "history": 0}), **DEAD),
+    case("no replicas are wanted, under always", PASSES, ALWAYS, runtime=Runtime({"frontend": 0}), **DEAD),
+    case("no frontend is configured", PASSES, frontend=None),
+)  # fmt: skip
+def test_the_schemas_alone_are_enough_where_temporal_is_not_asked_for(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, **changes) == expected
+
+
+@cases(
+    case("always, though the runtime is ahead", wait(Reason.FRONTEND_UNREACHABLE), ALWAYS,
+         application=ahead(RUNTIME), frontend=FRONTEND_DOWN),
+    case("always, though the runtime's Application is missing", wait(Reason.FRONTEND_UNREACHABLE), ALWAYS,
+         application=MISSING, frontend=FRONTEND_DOWN),
+    case("auto, without an Application to be ahead", wait(Reason.FRONTEND_UNREACHABLE),
+         application=None, frontend=FRONTEND_DOWN),
+    case("auto, the runtime only drifts", wait(Reason.FRONTEND_UNREACHABLE),
+         application=application(RUNTIME, sync="OutOfSync"), frontend=FRONTEND_DOWN),
+    case("auto, no Deployment is there yet", wait(Reason.FRONTEND_UNREACHABLE),
+         runtime=Runtime(), frontend=FRONTEND_DOWN),
+    case("whether the runtime is ahead cannot be seen", wait(Reason.API_UNREACHABLE),
+         application=UNREACHABLE, frontend=FRONTEND_DOWN),
+)  # fmt: skip
+def test_temporal_is_asked_for_where_its_step_was_reached_or_policy_says_always(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, **changes) == expected
+
+
+NOT_SERVING = Frontend(finding(Reason.FRONTEND_NOT_SERVING, "frontend"))
+
+
+@cases(
+    case("the frontend says it does not serve", wait(Reason.FRONTEND_NOT_SERVING), frontend=NOT_SERVING),
+    case("the frontend does not answer", wait(Reason.FRONTEND_UNREACHABLE), frontend=FRONTEND_DOWN),
+    case("a pod is not ready", wait(Reason.PODS_NOT_STABLE), runtime=runtime(pod("matching", ready=False))),
+    case("a pod is pending", wait(Reason.PODS_NOT_STABLE), runtime=runtime(pod("matching", state=PodState.PENDING))),
+    case("a pod is missing", wait(Reason.PODS_NOT_STABLE), runtime=runtime(wanted={"history": 2})),
+    case("one of two replicas crashes for an unknown cause", wait(Reason.CRASH_LOOPING),
+         runtime=runtime(pod("history"), in_back_off("history", -1, Reason.CRASH_LOOPING, number=1))),
+    case("all is said at once", wait(Reason.PODS_NOT_STABLE, Reason.CRASH_LOOPING, Reason.FRONTEND_UNREACHABLE),
+         runtime=runtime(in_back_off("frontend", -1, Reason.CRASH_LOOPING), wanted={"frontend": 2}),
+         frontend=FRONTEND_DOWN),
+)  # fmt: skip
+def test_temporal_is_waited_for_until_every_pod_is_there_and_the_frontend_really_answers(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, **changes) == expected
+    assert step(ALWAYS, **changes) == expected
+
+
+PATIENCE = AUTO.patience.total_seconds()
+
+
+@cases(
+    case("patience left", wait(Reason.FRONTEND_UNREACHABLE), run=Run("run", at(-PATIENCE + 1))),
+    case("patience over", warned(Reason.FRONTEND_UNREACHABLE), run=Run("run", at(-PATIENCE))),
+    case("patience begins anew when the schema turns right", wait(Reason.FRONTEND_UNREACHABLE),
+         run=Run("run", at(-2 * PATIENCE)), stores=stores(default=schema(Store.DEFAULT, since=-PATIENCE + 1))),
+    case("patience over since the schema turned right", warned(Reason.FRONTEND_UNREACHABLE),
+         run=Run("run", at(-2 * PATIENCE)), stores=stores(default=schema(Store.DEFAULT, since=-PATIENCE))),
+    case("always knows no such patience", wait(Reason.FRONTEND_UNREACHABLE), ALWAYS, run=Run("run", at(-2 * PATIENCE))),
+)  # fmt: skip
+def test_auto_waits_for_temporal_only_so_long_since_the_cure_may_lie_in_a_later_step(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, frontend=FRONTEND_DOWN, **changes) == expected
+
+
+CRASH = in_back_off("frontend", -1, Reason.NAMESPACE_METADATA_MISSING)
+"""Its cause is diagnosed, and no waiting mends it."""
+DENIED = in_back_off("frontend", -1, Reason.TABLE_PERMISSION_DENIED)
+"""Its cause is diagnosed, and somebody may be about to mend it."""
+DENIED_LONG = seen_for(120, finding(Reason.TABLE_PERMISSION_DENIED, f"pod temporal/{DENIED.name}"))
+
+
+def crashing(crash: Pod = CRASH, **runtime_application: Any) -> dict[str, Any]:
+    """A world in which the frontend crashes, and the runtime's Application differs so."""
+    return {"runtime": runtime(crash), "application": application(RUNTIME, **runtime_application)}
+
+
+@cases(
+    case("auto passes with the diagnosis", warned(Reason.NAMESPACE_METADATA_MISSING), **crashing()),
+    case("always holds the rollout", fail(Reason.NAMESPACE_METADATA_MISSING), ALWAYS, **crashing()),
+    case("without an Application there is nothing to compare", fail(Reason.NAMESPACE_METADATA_MISSING), ALWAYS,
+         runtime=runtime(CRASH), application=None),
+    case("not on a comparison from before the run", ("refresh", RUNTIME), ALWAYS,
+         **crashing(compared_at=UNCOMPARED_SINCE_RUN)),
+    case("auto does not pass on an old comparison either", ("refresh", RUNTIME),
+         **crashing(compared_at=UNCOMPARED_SINCE_RUN)),
+    case("the comparison was asked for", wait(Reason.COMPARISON_PENDING), ALWAYS,
+         **crashing(compared_at=None, refresh_requested=True)),
+    case("its sync is on its way, which ends in a comparison", wait(Reason.COMPARISON_PENDING), ALWAYS,
+         **crashing(compared_at=None, operation=operation(OperationPhase.RUNNING))),
+    case("what others may mend has its grace", wait(Reason.TABLE_PERMISSION_DENIED), ALWAYS, **crashing(DENIED)),
+    case("the grace is over", fail(Reason.TABLE_PERMISSION_DENIED), ALWAYS, **crashing(DENIED), since=DENIED_LONG),
+    case("auto passes with it after the grace", warned(Reason.TABLE_PERMISSION_DENIED), since=DENIED_LONG,
+         **crashing(DENIED)),
+    case("every cause is said", warned(Reason.NAMESPACE_METADATA_MISSING, Reason.SYSTEM_NAMESPACE_MISSING),
+         runtime=runtime(CRASH, in_back_off("history", -1, Reason.SYSTEM_NAMESPACE_MISSING))),
+)  # fmt: skip
+def test_a_diagnosed_cause_that_is_not_ours_to_mend_ends_the_wait(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, **changes) == expected
+
+
+STABLE = AUTO.stable.total_seconds()
+
+
+@cases(
+    case("too young", wait(Reason.PODS_NOT_STABLE), runtime=runtime(pod("history", started_at=at(-STABLE + 1)))),
+    case("old enough", PASSES, runtime=runtime(pod("history", started_at=at(-STABLE)))),
+    case("a readiness probe vouches for it", PASSES, runtime=runtime(pod("history", started_at=at(-1), probed=True))),
+    case("when it started is not known", PASSES, runtime=runtime(pod("history", started_at=None))),
+)  # fmt: skip
+def test_no_pod_is_trusted_that_just_started_and_has_no_readiness_probe(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, **changes) == expected
+
+
+# --- downstream ---------------------------------------------------------------------------------------------------
+
+Downstream = dict[ApplicationRef, Application | Unknown]
+
+FAILED = operation(OperationPhase.FAILED)
+
+
+def resynced(
+    attempts: int, phase: OperationPhase = OperationPhase.FAILED, ended: float = -50, **changes: Any
+) -> Downstream:
+    """Bootstrap after so many syncs by this run, the last of which ended so many seconds from now, and compared since."""
+    last = operation(phase, attempt=attempts, started_at=at(ended - 1), finished_at=at(ended))
+    return downstream(application(BOOTSTRAP, **{"operation": last, "compared_at": at(ended + 1)} | changes))
+
+
+RESYNC = ("resync", BOOTSTRAP, 1)
+
+
+@cases(
+    case("its operation failed", RESYNC, downstream=downstream(application(operation=FAILED))),
+    case("its plain Job failed", RESYNC, downstream=downstream(application(health="Degraded", jobs=(JOB,)))),
+    case("its Job is gone", RESYNC, downstream=downstream(application(health="Missing", jobs=(JOB,)))),
+    case("its hook never ran", RESYNC, downstream=downstream(application(operation=None))),
+    case("it only drifts, and failed", RESYNC, downstream=downstream(application(sync="OutOfSync", operation=FAILED))),
+    case("it ran on a database that is gone", RESYNC, runtime=None,
+         stores=stores(default=schema(Store.DEFAULT, born=-1790))),
+    case("it ran about when the database was made: clocks differ", PASSES, runtime=None,
+         stores=stores(default=schema(Store.DEFAULT, born=-1800 + SKEW))),
+    case("the first that needs it, in their order", ("resync", BOOTSTRAP, 1),
+         downstream=downstream(application(RUNTIME), application(BOOTSTRAP, operation=None))),
+)  # fmt: skip
+def test_a_downstream_that_was_reached_and_failed_is_synced_again(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, **changes) == expected
+    assert step(ALWAYS, **changes) == expected
+
+
+@cases(
+    case("its step is ahead", PASSES, downstream=downstream(ahead(BOOTSTRAP, health="Degraded"))),
+    case("it was never synced", PASSES, downstream=downstream(ahead(BOOTSTRAP, operation=None, health="Missing"))),
+    case("it does not exist", PASSES, downstream={BOOTSTRAP: MISSING}),
+    case("none is configured", PASSES, downstream={}),
+    case("it cannot be seen", wait(Reason.API_UNREACHABLE), downstream={BOOTSTRAP: UNREACHABLE}),
+    case("another sync of it is on its way", wait(Reason.DOWNSTREAM_RUNNING),
+         downstream=downstream(application(operation=operation(OperationPhase.RUNNING), health="Degraded"))),
+    case("its Job still runs", wait(Reason.DOWNSTREAM_RUNNING), downstream=downstream(application(health="Progressing"))),
+    case("Argo CD does not say that it is healthy", wait(Reason.DOWNSTREAM_RUNNING),
+         downstream=downstream(application(health="Suspended"))),
+    case("its comparison is from before the run", ("refresh", BOOTSTRAP),
+         downstream=downstream(application(operation=FAILED, compared_at=UNCOMPARED_SINCE_RUN))),
+    case("it was never compared", ("refresh", BOOTSTRAP),
+         downstream=downstream(application(operation=FAILED, compared_at=None))),
+    case("a comparison was asked for", wait(Reason.COMPARISON_PENDING),
+         downstream=downstream(application(operation=FAILED, compared_at=None, refresh_requested=True))),
+    case("Argo CD cannot compare it: it may be ahead", wait(Reason.COMPARISON_PENDING),
+         downstream=downstream(application(operation=None, sync="Unknown"))),
+    case("Temporal does not answer yet", wait(Reason.FRONTEND_UNREACHABLE),
+         frontend=FRONTEND_DOWN, downstream=downstream(application(operation=FAILED))),
+    case("what a step before it says does not hide it", wait(Reason.DOWNSTREAM_RUNNING), downstream=downstream(
+         application(MIGRATIONS), ahead(RUNTIME), application(health="Progressing"))),
+)  # fmt: skip
+def test_a_downstream_is_left_alone_while_it_need_not_or_must_not_be_synced(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, **changes) == expected
+
+
+@cases(
+    case("the first sync just failed", wait(Reason.DOWNSTREAM_PAUSING), downstream=resynced(1, ended=-PAUSE + 1)),
+    case("its pause is over", ("resync", BOOTSTRAP, 2), downstream=resynced(1, ended=-PAUSE)),
+    case("the second pause is twice the first", wait(Reason.DOWNSTREAM_PAUSING),
+         downstream=resynced(2, ended=-2 * PAUSE + 1)),
+    case("the second pause is over", ("resync", BOOTSTRAP, 3), downstream=resynced(2, ended=-2 * PAUSE)),
+    case("the attempts are used up: auto passes and says so", warned(Reason.DOWNSTREAM_FAILED), downstream=resynced(3)),
+    case("the attempts are used up: always holds", fail(Reason.DOWNSTREAM_FAILED), ALWAYS, downstream=resynced(3)),
+    case("used up, but on an old status", ("refresh", BOOTSTRAP), ALWAYS,
+         downstream=resynced(3, ended=-10, compared_at=at(-10))),
+    case("its operation ended, its Job perhaps not: compare first", ("refresh", BOOTSTRAP),
+         downstream=resynced(1, OperationPhase.SUCCEEDED, ended=-10, compared_at=at(-10), jobs=(JOB,))),
+    case("its Job ended well", PASSES, downstream=resynced(1, OperationPhase.SUCCEEDED, jobs=(JOB,))),
+    case("its hook ended well: the operation says so itself", PASSES,
+         downstream=resynced(1, OperationPhase.SUCCEEDED, ended=-10, compared_at=at(-10))),
+)  # fmt: skip
+def test_syncing_a_downstream_again_is_bounded_and_rests_on_no_old_status(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, **changes) == expected
+
+
+@pytest.mark.parametrize(
+    ("hanging", "reason"),
+    [
+        (downstream(application(operation=operation(OperationPhase.RUNNING))), Reason.DOWNSTREAM_RUNNING),
+        (downstream(application(health="Progressing")), Reason.DOWNSTREAM_RUNNING),
+        (downstream(application(operation=None, sync="Unknown")), Reason.COMPARISON_PENDING),
+        (resynced(1, ended=-1, compared_at=NOW), Reason.DOWNSTREAM_PAUSING),
+    ],
+    ids=["operation", "Job", "comparison", "pause"],
+)
+def test_auto_does_not_wait_for_a_hanging_downstream_for_ever(hanging: Downstream, reason: Reason) -> None:
+    impatient = policy(patience=at(0) - at(RUN_STARTED))
+    assert step(downstream=hanging) == wait(reason)
+    assert step(impatient, downstream=hanging) == warned(reason)
+    assert step(replace(impatient, reachability=Reachability.ALWAYS), downstream=hanging) == wait(reason)
+
+
+# --- notes --------------------------------------------------------------------------------------------------------
+
+
+def of_image(image: str) -> Runtime:
+    return runtime(pod("history", image=image))
+
+
+@cases(
+    case("a schema is newer, as after a rollback", warned(Reason.SCHEMA_NEWER),
+         stores=stores(default=schema(Store.DEFAULT, "1.19"))),
+    case("the versions are another patch's", warned(Reason.RELEASE_ESTIMATED), policy(estimated_from=Release(1, 29, 0))),
+    case("the runtime's Application is not there", warned(Reason.RUNTIME_NOT_FOUND), application=MISSING),
+    case("the upgrade skips a minor", warned(Reason.MINOR_SKIPPED), runtime=of_image("temporalio/server:1.27.2")),
+    case("the next minor", PASSES, runtime=of_image("temporalio/server:1.28.1")),
+    case("a downgrade", PASSES, runtime=of_image("temporalio/server:1.30.8")),
+    case("another major", PASSES, runtime=of_image("temporalio/server:2.0.0")),
+    case("an image without a tag", PASSES, runtime=of_image("temporalio/server")),
+    case("an image whose tag is no release", PASSES, runtime=of_image("registry:5000/server:latest")),
+    case("versions by hand: no release to compare with", PASSES, policy(release=None),
+         runtime=of_image("temporalio/server:1.27.2")),
+    case("no pods to tell by", PASSES, runtime=None),
+)  # fmt: skip
+def test_a_pass_says_what_a_person_should_know(changes: dict[str, Any], policy: Policy, expected: object) -> None:
+    assert step(policy, **changes) == expected
+
+
+def test_the_oldest_release_among_the_pods_is_the_live_one_whatever_else_their_images_hold() -> None:
+    images = ("r:5000/server:1.29.1@sha256:0a", "temporalio/server:1.28.2-tctl-1.18.4", "temporalio/server@sha256:0b")
+    pods = runtime(*(pod("history", number, image=image) for number, image in enumerate(images)))
+    assert planner.live_release(observation(runtime=pods)) == Release(1, 28, 2)
+
+
+@pytest.mark.parametrize(
+    ("seen", "right"),
+    [
+        (schema(Store.DEFAULT, "1.18"), True),
+        (schema(Store.DEFAULT, "1.19"), True),
+        (schema(Store.DEFAULT, "1.9"), False),
+        (EMPTY[Store.DEFAULT], False),
+        (UNREACHABLE, False),
+    ],
+    ids=["as expected", "newer", "older, though greater as text", "empty", "unseen"],
+)
+def test_a_schema_is_right_when_it_is_seen_to_be_as_new_as_expected(seen: Schema | Unknown, *, right: bool) -> None:
+    assert planner.is_right(seen, AUTO) is right
+
+
+def test_a_warning_of_trouble_comes_before_the_notes() -> None:
+    passed = planner.next_step(
+        observation(stores=stores(default=schema(Store.DEFAULT, "1.19")), downstream=resynced(3)), AUTO
+    )
+    assert gist(passed) == warned(Reason.DOWNSTREAM_FAILED, Reason.SCHEMA_NEWER)
+
+
+def test_a_restart_and_a_sync_say_why() -> None:
+    restarting = planner.next_step(observation(runtime=runtime(in_back_off("history", RUN_STARTED - 1))), AUTO)
+    assert isinstance(restarting, RestartPods)
+    assert restarting.why == "in back-off from a crash before this run"
+    syncing = planner.next_step(observation(downstream=downstream(application(operation=None))), AUTO)
+    assert isinstance(syncing, Resync)
+    assert syncing.why == "it never ran"
+    migrating = planner.next_step(observation(stores=EMPTY), AUTO)
+    assert isinstance(migrating, Migrate)
+    assert migrating.why == "default is empty, expected 1.18, visibility is empty, expected 1.9"
+
+
+def test_findings_name_the_thing_they_are_about() -> None:
+    waiting = planner.next_step(observation(runtime=runtime(pod("history", ready=False))), AUTO)
+    assert waiting == Wait((Finding(Reason.PODS_NOT_STABLE, "pod temporal/temporal-history-0", "running, not ready"),))
+
+
+def test_ten_is_newer_than_nine() -> None:
+    assert schema(Store.VISIBILITY, "1.10").version == SchemaVersion((1, 10))
+    assert step(stores=stores(visibility=schema(Store.VISIBILITY, "1.10"))) == warned(Reason.SCHEMA_NEWER)

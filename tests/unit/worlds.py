@@ -127,11 +127,18 @@ def pod(component: str, number: int = 0, **changes: Any) -> Pod:
     return replace(running, **changes)
 
 
-def in_back_off(component: str, crashed: float, reason: Reason | None = None, **changes: Any) -> Pod:
-    """A pod whose server last crashed so many seconds from now."""
-    waiting = pod(component, state=PodState.BACK_OFF, ready=False, started_at=None, crashed_at=at(crashed), restarts=4)
-    why = finding(reason, f"pod temporal/{waiting.name}") if reason else None
-    return replace(waiting, finding=why, **changes)
+def in_back_off(component: str, crashed: float, reason: Reason | None = None, number: int = 0) -> Pod:
+    """A pod whose server last crashed so many seconds from now, for that reason."""
+    running = pod(component, number)
+    return replace(
+        running,
+        state=PodState.BACK_OFF,
+        ready=False,
+        started_at=None,
+        crashed_at=at(crashed),
+        restarts=4,
+        finding=finding(reason, f"pod temporal/{running.name}") if reason else None,
+    )
 
 
 def runtime(*different: Pod, wanted: Mapping[str, int] | None = None) -> Runtime:
