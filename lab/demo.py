@@ -9,15 +9,18 @@ import tempfile
 import textwrap
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import toolchain
-from lab.processes import Process
 from lab.scenarios import PLAYED, SCENARIOS, Scenario, UnmetError, settle
 from lab.world import World
 
+if TYPE_CHECKING:
+    from lab.processes import Process
+
 _PARTS = """\
 real:      PostgreSQL, temporal-sql-tool, Temporal's four servers, the namespace bootstrap, the hook's own process
-stands in: the Kubernetes API (with Argo CD's and the controllers' part on it) and the kubelet, which runs pods as local processes
+stands in: the Kubernetes API, Argo CD's and the controllers' part on it, and the kubelet, which runs pods as processes
 """
 
 _WIDTH = 118
@@ -51,7 +54,8 @@ def play(scenario: Scenario, directory: Path) -> bool:
         reason = world.termination_message.partition(":")[0]
         timeline.say("world", f"the gate's process ended with exit code {code}: {reason}")
         if code:
-            print(f"\nWhat it leaves for a person (the termination message):\n\n{textwrap.indent(world.termination_message, '  ')}")
+            message = textwrap.indent(world.termination_message, "  ")
+            print(f"\nWhat it leaves for a person (the termination message):\n\n{message}")
         as_told = (code, reason) == (scenario.exit_code, scenario.reason)
         if not as_told:
             timeline.say("world", f"NOT as expected: it should have been {scenario.exit_code} ({scenario.reason})")

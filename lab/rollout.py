@@ -6,11 +6,13 @@ The manifests follow Temporal's chart in names and labels; only the images' entr
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.temporal import SERVICES, Databases, Schema, ServerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Json = dict[str, Any]
 

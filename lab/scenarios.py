@@ -58,7 +58,9 @@ def _incident(world: World, tell: Tell) -> None:
     tell("the namespace bootstrap runs")
     world.sync(BOOTSTRAP)
     world.until_failed(BOOTSTRAP)
-    tell("bootstrap failed: connection refused. Nothing of this mends itself; a person would sync, restart and sync again")
+    tell(
+        "bootstrap failed: connection refused. Nothing of this mends itself; a person would sync, restart and sync again"
+    )
 
 
 def _crash_looping(world: World, tell: Tell) -> None:
@@ -115,7 +117,9 @@ def _denied(world: World, tell: Tell) -> None:
 def _denied_verb(world: World, tell: Tell) -> None:
     tell("the gate's Role lacks the verb patch on the migrations Application")
     roles = rollout.gate_roles()
-    roles[rollout.ARGO_CD_NAMESPACE] = [rule for rule in roles[rollout.ARGO_CD_NAMESPACE] if "patch" not in rule["verbs"]]
+    roles[rollout.ARGO_CD_NAMESPACE] = [
+        rule for rule in roles[rollout.ARGO_CD_NAMESPACE] if "patch" not in rule["verbs"]
+    ]
     world.api.add_user("gate", roles=roles)
 
 

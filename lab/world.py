@@ -9,16 +9,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import yaml
 
 from lab import rollout, temporal_client
-from lab.api_client import ApiClient, Json
 from lab.argocd import REFRESH, ArgoCd
 from lab.controllers import ControllerManager
 from lab.fake_api import FakeApi
@@ -27,7 +25,14 @@ from lab.postgres import Postgres
 from lab.processes import Process, wait_until
 from lab.rollout import ARGO_CD_NAMESPACE, BOOTSTRAP, GATE, MIGRATIONS, NAMESPACE, RUNTIME, TEMPORAL_NAMESPACE
 from lab.temporal import Databases, Schema, ServerConfig, Store
-from lab.toolchain import TemporalBuild
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.api_client import ApiClient, Json
+    from lab.toolchain import TemporalBuild
+
+T = TypeVar("T")
 
 _PATIENCE_SECONDS = 60.0
 _APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{ARGO_CD_NAMESPACE}/applications"
@@ -37,6 +42,11 @@ ANOTHER_NAMESPACE = "orders-anew"
 """Registered in a replaced database: one of the old name is remembered by its old id for a while (seen)."""
 
 _SERVER_ROLE = "temporal_server"
+
+_CRASH = re.compile(
+    r"(sql schema version compatibility check failed: |panic: |Failed to lock )[^\n]*?(?=\\n|\\t|\n|\",|$)"
+)
+"""What a crashed server says of it, up to the stack trace."""
 
 
 class World:
@@ -102,7 +112,10 @@ class World:
         for name in rollout.APPLICATIONS:
             self.client.create(_APPLICATIONS, rollout.application(name))
         for name in rollout.APPLICATIONS:
-            self._until(lambda name=name: "reconciledAt" in self.application(name).get("status", {}), f"{name} compared")
+            self._until_compared(name)
+
+    def _until_compared(self, name: str) -> None:
+        self._until(lambda: "reconciledAt" in self.application(name).get("status", {}), f"{name} to be compared")
 
     # --- what happens to it ---------------------------------------------------------------------------------------
 
@@ -125,7 +138,7 @@ class World:
 
         def failed() -> bool:
             status = self.application(application)["status"]
-            return status["operationState"]["phase"] == "Failed" or status["health"]["status"] == "Degraded"
+            return "Failed" in status["operationState"]["phase"] or "Degraded" in status["health"]["status"]
 
         self._until(failed, f"{application} to fail")
 
@@ -151,7 +164,9 @@ class World:
         self.config = ServerConfig(self._build, weak, self.directory / "temporal-weak")
         revision = self.argocd.commit(RUNTIME, rollout.runtime(self.config, self._build.schema_tool.release))
         self.client.patch(f"{_APPLICATIONS}/{RUNTIME}", {"metadata": {"annotations": {REFRESH: "normal"}}})
-        self._until(lambda: self.application(RUNTIME)["status"]["sync"]["revision"] == revision, "the commit to be seen")
+        self._until(
+            lambda: self.application(RUNTIME)["status"]["sync"]["revision"] == revision, "the commit to be seen"
+        )
 
     def duplicate_cluster_metadata(self) -> None:
         """Give another cluster's row the present cluster's initial failover version."""
@@ -275,10 +290,10 @@ class World:
         """The last line of a crashed server's log, shortened: why it crashed."""
         pod = next(pod for pod in self.pods() if pod["metadata"]["labels"]["app.kubernetes.io/component"] == component)
         name = pod["metadata"]["name"]
-        log = self._kubelet.container_log(NAMESPACE, name, f"temporal-{component}", True, 40, None) or b""
-        lines = [line for line in log.decode(errors="replace").splitlines() if "rror" in line or "panic" in line]
-        found = re.search(r'"error":"((?:[^"\\]|\\.)*)"', lines[-1]) if lines else None
-        return (found.group(1).replace('\\"', '"') if found else "".join(lines[-1:]))[:160]
+        container = f"temporal-{component}"
+        log = self._kubelet.container_log(NAMESPACE, name, container, previous=True, tail_lines=300, limit_bytes=None)
+        found = _CRASH.search((log or b"").decode(errors="replace"))
+        return found.group(0) if found else "for another cause, see its log"
 
     def frontend_says_serving(self) -> bool:
         """Whether its health says so, which proves nothing."""
@@ -299,9 +314,7 @@ class World:
 
     def schema_versions(self) -> tuple[str | None, str | None]:
         """What the two version rows say, None where there is none."""
-        default, visibility = (
-            self._version(self.databases.name(store)) for store in (Store.DEFAULT, Store.VISIBILITY)
-        )
+        default, visibility = (self._version(self.databases.name(store)) for store in (Store.DEFAULT, Store.VISIBILITY))
         return default, visibility
 
     def _version(self, database: str) -> str | None:
@@ -326,7 +339,7 @@ class World:
         pods = self.pods()
         return serving and len(pods) > len(self.config.ports) and all(map(is_ready, pods))
 
-    def _until(self, holds: Any, what: str) -> Any:
+    def _until(self, holds: Callable[[], T], what: str) -> T:
         return wait_until(holds, _PATIENCE_SECONDS, what)
 
 

@@ -13,7 +13,7 @@ from lab.fake_api.statuses import RefusalError, bad_request
 class LogSource(Protocol):
     """What the process kubelet registers."""
 
-    def __call__(  # noqa: PLR0913, PLR0917 - the query of a log is that long
+    def __call__(  # noqa: PLR0917 - the query of a log is that long
         self,
         namespace: str,
         pod: str,

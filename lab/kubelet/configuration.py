@@ -9,6 +9,7 @@ import base64
 import os
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 from lab.api_client import ApiClient, ApiError, Json
@@ -175,7 +176,7 @@ def _data(api: ApiClient, pod: Json, kind: str, name: str, *, optional: bool) ->
     try:
         found = api.get(f"/api/v1/namespaces/{namespace}/{_KINDS[kind]}/{name}")
     except ApiError as error:
-        if error.status != 404:
+        if error.status != HTTPStatus.NOT_FOUND:
             raise
         if optional:
             return {}

@@ -92,12 +92,12 @@ class ProcessKubelet:
         """The processes that run now, one a container."""
         return [pid for pod in list(self._pods.values()) for pid in pod.pids()]
 
-    def container_log(
+    def container_log(  # noqa: PLR0917 -- LogSource, as the API calls it
         self,
         namespace: str,
         pod: str,
         container: str,
-        previous: bool,
+        previous: bool,  # noqa: FBT001
         tail_lines: int | None,
         limit_bytes: int | None,
     ) -> bytes | None:

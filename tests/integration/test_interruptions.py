@@ -1,4 +1,4 @@
-"""The gate is stopped or killed in the middle of each act, or meets another gate: what it started goes on, and it converges."""
+"""The gate is stopped or killed in the middle of an act, or meets another: what it started goes on, and all converges."""
 
 import signal
 from collections.abc import Callable

@@ -192,7 +192,7 @@ def test_a_reached_application_has_failed_when_it_failed_is_degraded_or_never_ra
 
 # --- the migration, as its Application tells it -------------------------------------------------------------------
 
-OURS = {"attempt": 2}
+OURS: dict[str, Any] = {"attempt": 2}
 
 
 @pytest.mark.parametrize(
