@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hook.settings import Settings
 
-_STOP_SECONDS = 1.5
+_STOP_SECONDS = 1.2
 """After a signal the run gets so long to end by itself; then it is pulled out of a remote call that hangs."""
 
 _LAST_WORDS_SECONDS = 0.3
@@ -57,9 +57,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         outcome = Outcome(Finding(Reason.INTERRUPTED, "the keyboard"))
         print(f"{Reason.INTERRUPTED}: {Reason.INTERRUPTED.meaning}", file=sys.stderr)
     except Exception as error:  # noqa: BLE001 -- the one way out: a bug ends with its own code, and says so
-        known |= secrets(settings) if settings else frozenset()
         outcome = Outcome(Finding(Reason.HOOK_BUG, type(error).__name__, str(error)))
-        print(without_secrets(traceback.format_exc(), known), end="", file=sys.stderr)
+        text = traceback.format_exc()
+        known |= secrets(settings) if settings else frozenset()
+        print(without_secrets(text, known), end="", file=sys.stderr)
         print(f"{Reason.HOOK_BUG}: {Reason.HOOK_BUG.remedy}", file=sys.stderr)
     known |= secrets(settings) if settings else frozenset()  # a file may have been rotated meanwhile
     if parsed.command == "run":

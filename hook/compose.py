@@ -79,6 +79,9 @@ class Composition:
             runtime=pods.look if pods else None,
             frontend=frontend.look if frontend else None,
             downstream={one.ref: partial(applications.read, one.ref) for one in settings.downstream if applications},
+            gate=partial(applications.read, settings.gate.ref)
+            if applications and settings.gate and settings.reopen_gate
+            else None,
             migration_pods=self._pods_of_jobs() if applications else None,
             delete_pod=pods.delete if pods else lambda _: False,
             sync=applications.sync if applications else lambda *_: False,

@@ -67,6 +67,7 @@ class World:
     runtime: Callable[[], Runtime] | None = None
     frontend: Callable[[], Frontend] | None = None
     downstream: Mapping[ApplicationRef, Callable[[], Application]] = field(default_factory=dict)
+    gate: Callable[[], Application] | None = None
     migration_pods: Callable[[tuple[JobRef, ...]], tuple[Pod, ...]] | None = None
     delete_pod: Callable[[Pod], bool] = lambda _: False
     sync: Callable[[Application, int], bool] = lambda *_: False
@@ -119,6 +120,7 @@ def observe(world: World, now: datetime, refused: tuple[Finding, ...] = ()) -> O
         runtime=_seen(world.runtime) if world.runtime else None,
         frontend=_seen(world.frontend) if world.frontend else None,
         downstream={ref: _seen(read) for ref, read in world.downstream.items()},
+        gate=_seen(world.gate) if world.gate else None,
         migration_pods=_migration_pods(world, migration),
         refused=refused,
     )
@@ -303,6 +305,7 @@ def _findings(observation: Observation) -> Iterator[Finding]:
         observation.application,
         observation.runtime,
         observation.frontend,
+        observation.gate,
         *observation.downstream.values(),
     )
     yield from (value.finding for value in values if isinstance(value, Unknown))

@@ -229,7 +229,8 @@ class Run:
 class Observation:
     """All that one turn saw. None stands for what is not configured; `since` is when each finding was first seen.
 
-    `refused` holds the findings of acts that were refused when they were last tried.
+    `gate` is the gate's own Application, looked at only by a run that may reopen it. `refused` holds the findings of acts
+    that were refused when they were last tried.
     """
 
     now: datetime
@@ -240,6 +241,7 @@ class Observation:
     runtime: Runtime | Unknown | None = None
     frontend: Frontend | Unknown | None = None
     downstream: Mapping[ApplicationRef, Application | Unknown] = field(default_factory=dict)
+    gate: Application | Unknown | None = None
     migration_pods: tuple[Pod, ...] = ()
     refused: tuple[Finding, ...] = ()
     since: Mapping[tuple[Reason, str], datetime] = field(default_factory=dict)

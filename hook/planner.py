@@ -21,6 +21,7 @@ from hook.model import (
     MigrationPhase,
     Observation,
     OnEmptyDatabase,
+    OperationPhase,
     Pass,
     Pod,
     PodState,
@@ -247,6 +248,20 @@ def _pods_are_stable(observation: Observation, policy: Policy) -> Step | None:
     return Wait(young) if young else None
 
 
+def _gate_is_open(observation: Observation, policy: Policy) -> Step | None:  # noqa: ARG001
+    """Reopen a rollout whose gate failed, now that all is right: nobody else would sync it (facts 6).
+
+    Once a run: a gate that fails again says why itself.
+    """
+    gate = observation.gate
+    if isinstance(gate, Unknown):
+        return Wait((gate.finding,))
+    operation = gate.operation if gate else None
+    if gate is None or operation is None or operation.phase is not OperationPhase.FAILED or operation.attempt:
+        return None
+    return Resync(gate, 1, "it failed, and all is right now")
+
+
 _RULES = (
     _run_is_known,
     _access_is_refused_for_good,
@@ -258,6 +273,7 @@ _RULES = (
     _temporal_answers,
     _downstream_is_done,
     _pods_are_stable,
+    _gate_is_open,
 )
 
 
@@ -275,6 +291,7 @@ def _needed(observation: Observation, policy: Policy) -> Iterator[Finding]:
             seen.append(observation.application)
         seen.append(observation.frontend)
         seen.extend(one for one in observation.downstream.values() if not rollout.is_missing(one))
+    seen.append(observation.gate)
     yield from (one.finding for one in seen if isinstance(one, Unknown))
 
 

@@ -357,6 +357,8 @@ class Settings(_Block):
     on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
     gate: ApplicationSettings | None = None
     """The gate's own Application: it gets the Events, and is refused as a target."""
+    reopen_gate: bool = False
+    """Sync the gate's own Application where it failed and all is right now: for a watchdog, never for the gate itself."""
     argocd: KubeconfigSettings = KubeconfigSettings()
     """Where Argo CD's Applications are, if not where the pods are."""
     kubernetes: KubeconfigSettings = KubeconfigSettings()
@@ -496,6 +498,8 @@ def secrets(settings: Settings) -> frozenset[str]:
 def _contradictions(settings: Settings) -> Iterator[str]:
     yield from settings.stores.faults()
     yield from _target_contradictions(settings)
+    if settings.reopen_gate and settings.gate is None:
+        yield "reopenGate needs gate: the Application to reopen"
     if settings.temporal.frontend.address is None:
         if settings.reachability is Reachability.ALWAYS:
             yield "temporal.frontend.address: required by reachability: always: set it"

@@ -76,6 +76,11 @@ def bootstrap(address: str, *, hook: bool) -> list[Json]:
     return [_job("temporal-namespace-bootstrap", "temporalio/admin-tools", command, environment, hook=hook)]
 
 
+def failing_hook(mended: Path) -> Json:
+    """A hook Job that fails until this file is there."""
+    return _job("temporal-recovery-hook", "temporal-recovery-hook", ["test", "-e", str(mended)], [], hook=True)
+
+
 def gate_roles() -> dict[str, list[Json]]:
     """The rights of the gate, by namespace: what the chart's Roles grant, and no more."""
     argocd = {"apiGroups": ["argoproj.io"], "resources": ["applications"]}

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab import rollout
 from lab.processes import wait_until
-from lab.rollout import BOOTSTRAP, MIGRATIONS, RUNTIME
+from lab.rollout import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.temporal import Store
 from lab.world import ANOTHER_NAMESPACE, World
 
@@ -170,6 +170,19 @@ def _never_ran(world: World, tell: Tell) -> None:
     world.until_serving()
 
 
+def _closed_gate(world: World, tell: Tell) -> None:
+    tell("all is right by now, but the gate failed before: its Application stays closed, and nobody syncs it")
+    world.roll_out()
+    mended = world.directory / "mended"
+    world.commit(GATE, [rollout.failing_hook(mended)])
+    world.sync(GATE)
+    world.until_failed(GATE)
+    mended.touch()
+    roles = rollout.gate_roles()
+    patch = {"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["patch"], "resourceNames": [GATE]}
+    world.api.add_user("gate", roles={**roles, rollout.ARGO_CD_NAMESPACE: [*roles[rollout.ARGO_CD_NAMESPACE], patch]})
+
+
 def _failed_plain_bootstrap(world: World, tell: Tell) -> None:
     tell("bootstrap is a plain Job that failed: a plain sync would leave it as it is")
     _incident(world, tell)
@@ -185,6 +198,10 @@ def _works(world: World) -> None:
 
 def _works_after_replacement(world: World) -> None:
     world.start_workflow(ANOTHER_NAMESPACE)
+
+
+def _gate_was_reopened(world: World) -> None:
+    wait_until(lambda: world.operation(GATE).get("phase") == "Succeeded", 15, "the gate's Application to succeed")
 
 
 def _untouched(world: World) -> None:
@@ -289,6 +306,11 @@ SCENARIOS = {
             "bootstrap-never-ran",
             "Bootstrap is a hook Job alone, which Argo CD never ran.",
             _never_ran, "Passed", 0, verify=_works,
+        ),
+        Scenario(
+            "reopened",
+            "A watchdog finds all right and the gate's own Application failed: it syncs it.",
+            _closed_gate, "Passed", 0, settings={"reopenGate": True, "onEmptyDatabase": "fail"}, verify=_gate_was_reopened,
         ),
         Scenario(
             "plain-bootstrap",

@@ -162,10 +162,14 @@ class World:
             self.postgres.execute(name, f"GRANT CONNECT ON DATABASE {name} TO {_SERVER_ROLE}")
         weak = replace(self.databases, user=_SERVER_ROLE)
         self.config = ServerConfig(self._build, weak, self.directory / "temporal-weak")
-        revision = self.argocd.commit(RUNTIME, rollout.runtime(self.config, self._build.schema_tool.release))
-        self.client.patch(f"{_APPLICATIONS}/{RUNTIME}", {"metadata": {"annotations": {REFRESH: "normal"}}})
+        self.commit(RUNTIME, rollout.runtime(self.config, self._build.schema_tool.release))
+
+    def commit(self, application: str, manifests: list[Json]) -> None:
+        """Commit, and wait until Argo CD has seen it."""
+        revision = self.argocd.commit(application, manifests)
+        self.client.patch(f"{_APPLICATIONS}/{application}", {"metadata": {"annotations": {REFRESH: "normal"}}})
         self._until(
-            lambda: self.application(RUNTIME)["status"]["sync"]["revision"] == revision, "the commit to be seen"
+            lambda: self.application(application)["status"]["sync"].get("revision") == revision, "the commit to be seen"
         )
 
     def duplicate_cluster_metadata(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from hook import rollout
 from hook.gate import Gate, Timing, World
@@ -74,14 +74,15 @@ class Killed(BaseException):
 
 # --- how a world begins, and what happens to it -------------------------------------------------------------------
 
-Place = Literal["run", "migration", "default", "visibility", "application", "runtime", "frontend", "downstream", "acts"]
+PLACES = ("run", "migration", "default", "visibility", "application", "runtime", "frontend", "downstream", "acts")
+"""What the gate looks at, and what it does."""
 
 
 @dataclass(frozen=True)
 class Fault:
     """The gate cannot see (or do) this from one second of the run to another."""
 
-    place: Place
+    place: str
     reason: Reason
     begins: float
     ends: float
@@ -146,7 +147,7 @@ class Scenario:
             pause=timedelta(seconds=5),
             grace=timedelta(seconds=GRACE_SECONDS),
             patience=timedelta(seconds=90),
-            clock_skew=timedelta(seconds=1),
+            clock_skew=timedelta(0),
         )
 
 
@@ -399,9 +400,9 @@ class OwnedApplication:
             self._follows -= 1
             self._clock.after(0.5, self.sync_by_others)
 
-    def _move(self, phase: OperationPhase, **changes: object) -> None:
+    def _move(self, phase: OperationPhase, **changes: Any) -> None:
         before = self._operation or Operation(phase, revisions=(self._target,))
-        self._operation = replace(before, phase=phase, **changes)  # type: ignore[arg-type] -- its own fields
+        self._operation = replace(before, phase=phase, **changes)
         self._changed()
 
     def _changed(self) -> None:
@@ -517,7 +518,7 @@ class Servers:
             if scenario.pods == "running":
                 self._run(server, _before(43_200), 0)
             else:
-                self._crash(server, Reason.RUNTIME_DATABASE_DIFFERS, _before(20), restarts=4)
+                self._crash(server, Reason.RUNTIME_FINDS_NO_SCHEMA, _before(20), restarts=4)
 
     def _create(self, component: str) -> Server:
         name = f"temporal-{component}-{next(self._numbers)}"
@@ -562,7 +563,7 @@ class Servers:
         if self._databases.are_away:
             return Reason.DATABASE_UNUSABLE_FOR_RUNTIME
         if not self._databases.are_right:
-            return Reason.RUNTIME_DATABASE_DIFFERS
+            return Reason.RUNTIME_FINDS_NO_SCHEMA
         ends = self._scenario.cause_ends
         return self._scenario.cause if ends is None or self._clock.elapsed < ends else None
 
@@ -653,10 +654,7 @@ class SimulatedWorld:
             run=lambda: self._look("run", lambda: Run("run", RUN_STARTED)),
             migration=self._look_at_migration,
             migrate=self._migrate,
-            stores={
-                store: partial(self._look, store.value, partial(self.databases.look, store))  # type: ignore[arg-type] -- a Place
-                for store in Store
-            },
+            stores={store: partial(self._look, store.value, partial(self.databases.look, store)) for store in Store},
             application=(lambda: self._look("application", self._runtime_application))
             if runtime != "not configured"
             else None,
@@ -707,7 +705,7 @@ class SimulatedWorld:
             self.violations.append(f"{pod.name} was restarted though it served the present database")
         return self._act(partial(self.servers.delete, pod))
 
-    def _look(self, place: Place, read: Callable[[], T]) -> T:
+    def _look(self, place: str, read: Callable[[], T]) -> T:
         self._meet(place)
         self.clock.let_pass(LOOK_SECONDS)
         return read()
@@ -722,7 +720,7 @@ class SimulatedWorld:
                 raise Killed
         return done
 
-    def _meet(self, place: Place) -> None:
+    def _meet(self, place: str) -> None:
         for fault in self.scenario.faults:
             if fault.place == place and fault.begins <= self.clock.elapsed < fault.ends:
                 raise FindingError(Finding(fault.reason, place))

@@ -46,7 +46,6 @@ from hook.model import (
 )
 from hook.reasons import ExitCode, Patience, Reason
 from hook.report import EventsListener, Log, Notice, Teller, without_secrets, write_termination_message
-from hook.versions import Store
 
 GATE = ApplicationRef("argocd", "data-temporal-gate")
 SECRET = "correct horse/battery+staple"
@@ -566,8 +565,3 @@ def test_a_termination_message_that_cannot_be_written_fails_nothing(
     write_termination_message(tmp_path, Outcome(Finding(Reason.PASSED, "it")), ())
     said = capsys.readouterr().err
     assert said == f"cannot write the termination message to {tmp_path}: [Errno 21] Is a directory: '{tmp_path}'\n"
-
-
-def test_the_stores_are_named_in_the_list() -> None:
-    """The words of the list are the words of the log: this module's cases rest on it."""
-    assert {f"schema of {store}" for store in Store} <= {item.subject for item in items(observation(), policy())}

@@ -1,0 +1,137 @@
+"""Stands in for `hook.compose`: a world of plain functions instead of adapters. As a program it is a run that hangs.
+
+python plain_world.py look|sleep|report|check    hang in a look, in a sleep, in the last report, in check's look
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn, Self
+
+import worlds
+
+from hook import cli, compose
+from hook.gate import World
+from hook.model import ApplicationRef, Finding, Observation, Run, Schema, Unknown
+from hook.model import FindingError as Unseen
+from hook.reasons import Reason
+from hook.report import Listener, Log, Notice, Teller
+from hook.settings import Settings, secrets
+from hook.versions import Store
+
+
+def act(*_: object) -> NoReturn:
+    """Stands for all acts: whoever only looks must not come here."""
+    raise AssertionError("the world was changed")
+
+
+def world_of(seen: Observation, run: Callable[[], Run]) -> World:
+    """Return a world that is as it was seen, and goes on so."""
+
+    def give(value: Any) -> Callable[..., Any]:  # noqa: ANN401 -- whatever the observation holds
+        def read(*_: object) -> Any:  # noqa: ANN401
+            if isinstance(value, Unknown):
+                raise Unseen(value.finding)
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        return read
+
+    stores: Mapping[Store, Callable[[], Schema]] = {store: give(schema) for store, schema in seen.stores.items()}
+    return World(
+        run=run,
+        migration=give(seen.migration),
+        migrate=act,
+        stores=stores,
+        application=give(seen.application) if seen.application else None,
+        runtime=give(seen.runtime) if seen.runtime else None,
+        frontend=give(seen.frontend) if seen.frontend else None,
+        downstream={ref: give(one) for ref, one in seen.downstream.items()},
+        delete_pod=act,
+        sync=act,
+        refresh=act,
+    )
+
+
+@dataclass
+class PlainComposition:
+    """Takes the place of `Composition`."""
+
+    settings: Settings
+    seen: Observation
+    listeners: tuple[Listener, ...] = ()
+    run_id: str = "run"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def own_run(self) -> Callable[[], Run]:
+        run = self.seen.run
+        assert isinstance(run, Run)
+        return lambda: run
+
+    def world(self, run: Callable[[], Run]) -> World:
+        return world_of(self.seen, run)
+
+    def teller(self) -> Teller:
+        gate = ApplicationRef("argocd", "gate")
+        return Teller([Log(self.settings.report.format), *self.listeners], lambda: secrets(self.settings), gate)
+
+
+def say() -> None:
+    """Tell who started this program that it hangs now."""
+    sys.stdout.write("hanging\n")
+    sys.stdout.flush()
+
+
+def hang() -> NoReturn:
+    """Say so, and never come back: only a signal ends it."""
+    say()
+    threading.Event().wait()
+    raise AssertionError
+
+
+class HangsAtTheEnd:
+    """A listener whose last Event is never answered."""
+
+    def hear(self, notice: Notice) -> None:
+        if notice.reason in {str(Reason.PASSED), str(Reason.STOPPED), str(Reason.INTERRUPTED)}:
+            hang()
+
+
+class Tells:
+    """A listener that says when the first look is done, so that the run is asleep a moment later."""
+
+    def hear(self, notice: Notice) -> None:
+        if notice.text.startswith("waiting"):
+            say()
+
+
+def program(where: str) -> None:
+    """Run the command line over a world that hangs."""
+    unreachable = Unknown(Finding(Reason.DATABASE_UNREACHABLE, "store default"))
+    seen = worlds.observation(stores=worlds.stores(default=unreachable)) if where == "sleep" else worlds.observation()
+    listeners: dict[str, tuple[Listener, ...]] = {"sleep": (Tells(),), "report": (HangsAtTheEnd(),)}
+
+    class Hanging(PlainComposition):
+        def own_run(self) -> Callable[[], Run]:
+            run = Run("run", datetime.now(UTC))
+            return lambda: run
+
+        def world(self, run: Callable[[], Run]) -> World:
+            world = super().world(run)
+            hanging = {Store.DEFAULT: hang} if where in {"look", "check"} else {}
+            return World(**{**vars(world), "stores": {**world.stores, **hanging}})
+
+    compose.Composition = lambda settings: Hanging(settings, seen, listeners.get(where, ()))  # type: ignore[assignment,misc,return-value]
+    cli.main(["check" if where == "check" else "run"])
+
+
+if __name__ == "__main__":
+    program(sys.argv[1])

@@ -1,0 +1,549 @@
+"""The command line: what it prints, how it ends, and that it ends when it is asked to."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import worlds
+import yaml
+from plain_world import PlainComposition
+
+from hook import cli, compose
+from hook.model import (
+    Finding,
+    MigrationPhase,
+    Observation,
+    OperationPhase,
+    Run,
+)
+from hook.reasons import ExitCode, Reason
+from hook.versions import Store
+
+HERE = Path(__file__).parent
+SETTINGS: dict[str, Any] = {
+    "temporal": {"version": "1.29.1", "frontend": {"address": "frontend:7233"}},
+    "stores": {"default": {"host": "db", "user": "temporal"}},
+    "migrations": {"application": {"name": "data-migrations-temporal"}},
+    "report": {"format": "json"},
+    "graceSeconds": 0,
+}
+VARIABLES = {
+    "TRH_TEMPORAL__VERSION": "1.29.1",
+    "TRH_STORES__DEFAULT__HOST": "db",
+    "TRH_MIGRATIONS__APPLICATION__NAME": "migrations",
+    "TRH_REPORT__FORMAT": "json",
+}
+
+End = tuple[int, str, str]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., End]:
+    """Runs the command line here; returns exit code, standard output and standard error."""
+
+    def run(*arguments: str) -> End:
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def in_world(
+    command: Callable[..., End], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[End, str]]:
+    """Runs a command over a world of plain functions; returns its end, and its termination message."""
+
+    def run(seen: Observation, *arguments: str, **settings: object) -> tuple[End, str]:
+        message = tmp_path / "termination-log"
+        message.touch()
+        file = tmp_path / "settings.yaml"
+        report = {"format": "json", "terminationMessageFile": str(message)}
+        file.write_text(yaml.safe_dump(SETTINGS | settings | {"report": report}), encoding="utf-8")
+        monkeypatch.setattr(compose, "Composition", lambda loaded: PlainComposition(loaded, seen))
+        end = command(*arguments, "--config", str(file))
+        return end, message.read_text(encoding="utf-8")
+
+    return run
+
+
+def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRH_")}
+    return subprocess.run(  # noqa: S603 -- this interpreter
+        [sys.executable, *arguments],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+# --- versions, help -----------------------------------------------------------------------------------------------
+
+
+def test_versions_lists_every_release(command: Callable[..., End]) -> None:
+    """A heading, and a line for each in their order."""
+    code, out, err = command("versions")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "release   default  visibility"
+    assert "1.29.1    1.18     1.9" in lines
+    assert all(re.fullmatch(r"1\.\d+\.\d+ +1\.\d+ +1\.\d+", line) for line in lines[1:])
+
+
+def test_versions_of_one_release(command: Callable[..., End]) -> None:
+    """As it is written with a v, too."""
+    assert command("versions", "v1.29.1") == (0, "release   default  visibility\n1.29.1    1.18     1.9\n", "")
+
+
+def test_versions_says_what_stands_in_for_a_release_that_is_not_listed(command: Callable[..., End]) -> None:
+    """With what that means for a run."""
+    code, out, _ = command("versions", "1.29.99")
+    assert code == 0
+    assert out.splitlines()[1:] == [
+        "1.29.99   1.18     1.9",
+        "1.29.99 is not listed: shown is 1.29.7, the lower bound that `run` takes for it.",
+    ]
+
+
+def test_versions_as_json(command: Callable[..., End]) -> None:
+    """For programs; all of them or one."""
+    code, out, _ = command("versions", "1.29.1", "--output", "json")
+    assert code == 0
+    assert json.loads(out) == {"1.29.1": {"default": "1.18", "visibility": "1.9"}}
+    assert len(json.loads(command("versions", "--output", "json")[1])) > 80
+
+
+@pytest.mark.parametrize(
+    ("release", "says"),
+    [
+        ("1.99.0", "release 1.99.0 is not in the table (it knows 1.17 to 1.32): set temporal.schemaVersions.default"),
+        ("latest", "'latest' is not a release of Temporal's server such as 1.29.1"),
+    ],
+)
+def test_versions_of_an_unknown_release_ends_like_other_bad_input(
+    command: Callable[..., End], release: str, says: str
+) -> None:
+    """On standard error, with the settings' exit code."""
+    code, out, err = command("versions", release)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"SettingsInvalid: {says}")
+
+
+def test_help_names_the_commands_and_where_the_exit_codes_are(command: Callable[..., End]) -> None:
+    """What a person who has only the program gets to know."""
+    code, out, _ = command("--help")
+    assert code == 0
+    assert re.search(r"^ +run +the gate", out, re.MULTILINE)
+    assert re.search(r"^ +check +look once", out, re.MULTILINE)
+    assert re.search(r"^ +versions +the schema versions", out, re.MULTILINE)
+    assert "docs/reasons.md" in out
+
+
+@pytest.mark.parametrize("name", ["run", "check", "versions"])
+def test_each_command_explains_its_options(command: Callable[..., End], name: str) -> None:
+    """No option is left without a word."""
+    code, out, _ = command(name, "--help")
+    assert code == 0
+    assert re.findall(r"^ {2}(-\S.*?)(?: {2,}\S.*|\n {10,}\S.*)$", out, re.MULTILINE) == re.findall(
+        r"^ {2}(-\S.*?)(?: {2,}.*)?$", out, re.MULTILINE
+    )
+
+
+def test_the_version_is_the_package_s(command: Callable[..., End]) -> None:
+    """One source."""
+    assert command("--version") == (0, f"{version('temporal-recovery-hook')}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["gate"], ["run", "--confg", "x"], ["check", "--output", "xml"]])
+def test_a_wrong_command_line_ends_with_the_settings_exit_code(
+    command: Callable[..., End], arguments: list[str]
+) -> None:
+    """And with the usage."""
+    code, _, err = command(*arguments)
+    assert code == ExitCode.SETTINGS
+    assert err.startswith("usage: temporal-recovery-hook")
+
+
+# --- what is loaded -----------------------------------------------------------------------------------------------
+
+HEAVY = ("pydantic", "kubernetes", "grpc", "psycopg", "yaml", "structlog", "tenacity", "rich")
+LOADED = f"""
+import sys
+from hook.cli import _main
+try:
+    _main(sys.argv[1:])
+except SystemExit:
+    pass
+print(*[name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("arguments", [["versions"], ["versions", "1.29.1", "--output", "json"], ["--help"]])
+def test_an_answer_that_needs_no_library_loads_none(arguments: list[str]) -> None:
+    """It comes in a tenth of a second."""
+    ended = python("-c", LOADED, *arguments)
+    assert ended.stderr == ""
+    assert ended.stdout.splitlines()[-1] == ""
+
+
+def test_a_check_loads_what_its_settings_ask_for(tmp_path: Path) -> None:
+    """A command as the schema's owner, no pods and no frontend: then neither the Kubernetes client nor gRPC."""
+    variables = {
+        "TRH_STORES__DEFAULT__HOST": str(tmp_path),  # a directory without PostgreSQL's socket
+        "TRH_TEMPORAL__VERSION": "1.29.1",
+        "TRH_MIGRATIONS__STRATEGY": "command",
+        "TRH_MIGRATIONS__COMMAND__ARGV": '["true"]',
+        "TRH_MIGRATIONS__COMMAND__STATE_DIRECTORY": str(tmp_path / "state"),
+    }
+    ended = python("-c", LOADED, "check", "--output", "json", **variables)
+    document, _, loaded = ended.stdout.strip().rpartition("\n")
+    assert json.loads(document)["exitCode"] == ExitCode.DEADLINE
+    assert "psycopg" in loaded.split()
+    assert not {"kubernetes", "grpc"} & {*loaded.split()}
+
+
+# --- how it ends --------------------------------------------------------------------------------------------------
+
+
+def crashing(reason: Reason) -> Observation:
+    """Temporal does not come up, for a cause that is in its log since this run began."""
+    broken = worlds.in_back_off("history", worlds.RUN_STARTED + 40, reason)
+    trouble = worlds.unknown(Reason.FRONTEND_UNREACHABLE)
+    return worlds.observation(runtime=worlds.runtime(broken), frontend=trouble)
+
+
+def failed_downstream() -> Observation:
+    operation = worlds.operation(
+        OperationPhase.FAILED, attempt=3, finished_at=worlds.at(worlds.RUN_STARTED + 10), message="job failed"
+    )
+    bootstrap = worlds.application(health="Degraded", operation=operation)
+    return worlds.observation(downstream=worlds.downstream(bootstrap))
+
+
+ENDINGS = [
+    pytest.param(worlds.observation(), {}, Reason.PASSED, id="passed"),
+    pytest.param(
+        crashing(Reason.NAMESPACE_METADATA_MISSING), {}, Reason.PASSED_WITH_WARNING, id="passed with a warning"
+    ),
+    pytest.param(
+        worlds.observation(stores=worlds.stores(default=worlds.unknown(Reason.DATABASE_UNREACHABLE))),
+        {},
+        Reason.DEADLINE_EXCEEDED,
+        id="deadline",
+    ),
+    pytest.param(
+        worlds.observation(stores=worlds.stores(default=worlds.unknown(Reason.SCHEMA_STUCK))),
+        {},
+        Reason.SCHEMA_STUCK,
+        id="schema",
+    ),
+    pytest.param(
+        worlds.observation(stores=worlds.EMPTY), {"onEmptyDatabase": "fail"}, Reason.DATABASE_EMPTY, id="empty"
+    ),
+    pytest.param(
+        worlds.observation(stores=worlds.BEHIND, migration=worlds.migration(MigrationPhase.SUCCEEDED, attempts=1)),
+        {},
+        Reason.MIGRATION_LEFT_SCHEMA_BEHIND,
+        id="migration",
+    ),
+    pytest.param(
+        worlds.observation(stores=worlds.BEHIND, migration=worlds.attempted(3)),
+        {},
+        Reason.MIGRATION_FAILED,
+        id="migration failed",
+    ),
+    pytest.param(
+        worlds.observation(stores=worlds.stores(default=worlds.unknown(Reason.DATABASE_LOGIN_REFUSED))),
+        {},
+        Reason.DATABASE_LOGIN_REFUSED,
+        id="access",
+    ),
+    pytest.param(
+        crashing(Reason.NAMESPACE_METADATA_MISSING),
+        {"reachability": "always"},
+        Reason.NAMESPACE_METADATA_MISSING,
+        id="temporal",
+    ),
+    pytest.param(failed_downstream(), {"reachability": "always"}, Reason.DOWNSTREAM_FAILED, id="downstream"),
+]
+
+
+@pytest.mark.parametrize(("seen", "settings", "reason"), ENDINGS)
+def test_each_ending_has_its_exit_code_and_its_words_everywhere(
+    in_world: Callable[..., tuple[End, str]], seen: Observation, settings: dict[str, object], reason: Reason
+) -> None:
+    """The same reason in exit code, log and termination message; the remedy wherever it did not pass."""
+    (code, out, err), message = in_world(seen, "run", **settings)
+    last = json.loads(err.splitlines()[-1])
+    assert (code, out) == (reason.exit_code, "")
+    assert last["reason"] == str(reason)
+    assert message.startswith(f"{reason}: ")
+    if reason.exit_code is not ExitCode.PASSED:
+        assert (last["level"], message.partition("What to do: ")[2]) == ("error", last["remedy"])
+
+
+@pytest.mark.parametrize("output", ["json", "table"])
+@pytest.mark.parametrize(("seen", "settings", "reason"), ENDINGS)
+def test_check_ends_as_a_run_would(  # noqa: PLR0913, PLR0917 -- a case is a world, its settings and a form
+    in_world: Callable[..., tuple[End, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    seen: Observation,
+    settings: dict[str, object],
+    reason: Reason,
+    output: str,
+) -> None:
+    """With its exit code and reason in both forms; it writes no termination message."""
+    monkeypatch.setenv("COLUMNS", "300")
+    (code, out, err), message = in_world(seen, "check", "--output", output, **settings)
+    assert (code, err, message) == (reason.exit_code, "", "")
+    if output == "json":
+        document = json.loads(out)
+        assert (document["exitCode"], document["reason"]) == (reason.exit_code, str(reason))
+    else:
+        assert out.endswith(f"exit code {reason.exit_code.value} ({reason})\n")
+
+
+def test_the_own_application_as_a_target_ends_at_once(in_world: Callable[..., tuple[End, str]]) -> None:
+    """As the tracking of the run's Job says, whatever the settings say."""
+    run = Run("run", worlds.at(worlds.RUN_STARTED), owner=worlds.RUNTIME.name)
+    (code, _, err), message = in_world(worlds.observation(run=run), "run")
+    assert code == ExitCode.SETTINGS
+    assert json.loads(err.splitlines()[-1])["reason"] == "OwnApplicationTargeted"
+    assert message.startswith(f"OwnApplicationTargeted: Application {worlds.RUNTIME}: ")
+
+
+def test_unusable_credentials_end_with_their_own_code(command: Callable[..., End], tmp_path: Path) -> None:
+    """Nothing can be looked at without; it is said with what to do."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text("clusters: []\n")
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(SETTINGS | {"kubernetes": {"kubeconfigFile": str(kubeconfig)}}))
+    code, _, err = command("check", "--config", str(file))
+    assert code == ExitCode.ACCESS
+    assert err.startswith("ApiLoginRefused: ")
+    assert err.endswith(f"\nWhat to do: {Reason.API_LOGIN_REFUSED.remedy}\n")
+
+
+@pytest.mark.parametrize("name", ["run", "check"])
+def test_a_bug_ends_with_its_own_code_its_traceback_and_what_to_do(
+    in_world: Callable[..., tuple[End, str]], tmp_path: Path, name: str
+) -> None:
+    """And without the password that the exception's text holds, even one that was rotated in meanwhile."""
+    password = tmp_path / "password"
+    password.write_text("first-password")
+
+    class Rotates(Exception):  # noqa: N818 -- any bug
+        def __str__(self) -> str:
+            password.write_text("second-password")
+            return "host=db password=first-password, then second-password"
+
+    bad: Any = worlds.stores() | {Store.DEFAULT: Rotates()}
+    stores = {"default": {"host": "db", "passwordFile": str(password)}}
+    (code, out, err), message = in_world(worlds.observation(stores=bad), name, stores=stores)
+    assert (code, out) == (ExitCode.BUG, "")
+    assert "Traceback (most recent call last):" in err
+    assert "host=db password=***, then ***" in err
+    assert err.endswith(f"HookBug: {Reason.HOOK_BUG.remedy}\n")
+    assert not re.search(r"(first|second)-password", err + message)
+    if name == "run":
+        assert message == (
+            "HookBug: Rotates: host=db password=***, then ***\n" + f"What to do: {Reason.HOOK_BUG.remedy}"
+        )
+
+
+def test_bad_settings_are_in_the_termination_message(
+    command: Callable[..., End], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At Kubernetes' own place: where the settings name another, they could not be read."""
+    place = tmp_path / "termination-log"
+    place.touch()
+    monkeypatch.setattr(cli, "Path", lambda path: place if path == "/dev/termination-log" else Path(path))
+    code, _, _ = command("run", "--config", str(tmp_path / "none.yaml"))
+    assert code == ExitCode.SETTINGS
+    assert place.read_text().startswith("SettingsInvalid: --config ")
+    assert place.read_text().endswith(f"\nWhat to do: {Reason.SETTINGS_INVALID.remedy}")
+
+
+# --- check --------------------------------------------------------------------------------------------------------
+
+STALE = worlds.pod("history", started_at=worlds.at(worlds.BORN - 3600))
+UNCOMPARED = replace(worlds.migration(MigrationPhase.UNCOMPARED), attempts=1)
+NEXT_STEPS = [
+    pytest.param(
+        worlds.observation(stores=worlds.EMPTY),
+        "ask Application argocd/data-migrations-temporal to migrate: "
+        "default is empty, expected 1.18, visibility is empty, expected 1.9",
+        id="migrate",
+    ),
+    pytest.param(
+        worlds.observation(runtime=worlds.runtime(STALE)),
+        "restart temporal-history-0 of history: running since before its database's schema was made",
+        id="restart",
+    ),
+    pytest.param(
+        worlds.observation(downstream=worlds.downstream(worlds.application(operation=None))),
+        "sync Application argocd/data-temporal-namespace-bootstrap again: it never ran",
+        id="sync",
+    ),
+    pytest.param(
+        worlds.observation(migration=UNCOMPARED),
+        "ask Argo CD to compare Application argocd/data-migrations-temporal afresh: "
+        "its Job's end is not in its status yet",
+        id="compare",
+    ),
+    pytest.param(
+        worlds.observation(migration=worlds.migration(MigrationPhase.RUNNING, message="wave 1")),
+        "wait: MigrationRunning: Application argocd/data-migrations-temporal: wave 1",
+        id="wait",
+    ),
+    pytest.param(worlds.observation(), "pass: the rollout may go on", id="pass"),
+    pytest.param(
+        worlds.observation(stores=worlds.stores(default=worlds.unknown(Reason.SCHEMA_STUCK))),
+        "fail: SchemaStuck: it: as seen",
+        id="fail",
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "step"), NEXT_STEPS)
+def test_check_says_what_a_run_would_do_and_does_not_do_it(
+    in_world: Callable[..., tuple[End, str]], monkeypatch: pytest.MonkeyPatch, seen: Observation, step: str
+) -> None:
+    """Every act of this world raises; a run over it shows that they do."""
+    monkeypatch.setenv("COLUMNS", "300")
+    (_, out, _), _ = in_world(seen, "check", "--output", "json")
+    assert json.loads(out)["nextStep"] == step
+    (_, out, _), _ = in_world(seen, "check")
+    assert f"run would now {step}" in out.splitlines()
+
+
+def test_the_acts_of_this_world_would_be_noticed(in_world: Callable[..., tuple[End, str]]) -> None:
+    """Else the cases above showed nothing."""
+    (code, _, err), _ = in_world(worlds.observation(stores=worlds.EMPTY), "run")
+    assert code == ExitCode.BUG
+    assert "AssertionError: the world was changed" in err
+
+
+def test_check_prints_a_table_to_tick_off(
+    in_world: Callable[..., tuple[End, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there, what was seen, what is wanted; then what to do, and the next step."""
+    monkeypatch.setenv("COLUMNS", "200")
+    login = Finding(Reason.DATABASE_LOGIN_REFUSED, "store default", "password authentication failed")
+    seen = worlds.observation(stores=worlds.stores(default=replace(worlds.unknown(login.reason), finding=login)))
+    (_, out, _), _ = in_world(seen, "check")
+    rows = [re.split(r" {2,}", line.strip()) for line in out.splitlines()]
+    assert rows[0] == ["what", "seen", "wanted"]
+    assert ["? unseen", "schema of default", "DatabaseLoginRefused: password authentication failed"] in rows
+    assert ["✔ ok", "schema of visibility", "at 1.9", "1.9 for Temporal 1.29.1"] in rows
+    assert out.splitlines()[-5:] == [
+        "",
+        f"schema of default: {Reason.DATABASE_LOGIN_REFUSED.remedy}",
+        "",
+        "run would now fail: DatabaseLoginRefused: store default: password authentication failed",
+        "exit code 6 (DatabaseLoginRefused)",
+    ]
+
+
+def test_check_as_json_holds_the_same(in_world: Callable[..., tuple[End, str]]) -> None:
+    """Each check with its mark, and the warnings with what to do."""
+    newer = worlds.stores(default=worlds.schema(Store.DEFAULT, "1.19"))
+    (_, out, _), _ = in_world(worlds.observation(stores=newer), "check", "--output", "json")
+    document = json.loads(out)
+    assert set(document) == {"reason", "exitCode", "nextStep", "remedy", "warnings", "checks"}
+    assert {
+        "subject": "schema of default",
+        "mark": "ok",
+        "seen": "at 1.19",
+        "wanted": "1.18 for Temporal 1.29.1",
+        "remedy": "",
+    } in document["checks"]
+    assert document["warnings"] == [
+        {
+            "reason": "SchemaNewer",
+            "about": "store default",
+            "detail": "default is at 1.19, expected 1.18",
+            "remedy": Reason.SCHEMA_NEWER.remedy,
+        }
+    ]
+
+
+def test_check_takes_the_release_from_the_pods_where_none_is_set(in_world: Callable[..., tuple[End, str]]) -> None:
+    """As for a look at what runs now; without pods it says which setting is missing."""
+    (code, out, _), _ = in_world(worlds.observation(), "check", "--output", "json", temporal={})
+    assert code == ExitCode.PASSED
+    assert "1.18 for Temporal 1.29.1" in out
+    (code, _, err), _ = in_world(worlds.observation(runtime=None), "check", temporal={})
+    assert (code, err) == (
+        2,
+        "SettingsInvalid: temporal.version: required: the server's release that is rolled out, such as 1.29.1\n",
+    )
+
+
+# --- signals ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "number", "reason"),
+    [
+        ("look", signal.SIGTERM, Reason.STOPPED),
+        ("look", signal.SIGINT, Reason.INTERRUPTED),
+        ("sleep", signal.SIGTERM, Reason.STOPPED),
+        ("sleep", signal.SIGINT, Reason.INTERRUPTED),
+        ("report", signal.SIGTERM, Reason.STOPPED),
+        ("check", signal.SIGINT, Reason.INTERRUPTED),
+    ],
+)
+def test_a_signal_ends_it_within_two_seconds(
+    tmp_path: Path, where: str, number: signal.Signals, reason: Reason
+) -> None:
+    """Out of a remote call that never answers, out of a sleep, and out of a last Event that hangs."""
+    message = tmp_path / "termination-log"
+    message.touch()
+    variables = VARIABLES | {"TRH_REPORT__TERMINATION_MESSAGE_FILE": str(message), "TRH_INTERVAL_SECONDS": "3600"}
+    with subprocess.Popen(  # noqa: S603 -- this interpreter
+        [sys.executable, str(HERE / "plain_world.py"), where],
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "hanging\n"
+            asked = time.monotonic()
+            process.send_signal(number)
+            _, log = process.communicate(timeout=30)
+            took = time.monotonic() - asked
+        finally:
+            process.kill()
+    assert process.returncode == reason.exit_code
+    assert took < 2
+    if where == "check":
+        assert log == f"Interrupted: {Reason.INTERRUPTED.meaning}\n"
+    else:
+        assert message.read_text().startswith(f"{reason}: ")
+    if where in {"look", "sleep"}:
+        assert json.loads(log.splitlines()[-1])["reason"] == str(reason)
+
+
+def test_signals_are_afterwards_what_they_were(in_world: Callable[..., tuple[End, str]]) -> None:
+    """A run leaves nothing behind in its process."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]
+    in_world(worlds.observation(), "run")
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)] == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
