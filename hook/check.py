@@ -134,8 +134,8 @@ def print_table(verdict: Verdict, secrets: Iterable[str]) -> None:
         table.add_column(heading, overflow="fold")
     for item in verdict.items:
         table.add_row(marks[item.mark], clean(item.subject), clean(item.seen), clean(item.wanted))
-    console = Console(highlight=False)
-    console.print(table)
+    console = Console(highlight=False, soft_wrap=True)  # a remedy is copied: no line may be broken inside of it
+    console.print(table, soft_wrap=False)
     for item in verdict.items:
         if item.remedy and item.mark is not checklist.Mark.NOT_ASKED:
             console.print(f"\n[bold]{clean(item.subject)}[/]: {clean(item.remedy)}")

@@ -1,6 +1,6 @@
 """Stands in for `hook.compose`: a world of plain functions instead of adapters. As a program it is a run that hangs.
 
-python plain_world.py look|sleep|report|check    hang in a look, in a sleep, in the last report, in check's look
+python plain_world.py look|sleep|report|both|check    hang in a look, a sleep, the last report, in check's look
 """
 
 import sys
@@ -117,7 +117,8 @@ def program(where: str) -> None:
     """Run the command line over a world that hangs."""
     unreachable = Unknown(Finding(Reason.DATABASE_UNREACHABLE, "store default"))
     seen = worlds.observation(stores=worlds.stores(default=unreachable)) if where == "sleep" else worlds.observation()
-    listeners: dict[str, tuple[Listener, ...]] = {"sleep": (Tells(),), "report": (HangsAtTheEnd(),)}
+    at_the_end = (HangsAtTheEnd(),)
+    listeners: dict[str, tuple[Listener, ...]] = {"sleep": (Tells(),), "report": at_the_end, "both": at_the_end}
 
     class Hanging(PlainComposition):
         def own_run(self) -> Callable[[], Run]:
@@ -126,7 +127,7 @@ def program(where: str) -> None:
 
         def world(self, run: Callable[[], Run]) -> World:
             world = super().world(run)
-            hanging = {Store.DEFAULT: hang} if where in {"look", "check"} else {}
+            hanging = {Store.DEFAULT: hang} if where in {"look", "check", "both"} else {}
             return World(**{**vars(world), "stores": {**world.stores, **hanging}})
 
     compose.Composition = lambda settings: Hanging(settings, seen, listeners.get(where, ()))  # type: ignore[assignment,misc,return-value]

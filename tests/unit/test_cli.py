@@ -459,6 +459,17 @@ def test_check_prints_a_table_to_tick_off(
     ]
 
 
+def test_a_remedy_is_printed_as_one_line_on_a_narrow_terminal(
+    in_world: Callable[..., tuple[End, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is SQL to be copied; only the table is folded."""
+    monkeypatch.setenv("COLUMNS", "40")
+    crashing_history = crashing(Reason.NAMESPACE_METADATA_MISSING)
+    (_, out, _), _ = in_world(crashing_history, "check", reachability="always")
+    assert f"pods of history: {Reason.NAMESPACE_METADATA_MISSING.remedy}" in out.splitlines()
+    assert max(len(line) for line in out.partition("\n\n")[0].splitlines()) <= 40
+
+
 def test_check_as_json_holds_the_same(in_world: Callable[..., tuple[End, str]]) -> None:
     """Each check with its mark, and the warnings with what to do."""
     newer = worlds.stores(default=worlds.schema(Store.DEFAULT, "1.19"))
@@ -505,6 +516,7 @@ def test_check_takes_the_release_from_the_pods_where_none_is_set(in_world: Calla
         ("sleep", signal.SIGTERM, Reason.STOPPED),
         ("sleep", signal.SIGINT, Reason.INTERRUPTED),
         ("report", signal.SIGTERM, Reason.STOPPED),
+        ("both", signal.SIGTERM, Reason.STOPPED),
         ("check", signal.SIGINT, Reason.INTERRUPTED),
     ],
 )

@@ -1,0 +1,39 @@
+#!/bin/sh
+# What a person's script would ask instead of the hook: the same reads, by psql and curl. Each argument is a part:
+#   stores           both version rows and births, one psql a database
+#   frontend         health and GetClusterInfo by gRPC, both over one connection of curl
+#   frontend-python  the same by a minimal client in Python
+#   api              three Applications, Deployments and pods, all over one connection of curl
+# Where everything is comes by the environment; libpq takes its own variables.
+set -eu
+
+selector='app.kubernetes.io%2Fname%3Dtemporal%2Capp.kubernetes.io%2Fcomponent+in+%28history%2Cmatching%2Cfrontend%2Cinternal-frontend%2Cworker%29'
+version='SELECT curr_version, creation_time FROM schema_version WHERE version_partition = 0 AND db_name = current_database()'
+born='SELECT min(update_time) FROM schema_update_history'
+service='temporal.api.workflowservice.v1.WorkflowService'
+
+for part in "$@"; do
+    case $part in
+    stores)
+        for database in $DATABASES; do
+            "$PSQL" --no-psqlrc --quiet --tuples-only --no-align --dbname "$database" --command "$version" --command "$born"
+        done
+        ;;
+    frontend)
+        set -- --silent --show-error --fail --http2-prior-knowledge --header 'content-type: application/grpc' --header 'te: trailers'
+        curl "$@" --data-binary "@$FRAMES/check" "http://$FRONTEND/grpc.health.v1.Health/Check" \
+            --next "$@" --data-binary "@$FRAMES/empty" "http://$FRONTEND/$service/GetClusterInfo"
+        ;;
+    frontend-python)
+        "$PYTHON" "$HERE/health_client.py" "$FRONTEND"
+        ;;
+    api)
+        applications="$API/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
+        set -- "$applications/data-migrations-temporal" "$applications/data-temporal" \
+            "$applications/data-temporal-namespace-bootstrap" \
+            "$API/apis/apps/v1/namespaces/data/deployments?labelSelector=$selector" \
+            "$API/api/v1/namespaces/data/pods?labelSelector=$selector"
+        curl --silent --show-error --fail --header "Authorization: Bearer $TOKEN" "$@"
+        ;;
+    esac
+done
