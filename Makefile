@@ -49,3 +49,7 @@ test: $(BIN)/.installed build ## lint, types, import contracts, unit and integra
 format: $(BIN)/.installed ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: benchmark
+benchmark: $(BIN)/.installed build ## what the hook costs beside the same work without it; SECTION=repair measures one
+	$(BIN)/python -m benchmarks $(SECTION)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What a person's script would ask instead of the hook: the same reads, by psql and curl. Each argument is a part:
 #   stores           both version rows and births, one psql a database
-#   frontend         health and GetClusterInfo by gRPC, both over one connection of curl
+#   frontend         health and GetClusterInfo by gRPC, one curl a call: Debian 12's breaks over a kept HTTP/2 connection (7.88, seen)
 #   frontend-python  the same by a minimal client in Python
 #   api              three Applications, Deployments and pods, all over one connection of curl
 # Where everything is comes by the environment; libpq takes its own variables.
@@ -20,9 +20,10 @@ for part in "$@"; do
         done
         ;;
     frontend)
-        set -- --silent --show-error --fail --http2-prior-knowledge --header 'content-type: application/grpc' --header 'te: trailers'
-        curl "$@" --data-binary "@$FRAMES/check" "http://$FRONTEND/grpc.health.v1.Health/Check" \
-            --next "$@" --data-binary "@$FRAMES/empty" "http://$FRONTEND/$service/GetClusterInfo"
+        for call in grpc.health.v1.Health/Check "$service/GetClusterInfo"; do
+            curl --silent --show-error --fail --http2-prior-knowledge --header 'content-type: application/grpc' \
+                --header 'te: trailers' --data-binary "@$FRAMES/${call##*/}" "http://$FRONTEND/$call"
+        done
         ;;
     frontend-python)
         "$PYTHON" "$HERE/health_client.py" "$FRONTEND"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import statistics
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _WIDTH = 110
 _HEAD = ("what", "unit", "n", "median", "min-max", "ratio")

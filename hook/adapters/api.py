@@ -1,17 +1,18 @@
 """The Kubernetes API over HTTP: one request function, its timeout, its errors translated. Knows no kind of object.
 
 The official client loads the credentials and speaks TLS; its own repeating is switched off, since the loop is the one
-retry
-(by default it sends GET and DELETE up to four times, uninterruptibly; facts, Kubernetes). Objects stay plain JSON: building
-typed models of whole pods would cost more than all else in a turn.
+retry (by default it sends GET and DELETE up to four times, uninterruptibly; facts, Kubernetes). Objects stay plain JSON:
+building typed models of whole pods would cost more than all else in a turn.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import urllib3
+import yaml
 from kubernetes import client, config
 
 from hook.model import Finding, FindingError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MERGE_PATCH = "application/merge-patch+json"
+_UNUSABLE = (config.ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError)
+"""What the client raises on a file that is no kubeconfig, or a token that is not there."""
 
 
 class ApiError(Exception):
@@ -61,21 +64,31 @@ class Api:
                 config.load_kube_config(
                     str(kubeconfig) if kubeconfig else None, context, configuration, persist_config=False
                 )
-        except (config.ConfigException, OSError, ValueError, TypeError) as error:
-            finding = Finding(
-                Reason.API_LOGIN_REFUSED, "Kubernetes API", f"no usable kubeconfig or service account: {error}"
-            )
-            raise FindingError(finding) from error
+        except _UNUSABLE as error:
+            named = f"{kubeconfig}: " if kubeconfig else ""
+            detail = f"no usable kubeconfig or service account: {named}{_without_entries(error)}"
+            # Not chained: the client's own text quotes whole entries of the file, tokens included.
+            raise FindingError(Finding(Reason.API_LOGIN_REFUSED, "Kubernetes API", detail)) from None
         configuration.retries = False
-        return cls(client.ApiClient(configuration), f"Kubernetes API {configuration.host}", timeout_seconds)
+        address = configuration.host.rpartition("@")[2]  # what stands before an @ is a password
+        return cls(client.ApiClient(configuration), f"Kubernetes API {address}", timeout_seconds)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.rest_client.close()
 
-    def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Return an object or a list. Raises `ApiError` and `FindingError`, as all of these do."""
-        return self._json(self._send("GET", path, query))
+    def get(self, path: str) -> dict[str, Any]:
+        """Return an object. Raises `ApiError` and `FindingError`, as all of these do."""
+        return self._json(self._send("GET", path))
+
+    def list(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return the items of a collection. Raises `FindingError` alone: a collection is there even when it is empty."""
+        try:
+            listed = self._json(self._send("GET", path, query))
+        except ApiError as error:
+            raise FindingError(self._unreachable(f"GET {path}: {error}; is this the API server?")) from error
+        items: list[dict[str, Any]] = listed.get("items") or []
+        return items
 
     def text(self, path: str, query: Mapping[str, str]) -> str:
         """Return a log."""
@@ -102,29 +115,50 @@ class Api:
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> bytes:
-        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
-        request = self._client.param_serialize(
-            method, path, query_params=list((query or {}).items()), header_params=headers, body=body,
-            auth_settings=["BearerToken"],
-        )  # fmt: skip
+        request = self._request(method, path, query, body, content_type)
         try:
             response = self._client.call_api(*request, _request_timeout=self._timeout)
             content: bytes = response.read()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise FindingError(self._unreachable(f"{method} {path}: {_first_line(error)}")) from error
-        except client.ApiException as error:
-            raise FindingError(self._unreachable(f"{method} {path}: {error.reason}")) from error
+        except client.ApiException as error:  # the client's own word for a TLS handshake that failed
+            detail = f"{method} {path}: {' '.join(str(error.reason).split())}"
+            refused = "certificate" in detail.lower()
+            raise FindingError(self._distrust(detail) if refused else self._unreachable(detail)) from error
+        except ValueError:  # its text is the header: the token
+            detail = "its token is no fit content of a header"
+            raise FindingError(Finding(Reason.API_LOGIN_REFUSED, self._about, detail)) from None
         if 200 <= response.status < 300:  # noqa: PLR2004 -- HTTP's success
             return content
         raise self._error(response.status, content, f"{method} {path}")
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        content_type: str | None,
+    ) -> tuple[Any, ...]:
+        """Return what the client sends. It reads the token's file anew every minute, and keeps the file's last newline."""
+        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
+        try:
+            verb, url, headers, *rest = self._client.param_serialize(
+                method, path, query_params=list((query or {}).items()), header_params=headers, body=body,
+                auth_settings=["BearerToken"],
+            )  # fmt: skip
+        except _UNUSABLE as error:
+            detail = f"its token cannot be read anew: {_without_entries(error)}"
+            raise FindingError(Finding(Reason.API_LOGIN_REFUSED, self._about, detail)) from None
+        return (verb, url, {name: value.strip() for name, value in headers.items()}, *rest)
 
     def _json(self, content: bytes) -> dict[str, Any]:
         try:
             decoded = json.loads(content)
         except ValueError as error:
             raise FindingError(self._unreachable("the answer is not JSON; is this the API server?")) from error
-        if not isinstance(decoded, dict):
-            raise FindingError(self._unreachable("the answer is not an object; is this the API server?"))
+        if not isinstance(decoded, dict) or "kind" not in decoded:
+            raise FindingError(self._unreachable("the answer is not an object of the API; is this the API server?"))
         return decoded
 
     def _error(self, status: int, content: bytes, request: str) -> Exception:
@@ -133,7 +167,7 @@ class Api:
             said = json.loads(content)
             message, reason = str(said.get("message", "")), str(said.get("reason", ""))
         except (ValueError, AttributeError):
-            message, reason = content[:200].decode(errors="replace"), ""
+            message, reason = " ".join(content[:200].decode(errors="replace").split()), ""
         match status:
             case 401:
                 return FindingError(Finding(Reason.API_LOGIN_REFUSED, self._about, message or "401 Unauthorized"))
@@ -144,6 +178,10 @@ class Api:
             case _:
                 return FindingError(self._unreachable(f"{request}: {status} {reason}: {message}"))
 
+    def _distrust(self, detail: str) -> Finding:
+        remedy = "Set the certificate authority and the client certificate in the kubeconfig as this server wants them."
+        return Finding(Reason.API_LOGIN_REFUSED, self._about, detail, remedy)
+
     def _unreachable(self, detail: str) -> Finding:
         return Finding(Reason.API_UNREACHABLE, self._about, detail)
 
@@ -152,3 +190,12 @@ def _first_line(error: BaseException) -> str:
     """Return an error's text without the object addresses that urllib3 puts in front."""
     text = " ".join(str(error).split())
     return text.rpartition(">: ")[2] or type(error).__name__
+
+
+def _without_entries(error: Exception) -> str:
+    """Return what is wrong with a file, without any of its content."""
+    if isinstance(error, (config.ConfigException, OSError)):
+        return re.sub(r"/\{.*", "", " ".join(str(error).split()))  # the client names an entry by all that is in it
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return f"not a kubeconfig{where}: {type(error).__name__}"

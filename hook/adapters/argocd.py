@@ -110,7 +110,9 @@ def _application(ref: ApplicationRef, body: Mapping[str, Any], run_id: str) -> A
         jobs=tuple(
             JobRef(resource.get("namespace", ""), resource["name"], (resource.get("health") or {}).get("status"))
             for resource in status.get("resources") or ()
-            if (resource.get("group"), resource["kind"]) == ("batch", "Job") and not resource.get("hook")
+            if (resource.get("group"), resource["kind"]) == ("batch", "Job")
+            and not resource.get("hook")
+            and not resource.get("requiresPruning")  # git has it no more: no sync makes it anew
         ),
         hook_jobs=tuple(
             JobRef(resource.get("namespace", ""), resource["name"])

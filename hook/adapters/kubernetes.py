@@ -6,6 +6,7 @@ It lists by label in one namespace; a log is read only of a pod in back-off and 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,11 @@ from hook.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_LOG = {"tailLines": "300", "limitBytes": "131072", "previous": "true"}
-"""Enough to reach back over the goroutines that follow a panic, and over fx's stack traces (seen: 100 kB)."""
+_LOG = {"tailLines": "300", "limitBytes": "1048576", "previous": "true"}
+"""Enough to reach back over the goroutines that follow a panic, and over fx's stack traces (seen: 100 kB).
+
+The kubelet keeps the first bytes of these lines, so that a limit below what they may weigh would cut off the crash itself.
+"""
 
 _DIAGNOSES: tuple[tuple[str, Reason], ...] = (
     (r"Failed to lock namespace metadata\. ?Error: ?sql: no rows", Reason.NAMESPACE_METADATA_MISSING),
@@ -27,8 +31,7 @@ _DIAGNOSES: tuple[tuple[str, Reason], ...] = (
     (r"no usable database connection found", Reason.DATABASE_UNUSABLE_FOR_RUNTIME),
     (r"sql schema version compatibility check failed", Reason.RUNTIME_FINDS_NO_SCHEMA),
 )
-"""Temporal's start-up crashes that are rooted in the database, by their text (facts, "what the server checks at
-start").
+"""Temporal's start-up crashes that are rooted in the database, by their text (facts, "what the server checks").
 
 The order matters: from 1.25 an unusable database carries the schema check's prefix too.
 """
@@ -50,8 +53,8 @@ class Pods:
     def look(self) -> Runtime:
         """Return what is wanted and what is there; raise `FindingError`."""
         query = {"labelSelector": self._selector}
-        deployments = self._api.get(f"/apis/apps/v1/namespaces/{self._namespace}/deployments", query)["items"]
-        listed = self._api.get(f"/api/v1/namespaces/{self._namespace}/pods", query)["items"]
+        deployments = self._api.list(f"/apis/apps/v1/namespaces/{self._namespace}/deployments", query)
+        listed = self._api.list(f"/api/v1/namespaces/{self._namespace}/pods", query)
         if not deployments and not listed:
             self._insist_on_namespace()
         wanted: dict[str, int] = {}
@@ -83,23 +86,21 @@ class Pods:
                 raise
 
     def _diagnosed(self, pod: Pod, item: Mapping[str, Any]) -> Pod:
-        """Add the diagnosis of its previous log to a pod in back-off."""
+        """Add the diagnosis of its previous log to a pod in back-off; a log that could not be read is asked for again."""
         if pod.state is not PodState.BACK_OFF:
             return pod
-        key = (pod.uid, pod.restarts)
+        key, about = (pod.uid, pod.restarts), f"pod {pod.namespace}/{pod.name}"
         if key not in self._diagnoses:
-            self._diagnoses[key] = self._diagnose(pod, _server_container(item))
-        return Pod(**{**vars(pod), "finding": self._diagnoses[key]})
+            try:
+                self._diagnoses[key] = diagnose(about, self._previous_log(pod, _server_container(item)))
+            except (ApiError, FindingError) as error:
+                unread = Finding(Reason.CRASH_LOOPING, about, f"its previous log cannot be read: {error}")
+                return replace(pod, finding=unread)
+        return replace(pod, finding=self._diagnoses[key])
 
-    def _diagnose(self, pod: Pod, container: str) -> Finding:
-        about = f"pod {pod.namespace}/{pod.name}"
-        try:
-            log = self._api.text(
-                f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/log", {**_LOG, "container": container}
-            )
-        except (ApiError, FindingError) as error:
-            return Finding(Reason.CRASH_LOOPING, about, f"its previous log cannot be read: {error}")
-        return diagnose(about, log)
+    def _previous_log(self, pod: Pod, container: str) -> str:
+        path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/log"
+        return self._api.text(path, {**_LOG, "container": container})
 
 
 def pods_of_jobs(api: Api, jobs: tuple[JobRef, ...]) -> tuple[Pod, ...]:
@@ -107,9 +108,9 @@ def pods_of_jobs(api: Api, jobs: tuple[JobRef, ...]) -> tuple[Pod, ...]:
     return tuple(
         pod
         for job in jobs
-        for item in api.get(
+        for item in api.list(
             f"/api/v1/namespaces/{job.namespace}/pods", {"labelSelector": f"batch.kubernetes.io/job-name={job.name}"}
-        )["items"]
+        )
         if (pod := _pod(item, "job")) is not None
     )
 
@@ -139,8 +140,7 @@ class OwnJob:
         """Return the run: the Job's uid and creation, and the Application whose sync made it. Raises `FindingError`.
 
         Argo CD marks what it made by the tracking annotation ``app:group/kind:namespace/name`` or, under label
-        tracking,
-        by the instance label.
+        tracking, by the instance label.
         """
         if self._run is None:
             self._run = self._read()

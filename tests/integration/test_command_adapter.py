@@ -178,9 +178,16 @@ def test_the_end_is_when_it_ended_and_not_when_it_last_said_something(gate: Gate
 def test_the_command_gets_the_gates_environment_and_no_input(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner's settings are in the one, and a tool that asks a question must not wait for ever."""
     monkeypatch.setenv("OWNERS_SETTING", "from the gate")
-    command = gate(sh('cat; echo "$OWNERS_SETTING"'))
-    assert command.start(1)
-    assert ended(command).message == "exit code 0: from the gate"
+    command = gate(sh('readlink "/proc/$$/fd/0"; echo "$OWNERS_SETTING"'))
+    ours, (read_end, write_end) = os.dup(0), os.pipe()
+    os.dup2(read_end, 0)  # pytest's own input is /dev/null already
+    try:
+        assert command.start(1)
+    finally:
+        os.dup2(ours, 0)
+        for descriptor in (ours, read_end, write_end):
+            os.close(descriptor)
+    assert ended(command).message == "exit code 0: /dev/null from the gate"
 
 
 def test_arguments_reach_the_command_as_they_are(gate: Gate) -> None:

@@ -585,7 +585,7 @@ def test_unusable_certificate_files_are_a_fault_of_tls(
 
 
 def test_a_client_recovers_when_the_frontend_is_back_on_its_port() -> None:
-    """Within gRPC's own back-off, which the adapter bounds to a second."""
+    """A channel that failed is given up: no back-off of gRPC's own has to pass."""
     with ExitStack() as stack:
         first = Server(port=free_port())
         client = stack.enter_context(FrontendClient(first.address, SECONDS, lambda: None))

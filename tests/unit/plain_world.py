@@ -3,6 +3,7 @@
 python plain_world.py look|sleep|report|both|check    hang in a look, a sleep, the last report, in check's look
 """
 
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any, NoReturn, Self
 
 import worlds
 
-from hook import cli, compose
+from hook import cli, compose, gate
 from hook.gate import World
 from hook.model import ApplicationRef, Finding, Observation, Run, Schema, Unknown
 from hook.model import FindingError as Unseen
@@ -80,8 +81,8 @@ class PlainComposition:
         return world_of(self.seen, run)
 
     def teller(self) -> Teller:
-        gate = ApplicationRef("argocd", "gate")
-        return Teller([Log(self.settings.report.format), *self.listeners], lambda: secrets(self.settings), gate)
+        own = ApplicationRef("argocd", "gate")
+        return Teller([Log(self.settings.report.format), *self.listeners], lambda: secrets(self.settings), own)
 
 
 def say() -> None:
@@ -115,6 +116,8 @@ class Tells:
 
 def program(where: str) -> None:
     """Run the command line over a world that hangs."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
+    gate._FIRST_PAUSE_SECONDS = 3600  # noqa: SLF001 -- else the first sleep would be over before anybody asks
     unreachable = Unknown(Finding(Reason.DATABASE_UNREACHABLE, "store default"))
     seen = worlds.observation(stores=worlds.stores(default=unreachable)) if where == "sleep" else worlds.observation()
     at_the_end = (HangsAtTheEnd(),)

@@ -88,11 +88,17 @@ class Fault:
     ends: float
 
 
+State = Literal["succeeded", "failed", "running", "never ran", "ahead", "moved on", "missing"]
+SchemaState = Literal["right", "newer", "behind", "empty"]
+PodsState = Literal["running", "crashing", "none"]
+RuntimeState = Literal["reached", "ahead", "missing", "not configured"]
+
+
 @dataclass(frozen=True)
 class Owned:
     """An Application and its Job: the migrations, or bootstrap. The plain Job, or the hook, takes so many seconds."""
 
-    state: Literal["succeeded", "failed", "running", "never ran", "ahead", "moved on", "missing"] = "succeeded"
+    state: State = "succeeded"
     plain: bool = False
     seconds: float = 6.0
     failures: int = 0
@@ -114,11 +120,11 @@ class Owned:
 class Scenario:
     """A world's beginning and the blows it takes. Times are seconds from the run's start."""
 
-    schema: Literal["right", "newer", "behind", "empty"] = "right"
-    pods: Literal["running", "crashing", "none"] = "running"
+    schema: SchemaState = "right"
+    pods: PodsState = "running"
     replaced: bool = False
     """The databases are others than those that the running pods were started on."""
-    runtime: Literal["reached", "ahead", "missing", "not configured"] = "reached"
+    runtime: RuntimeState = "reached"
     migrations: Owned = Owned()
     downstream: Owned | None = Owned()
     tool: Literal["right", "old"] = "right"
@@ -164,7 +170,7 @@ class Clock:
 
     def at(self, seconds: float, what: Callable[[], None]) -> None:
         """Let something happen so many seconds after the run's start; at once if that is past."""
-        moment = max(self.now, RUN_STARTED + timedelta(seconds=seconds))
+        moment = max(self.now, _moment(seconds))
         heapq.heappush(self._events, (moment, next(self._numbers), what))
 
     def after(self, seconds: float, what: Callable[[], None]) -> None:
@@ -179,6 +185,14 @@ class Clock:
             what()
         self.now = until
 
+    def is_past(self, seconds: float) -> bool:
+        """Tell whether so many seconds have passed since the run's start."""
+        return self.now >= _moment(seconds)
+
+    def is_between(self, begins: float, ends: float) -> bool:
+        """Tell whether the first is past and the second is not."""
+        return self.is_past(begins) and not self.is_past(ends)
+
     @property
     def elapsed(self) -> float:
         """Seconds since the run's start."""
@@ -190,8 +204,12 @@ class Clock:
         return self.now.replace(microsecond=0)
 
 
+def _moment(seconds: float) -> datetime:
+    return RUN_STARTED + timedelta(seconds=seconds)
+
+
 def _before(seconds: float) -> datetime:
-    return RUN_STARTED - timedelta(seconds=seconds)
+    return _moment(-seconds)
 
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------------------
@@ -231,7 +249,7 @@ class Databases:
     @property
     def are_away(self) -> bool:
         """Whether PostgreSQL does not answer."""
-        return any(begins <= self._clock.elapsed < ends for begins, ends in self._outages)
+        return any(self._clock.is_between(begins, ends) for begins, ends in self._outages)
 
     @property
     def are_right(self) -> bool:
@@ -362,7 +380,7 @@ class OwnedApplication:
 
     def _take_up(self, *, selective: bool = False) -> None:
         """Begin the requested operation, or be blocked by the sync window."""
-        if self._clock.elapsed < self._owned.window_opens:
+        if not self._clock.is_past(self._owned.window_opens):
             self._move(OperationPhase.BLOCKED, started_at=self._clock.whole_second)
             self._clock.at(self._owned.window_opens, partial(self._take_up, selective=selective))
             return
@@ -565,7 +583,7 @@ class Servers:
         if not self._databases.are_right:
             return Reason.RUNTIME_FINDS_NO_SCHEMA
         ends = self._scenario.cause_ends
-        return self._scenario.cause if ends is None or self._clock.elapsed < ends else None
+        return self._scenario.cause if ends is None or not self._clock.is_past(ends) else None
 
     @property
     def serve(self) -> bool:
@@ -722,7 +740,7 @@ class SimulatedWorld:
 
     def _meet(self, place: str) -> None:
         for fault in self.scenario.faults:
-            if fault.place == place and fault.begins <= self.clock.elapsed < fault.ends:
+            if fault.place == place and self.clock.is_between(fault.begins, fault.ends):
                 raise FindingError(Finding(fault.reason, place))
 
     @property

@@ -272,7 +272,9 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
-        with_("stores", {"default": {"dsn": "postgresql://db/one"}, "visibility": {"dsn": "host=db dbname=one"}}),
+        with_(
+            "stores", {"default": {"dsn": "postgresql://db/one"}, "visibility": {"dsn": "host=db port=5432 dbname=one"}}
+        ),
         (
             "stores.default and stores.visibility are the same database 'one': give each its own, or set "
             "stores.visibility.enabled: false where visibility is not in PostgreSQL"
@@ -460,9 +462,9 @@ def test_a_password_file_that_is_no_text_is_refused(refused: Callable[..., list[
 
 
 def test_files_of_a_store_that_is_switched_off_are_not_asked_for(load: Load) -> None:
-    """Nothing is read there."""
-    document = with_("stores.visibility", {"enabled": False, "passwordFile": "/nowhere", "sslMode": "verify-ca"})
-    assert load(document).stores.enabled == (Store.DEFAULT,)
+    """Nothing of it is read, and it may even name the same database."""
+    off = {"enabled": False, "passwordFile": "/nowhere", "sslMode": "verify-ca", "database": "temporal"}
+    assert load(with_("stores.visibility", off)).stores.enabled == (Store.DEFAULT,)
 
 
 @pytest.mark.parametrize(

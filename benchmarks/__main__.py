@@ -1,0 +1,63 @@
+"""``python -m benchmarks [SECTION...]``: measures, and prints each figure with what it is compared with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import reaction, repair, verdict, waiting
+from benchmarks.programs import compiled_ahead
+from lab import toolchain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.figures import Table
+    from lab.toolchain import TemporalBuild
+
+
+@dataclass(frozen=True)
+class _Section:
+    measure: Callable[[TemporalBuild, Path, int], list[Table]]
+    rounds: int
+
+
+_SECTIONS = {
+    "verdict": _Section(verdict.tables, 11),
+    "repair": _Section(repair.tables, 7),
+    "waiting": _Section(waiting.tables, 3),
+    "reaction": _Section(reaction.tables, 4),
+}
+
+
+def main() -> None:
+    """Measure the sections that are named, all by default."""
+    parser = argparse.ArgumentParser(prog="make benchmark", description="Measures the hook; about 6 minutes.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(_SECTIONS))
+    parser.add_argument("--rounds", type=int, help="how often each is measured; by default enough for a median")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too")
+    given = parser.parse_args()
+    unknown = set(given.sections) - set(_SECTIONS)
+    if unknown or (given.rounds is not None and given.rounds < 1):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}" if unknown else "--rounds: at least 1")
+    build = toolchain.temporal(progress=lambda line: print(line, file=sys.stderr, flush=True))
+    tables: list[Table] = []
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch, compiled_ahead(Path(scratch) / "compiled"):
+        for name in given.sections or _SECTIONS:
+            section = _SECTIONS[name]
+            directory = Path(scratch) / name
+            directory.mkdir(exist_ok=True)
+            print(f"measuring: {name}", file=sys.stderr, flush=True)
+            for table in section.measure(build, directory, given.rounds or section.rounds):
+                print(f"{table.as_text()}\n\n", flush=True)
+                tables.append(table)
+    if given.markdown:
+        given.markdown.write_text("\n".join(table.as_markdown() for table in tables), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

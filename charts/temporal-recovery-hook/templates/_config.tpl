@@ -1,0 +1,198 @@
+{{/*
+The settings file of the program (hook/settings.py), and where the files that it names come from. Only what is given is
+written, so that the program's defaults and inheritance (visibility from default) hold; names, never secrets.
+*/}}
+
+{{- define "trh.configDirectory" -}}/etc/temporal-recovery-hook{{- end -}}
+{{- define "trh.secretsDirectory" -}}/etc/temporal-recovery-hook-secrets{{- end -}}
+
+{{/* An Application as {name, namespace}, in YAML: dict root, application. */}}
+{{- define "trh.application" -}}
+name: {{ .application.name | quote }}
+namespace: {{ .application.namespace | default .root.Values.argocd.namespace | quote }}
+{{- end -}}
+
+{{/* The gate's own Application; nothing where it has none. */}}
+{{- define "trh.gate" -}}
+{{- with .Values.gate.application -}}
+{{- if .enabled -}}
+{{- include "trh.application" (dict "root" $ "application" (dict "name" (default $.Release.Name .name) "namespace" .namespace)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A store's keys in its Secret, the visibility store's completed by the default store's: dict root, store. */}}
+{{- define "trh.storeKeys" -}}
+{{- $default := .root.Values.stores.default.secret -}}
+{{- $own := (get .root.Values.stores .store).secret -}}
+userKey: {{ $own.userKey | default $default.userKey | quote }}
+passwordKey: {{ $own.passwordKey | default $default.passwordKey | quote }}
+portKey: {{ $own.portKey | default $default.portKey | quote }}
+{{- end -}}
+
+{{/* One store's block: dict root, store. */}}
+{{- define "trh.storeConfig" -}}
+{{- $v := get .root.Values.stores .store -}}
+{{- $keys := include "trh.storeKeys" . | fromYaml -}}
+{{- $files := printf "%s/%s" (include "trh.secretsDirectory" .root) .store -}}
+{{- $block := dict "database" $v.database -}}
+{{- with $v.host }}{{ $_ := set $block "host" . }}{{ end -}}
+{{- with $v.port }}{{ $_ := set $block "port" (int .) }}{{ end -}}
+{{- with $v.user }}{{ $_ := set $block "user" . }}{{ end -}}
+{{- if and $v.secret.name $keys.passwordKey }}{{ $_ := set $block "passwordFile" (printf "%s/password" $files) }}{{ end -}}
+{{- with $v.sslMode }}{{ $_ := set $block "sslMode" . }}{{ end -}}
+{{- if $v.caSecret.name }}{{ $_ := set $block "sslRootCertFile" (printf "%s/ca.crt" $files) }}{{ end -}}
+{{- if $v.clientSecret.name -}}
+{{- $_ := set $block "sslCertFile" (printf "%s/tls.crt" $files) -}}
+{{- $_ := set $block "sslKeyFile" (printf "%s/tls.key" $files) -}}
+{{- end -}}
+{{- if eq .store "visibility" }}{{ $_ := set $block "enabled" $v.enabled }}{{ end -}}
+{{- if and (eq .store "visibility") (not $v.enabled) }}{{ $block = dict "enabled" false }}{{ end -}}
+{{- toYaml $block -}}
+{{- end -}}
+
+{{/* The whole file: dict root, watchdog (bool). */}}
+{{- define "trh.config" -}}
+{{- $root := .root -}}
+{{- $v := $root.Values -}}
+{{- $files := include "trh.secretsDirectory" $root -}}
+
+{{- $temporal := dict "version" $v.temporal.version -}}
+{{- if $v.temporal.schemaVersions.default }}{{ $_ := set $temporal "schemaVersions" $v.temporal.schemaVersions }}{{ end -}}
+{{- with $v.temporal.frontend -}}
+{{- if .address -}}
+{{- $frontend := dict "address" .address -}}
+{{- if .tls.enabled -}}
+{{- $tls := dict -}}
+{{- with .tls.serverName }}{{ $_ := set $tls "serverName" . }}{{ end -}}
+{{- if .tls.caSecret.name }}{{ $_ := set $tls "caFile" (printf "%s/frontend/ca.crt" $files) }}{{ end -}}
+{{- if .tls.clientSecret.name -}}
+{{- $_ := set $tls "certFile" (printf "%s/frontend/tls.crt" $files) -}}
+{{- $_ := set $tls "keyFile" (printf "%s/frontend/tls.key" $files) -}}
+{{- end -}}
+{{- $_ := set $frontend "tls" $tls -}}
+{{- end -}}
+{{- $_ := set $temporal "frontend" $frontend -}}
+{{- end -}}
+{{- end -}}
+
+{{- $stores := dict -}}
+{{- range $store := list "default" "visibility" -}}
+{{- $_ := set $stores $store (include "trh.storeConfig" (dict "root" $root "store" $store) | fromYaml) -}}
+{{- end -}}
+
+{{- $migrations := dict "attempts" (int $v.migrations.attempts) "pauseSeconds" $v.migrations.pauseSeconds -}}
+{{- $_ := set $migrations "application" (include "trh.application" (dict "root" $root "application" $v.migrations.application) | fromYaml) -}}
+
+{{- $runtime := dict "selector" $v.runtime.selector "stableSeconds" $v.runtime.stableSeconds -}}
+{{- with $v.runtime.namespace }}{{ $_ := set $runtime "namespace" . }}{{ end -}}
+{{- if $v.runtime.application.name -}}
+{{- $_ := set $runtime "application" (include "trh.application" (dict "root" $root "application" $v.runtime.application) | fromYaml) -}}
+{{- end -}}
+
+{{- $downstream := list -}}
+{{- range $v.downstream -}}
+{{- $downstream = append $downstream (include "trh.application" (dict "root" $root "application" .) | fromYaml) -}}
+{{- end -}}
+
+{{- $config := dict
+  "temporal" $temporal
+  "stores" $stores
+  "migrations" $migrations
+  "runtime" $runtime
+  "downstream" $downstream
+  "reachability" $v.reachability
+  "onEmptyDatabase" (.watchdog | ternary "fail" $v.onEmptyDatabase)
+  "deadlineSeconds" (.watchdog | ternary $v.watchdog.deadlineSeconds $v.deadlineSeconds)
+  "graceSeconds" $v.graceSeconds
+  "intervalSeconds" $v.intervalSeconds
+  "patienceSeconds" $v.patienceSeconds
+  "clockSkewSeconds" $v.clockSkewSeconds
+  "requestTimeoutSeconds" $v.requestTimeoutSeconds
+  "report" (dict "format" $v.report.format "events" $v.report.events)
+-}}
+{{- with include "trh.gate" $root }}{{ $_ := set $config "gate" (fromYaml .) }}{{ end -}}
+{{- if and .watchdog $v.watchdog.reopenGate }}{{ $_ := set $config "reopenGate" true }}{{ end -}}
+{{- with $v.argocd -}}
+{{- if .kubeconfigSecret.name -}}
+{{- $argocd := dict "kubeconfigFile" (printf "%s/argocd/kubeconfig" $files) -}}
+{{- with .context }}{{ $_ := set $argocd "context" . }}{{ end -}}
+{{- $_ := set $config "argocd" $argocd -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* The files that the settings name: a list of a projected volume's sources. */}}
+{{- define "trh.secretSources" -}}
+{{- range $store := list "default" "visibility" -}}
+{{- $v := get $.Values.stores $store -}}
+{{- if or (eq $store "default") $v.enabled -}}
+{{- $keys := include "trh.storeKeys" (dict "root" $ "store" $store) | fromYaml -}}
+{{- if and $v.secret.name $keys.passwordKey }}
+{{- include "trh.secretSource" (dict "secret" $v.secret.name "items" (dict "password" $keys.passwordKey) "directory" $store) }}
+{{- end -}}
+{{- include "trh.tlsSources" (dict "tls" $v "directory" $store) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.temporal.frontend.address .Values.temporal.frontend.tls.enabled -}}
+{{- include "trh.tlsSources" (dict "tls" .Values.temporal.frontend.tls "directory" "frontend") -}}
+{{- end -}}
+{{- with .Values.argocd.kubeconfigSecret -}}
+{{- if .name -}}
+{{- include "trh.secretSource" (dict "secret" .name "items" (dict "kubeconfig" .key) "directory" "argocd") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* CA and client certificate of a block that has caSecret and clientSecret: dict tls, directory. */}}
+{{- define "trh.tlsSources" -}}
+{{- with .tls.caSecret -}}
+{{- if .name -}}
+{{- include "trh.secretSource" (dict "secret" .name "items" (dict "ca.crt" .key) "directory" $.directory) -}}
+{{- end -}}
+{{- end -}}
+{{- with .tls.clientSecret -}}
+{{- if .name -}}
+{{- include "trh.secretSource" (dict "secret" .name "items" (dict "tls.crt" .certKey "tls.key" .keyKey) "directory" $.directory) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* One Secret's keys as files: dict secret, items (file to key), directory. */}}
+{{- define "trh.secretSource" }}
+- secret:
+    name: {{ .secret | quote }}
+    items:
+      {{- range $file, $key := .items }}
+      - key: {{ $key | quote }}
+        path: {{ $.directory }}/{{ $file }}
+      {{- end }}
+{{- end -}}
+
+{{/*
+What a Secret holds beside the password: role and port, as environment variables, which win over the file. A role that
+changes needs a new run; a password does not.
+*/}}
+{{- define "trh.secretEnv" -}}
+{{- range $store := list "default" "visibility" -}}
+{{- $v := get $.Values.stores $store -}}
+{{- if and $v.secret.name (or (eq $store "default") $v.enabled) -}}
+{{- $keys := include "trh.storeKeys" (dict "root" $ "store" $store) | fromYaml -}}
+{{- if and (not $v.user) $keys.userKey }}
+- name: TRH_STORES__{{ upper $store }}__USER
+  valueFrom:
+    secretKeyRef:
+      name: {{ $v.secret.name | quote }}
+      key: {{ $keys.userKey | quote }}
+{{- end -}}
+{{- if and (not $v.port) $keys.portKey }}
+- name: TRH_STORES__{{ upper $store }}__PORT
+  valueFrom:
+    secretKeyRef:
+      name: {{ $v.secret.name | quote }}
+      key: {{ $keys.portKey | quote }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,119 @@
+{{/*
+What values.schema.json cannot say: one line a fault, each naming its value and what to do. The program refuses the same
+(hook/settings.py); here it is said before anything is installed.
+*/}}
+
+{{- define "trh.sameApplication" -}}
+{{- if and (eq .one.name .other.name) (eq .one.namespace .other.namespace) }}true{{ end -}}
+{{- end -}}
+
+{{- define "trh.faults.applications" -}}
+{{- $v := .Values -}}
+{{- $gate := include "trh.gate" . | fromYaml -}}
+{{- $targets := list -}}
+{{- if $v.migrations.application.name -}}
+{{- $targets = append $targets (dict "path" "migrations.application" "application" $v.migrations.application) -}}
+{{- else }}
+migrations.application.name: required: the Application that owns Temporal's schema
+{{- end -}}
+{{- if $v.runtime.application.name -}}
+{{- $targets = append $targets (dict "path" "runtime.application" "application" $v.runtime.application) -}}
+{{- end -}}
+{{- range $index, $one := $v.downstream -}}
+{{- $targets = append $targets (dict "path" (printf "downstream[%d]" $index) "application" $one) -}}
+{{- end -}}
+{{- range $index, $target := $targets -}}
+{{- $one := include "trh.application" (dict "root" $ "application" $target.application) | fromYaml -}}
+{{- $shown := printf "%s/%s" $one.namespace $one.name -}}
+{{- if and $gate (include "trh.sameApplication" (dict "one" $one "other" $gate)) }}
+{{ $target.path }} is the gate's own Application ({{ $shown }}): syncing it from inside its own sync is a deadlock (gate.application.name says which it is; by default the release's name)
+{{- end -}}
+{{- range $before := slice $targets 0 $index -}}
+{{- $other := include "trh.application" (dict "root" $ "application" $before.application) | fromYaml -}}
+{{- if include "trh.sameApplication" (dict "one" $one "other" $other) }}
+{{- if eq $target.path "runtime.application" }}
+migrations.application and runtime.application are the same ({{ $shown }}): the schema could never be right before the servers start; split Temporal's chart into two Applications (docs/install.md)
+{{- else }}
+{{ $target.path }} is {{ $before.path }} again ({{ $shown }}): list only what comes after Temporal, each once
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "trh.faults.stores" -}}
+{{- $default := .Values.stores.default -}}
+{{- $visibility := .Values.stores.visibility -}}
+{{- if not $default.host }}
+stores.default.host: required: the PostgreSQL host of Temporal's default store
+{{- end -}}
+{{- if not (or $default.secret.name $default.clientSecret.name) }}
+stores.default.secret.name: required: the Secret with the role's name and password (CloudNativePG: <cluster>-app), or clientSecret.name where a certificate is enough
+{{- end -}}
+{{- if not (or $default.user (and $default.secret.name $default.secret.userKey)) }}
+stores.default.user: required where no Secret names the role (secret.name with secret.userKey)
+{{- end -}}
+{{- if and (hasPrefix "verify-" $default.sslMode) (not $default.caSecret.name) }}
+stores.default.sslMode {{ $default.sslMode }} needs stores.default.caSecret.name, the CA to verify by
+{{- end -}}
+{{- if $visibility.enabled -}}
+{{- if and (hasPrefix "verify-" $visibility.sslMode) (not (or $visibility.caSecret.name $default.caSecret.name)) }}
+stores.visibility.sslMode {{ $visibility.sslMode }} needs stores.visibility.caSecret.name, the CA to verify by
+{{- end -}}
+{{- $sameHost := or (not $visibility.host) (eq $visibility.host $default.host) -}}
+{{- $samePort := or (not $visibility.port) (eq (int $visibility.port) (int $default.port)) -}}
+{{- if and $sameHost $samePort (not $visibility.secret.portKey) (eq $visibility.database $default.database) }}
+stores.default and stores.visibility are the same database {{ $default.database | quote }}: give each its own, or set stores.visibility.enabled: false where visibility is not in PostgreSQL
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "trh.faults.policy" -}}
+{{- $v := .Values -}}
+{{- if not $v.temporal.version }}
+temporal.version: required: the server's release that is rolled out, such as 1.29.1
+{{- end -}}
+{{- with $v.temporal.schemaVersions -}}
+{{- if ne (empty .default) (empty .visibility) }}
+temporal.schemaVersions: default and visibility go together: give both or neither
+{{- end -}}
+{{- end -}}
+{{- with $v.temporal.frontend.tls -}}
+{{- if and (not .enabled) (or .serverName .caSecret.name .clientSecret.name) }}
+temporal.frontend.tls.enabled: set it to true, or remove the rest of the block
+{{- end -}}
+{{- end -}}
+{{- if not $v.temporal.frontend.address -}}
+{{- if eq $v.reachability "always" }}
+temporal.frontend.address: required by reachability: always
+{{- end -}}
+{{- if and $v.downstream (ne $v.reachability "never") }}
+temporal.frontend.address: required by downstream, which is synced only when Temporal answers
+{{- end -}}
+{{- end -}}
+{{- if ge (float64 $v.graceSeconds) (float64 $v.deadlineSeconds) }}
+graceSeconds ({{ $v.graceSeconds }}) must be less than deadlineSeconds ({{ $v.deadlineSeconds }}), or no fault would ever be named by its own exit code
+{{- end -}}
+{{- $limit := float64 $v.hook.activeDeadlineSeconds -}}
+{{- if and $limit (lt $limit (addf $v.deadlineSeconds 30)) }}
+hook.activeDeadlineSeconds ({{ $v.hook.activeDeadlineSeconds }}) must be at least 30 more than deadlineSeconds ({{ $v.deadlineSeconds }}): the gate is to end by itself and say why
+{{- end -}}
+{{- if and $v.watchdog.enabled (ge (float64 $v.graceSeconds) (float64 $v.watchdog.deadlineSeconds)) }}
+graceSeconds ({{ $v.graceSeconds }}) must be less than watchdog.deadlineSeconds ({{ $v.watchdog.deadlineSeconds }}), or no fault would ever be named by its own exit code
+{{- end -}}
+{{- end -}}
+
+{{- define "trh.faults.pods" -}}
+{{- $v := .Values -}}
+{{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) }}
+serviceAccount.name: required where serviceAccount.create is false
+{{- end -}}
+{{- if and $v.watchdog.enabled $v.watchdog.reopenGate (not $v.gate.application.enabled) }}
+watchdog.reopenGate needs gate.application.enabled: without an Application there is no gate to reopen; set one of them
+{{- end -}}
+{{- range $v.extraEnv -}}
+{{- if hasPrefix "TRH_" (upper .name) }}
+extraEnv: {{ .name }} is a setting: give it as a value, by which it is checked and its rights are made
+{{- end -}}
+{{- end -}}
+{{- end -}}

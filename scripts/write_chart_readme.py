@@ -1,0 +1,164 @@
+"""Writes the chart's README: its values' tables from `values.yaml`, its scenarios from `ci/`, its version from `Chart.yaml`.
+
+python scripts/write_chart_readme.py           write it
+python scripts/write_chart_readme.py --check   only tell whether it is as written
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).resolve().parent.parent / "charts" / "temporal-recovery-hook"
+DOCUMENT = CHART / "README.md"
+
+INTRODUCTION = """\
+# temporal-recovery-hook
+
+<!-- Written by scripts/write_chart_readme.py from values.yaml, Chart.yaml and ci/: change it there. -->
+
+{description} Chart {version}, program {app_version}, Kubernetes `{kubernetes}`, helm 3 and 4.
+
+An Application of its own, between the migrations' and the runtime's. Its Job is a `Sync` hook, and a ConfigMap in a later
+wave, the *receipt*, is applied only when the Job has succeeded: until then the Application is OutOfSync, which holds a
+RollingSync. The Job waits until both of Temporal's schemas serve the release that comes next, repairs what it can, and ends
+with a reason, an exit code and a remedy.
+
+## As little as it takes
+
+```yaml
+{smallest}```
+
+The Secret is in the gate's namespace, with `username` and `password`, as the `<cluster>-app` Secret of CloudNativePG has them;
+it is never read by helm. With `runtime.namespace` pods are restarted, with `temporal.frontend.address` Temporal itself is
+asked, with `downstream` the namespace bootstrap is synced again.
+
+Before the gate's first sync there must be its own namespace, and `runtime.namespace` where it is set (a Role is made in it);
+its AppProject allows Roles and RoleBindings there and in the Applications' namespaces.
+
+## What is installed
+
+| wave | object | why |
+|---:|---|---|
+| -1 | ServiceAccount, Roles, RoleBindings, ConfigMap | the gate's rights, in each namespace it needs some, and its settings |
+| 0 | Job (hook) | the gate; run by each sync, and by `helm install` and `helm upgrade` |
+| 1 | ConfigMap `…-receipt` | a checksum over all of the above, and `receipt.revision` |
+| 1 | CronJob (`watchdog.enabled`) | the same program on a schedule |
+
+No cluster-wide right, no Secret's value in any object. Helm leaves the Job behind on `helm uninstall`, as it does with every
+hook.
+
+## Scenarios
+
+Each is rendered, linted and validated by the tests, with helm 3 and 4.
+
+| values | scenario |
+|---|---|
+{scenarios}
+
+## Values
+
+Empty text, 0 and an empty list mean: not given. A value that is not listed is refused, and so is a contradiction, with one line
+that says what to do.
+"""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One documented value."""
+
+    path: str
+    default: Any
+    text: str
+
+
+def sections(source: str) -> Iterator[tuple[str, list[Value]]]:
+    """Yield the sections of a values file with their values. Raises ValueError for a value without its documentation."""
+    lines = source.splitlines()
+    root = yaml.compose(source)
+    assert isinstance(root, yaml.MappingNode)  # noqa: S101 -- a values file is a mapping
+    values = list(_values(root, lines, ()))
+    starts = [(number, line[5:].strip()) for number, line in enumerate(lines) if line.startswith("# == ")]
+    ends = [number for number, _ in starts[1:]] + [len(lines)]
+    for (start, title), end in zip(starts, ends, strict=True):
+        yield title, [value for line, value in values if start < line < end]
+
+
+def _values(node: yaml.MappingNode, lines: list[str], block: tuple[str, ...]) -> Iterator[tuple[int, Value]]:
+    for key, value in node.value:
+        path, line = (*block, key.value), key.start_mark.line
+        text = _documentation(lines, line)
+        if text is not None:
+            yield line, Value(".".join(path), _plain(value), text)
+        elif isinstance(value, yaml.MappingNode) and value.value:
+            yield from _values(value, lines, path)
+        else:
+            message = f"values.yaml:{line + 1}: {'.'.join(path)} has no documentation (# -- …) above it"
+            raise ValueError(message)
+
+
+def _documentation(lines: list[str], line: int) -> str | None:
+    """Return the text of the comment above a line, None where that is none that begins ``# --``."""
+    above: list[str] = []
+    while line > 0 and lines[line - 1].lstrip().startswith("#"):
+        line -= 1
+        above.insert(0, lines[line].lstrip().removeprefix("#").strip())
+    starts = [number for number, text in enumerate(above) if text.startswith("-- ")]
+    return " ".join(above[starts[-1] :])[3:] if starts else None
+
+
+def _plain(node: yaml.Node) -> Any:  # noqa: ANN401 -- whatever the YAML holds
+    return yaml.safe_load(yaml.serialize(node))
+
+
+def render() -> str:
+    """Return the document."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    scenarios = sorted((CHART / "ci").glob("*-values.yaml"))
+    smallest = (CHART / "ci" / "smallest-values.yaml").read_text(encoding="utf-8")
+    lines = [
+        INTRODUCTION.format(
+            description=chart["description"],
+            version=chart["version"],
+            app_version=chart["appVersion"],
+            kubernetes=chart["kubeVersion"],
+            smallest=re.sub(r"^#.*\n", "", smallest, flags=re.MULTILINE),
+            scenarios="\n".join(f"| [{one.name}](ci/{one.name}) | {_comment(one)} |" for one in scenarios),
+        )
+    ]
+    for title, values in sections((CHART / "values.yaml").read_text(encoding="utf-8")):
+        lines += [f"### {title}", "", "| value | default | |", "|---|---|---|"]
+        lines += [f"| `{one.path}` | `{json.dumps(one.default, ensure_ascii=False)}` | {one.text} |" for one in values]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _comment(file: Path) -> str:
+    first = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    return " ".join(line.removeprefix("#").strip() for line in first)
+
+
+def main() -> int:
+    """Write the document, or compare it."""
+    parser = argparse.ArgumentParser(description="Write the chart's README.md.")
+    parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when it is not as written")
+    only_check = parser.parse_args().check
+    text = render()
+    if only_check:
+        same = DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == text
+        print("the chart's README is as written" if same else "the chart's README is out of date: run without --check")
+        return 0 if same else 1
+    DOCUMENT.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
