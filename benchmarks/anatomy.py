@@ -46,7 +46,7 @@ def main() -> None:
         last = now
 
     import hook.cli  # noqa: PLC0415 -- each import is a part
-    from hook.settings import load, secrets  # noqa: PLC0415
+    from hook.loading import load, secrets  # noqa: PLC0415
 
     lap("import: command line and settings")
     import psycopg  # noqa: F401, PLC0415 -- the settings want it, to read a DSN

@@ -130,15 +130,18 @@ def print_table(verdict: Verdict, secrets: Iterable[str]) -> None:
         checklist.Mark.NOT_ASKED: "[dim]- not asked[/]",
     }
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "what", "seen", "wanted"):
+    for heading in ("", "what"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("seen", "wanted"):
         table.add_column(heading, overflow="fold")
     for item in verdict.items:
         table.add_row(marks[item.mark], clean(item.subject), clean(item.seen), clean(item.wanted))
     console = Console(highlight=False, soft_wrap=True)  # a remedy is copied: no line may be broken inside of it
     console.print(table, soft_wrap=False)
-    for item in verdict.items:
-        if item.remedy and item.mark is not checklist.Mark.NOT_ASKED:
-            console.print(f"\n[bold]{clean(item.subject)}[/]: {clean(item.remedy)}")
+    told = [item for item in verdict.items if item.remedy and item.mark is not checklist.Mark.NOT_ASKED]
+    for remedy in dict.fromkeys(item.remedy for item in told):
+        subjects = ", ".join(item.subject for item in told if item.remedy == remedy)
+        console.print(f"\n[bold]{clean(subjects)}[/]: {clean(remedy)}")
     for warning in verdict.outcome.warnings:
         console.print(f"\n[yellow]warning[/] {clean(str(warning))}. {clean(warning.remedy)}")
     reason = verdict.outcome.finding.reason

@@ -5,7 +5,7 @@ Pure. `check` shows it, `run` logs its changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from hook import planner, rollout
 from hook.model import (
     Application,
     Finding,
+    Frontend,
     Migration,
     MigrationPhase,
     Observation,
@@ -23,6 +24,7 @@ from hook.model import (
     Schema,
     Unknown,
 )
+from hook.reasons import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +52,11 @@ class Item:
 
 
 def items(observation: Observation, policy: Policy) -> tuple[Item, ...]:
-    """Return the list, in the order in which things have to become right."""
+    """Return the list, in the order in which things have to become right.
+
+    What only follows from something before it (a crash without a schema, a bootstrap without Temporal) has no remedy of
+    its own.
+    """
     return tuple(_items(observation, policy))
 
 
@@ -65,11 +71,14 @@ def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
     if observation.application is not None:
         yield _runtime_application(observation.application)
     if observation.runtime is not None:
-        yield from _pods(observation.runtime, asked=asked)
+        schemas_are_right = all(planner.is_right(schema, policy) for schema in observation.stores.values())
+        for item in _pods(observation.runtime, asked=asked):
+            yield item if schemas_are_right else replace(item, remedy="")
     if observation.frontend is not None:
         yield _frontend(observation, asked=asked)
     for ref, application in observation.downstream.items():
-        yield _downstream(f"Application {ref}", application, observation, policy, asked=asked)
+        item = _downstream(f"Application {ref}", application, observation, policy, asked=asked)
+        yield item if _answers(observation.frontend) else replace(item, remedy="")
     for finding in observation.refused:
         yield _troubled("right to act", finding)
 
@@ -79,7 +88,12 @@ def _troubled(subject: str, finding: Finding, mark: Mark = Mark.WRONG) -> Item:
 
 
 def _unseen(subject: str, unknown: Unknown) -> Item:
-    return _troubled(subject, unknown.finding, Mark.UNSEEN)
+    only_a_person_can_mend_it = unknown.finding.reason.patience is Patience.NONE
+    return _troubled(subject, unknown.finding, Mark.WRONG if only_a_person_can_mend_it else Mark.UNSEEN)
+
+
+def _answers(frontend: Frontend | Unknown | None) -> bool:
+    return isinstance(frontend, Frontend) and frontend.trouble is None
 
 
 def _migration(migration: Migration | Unknown) -> Item:

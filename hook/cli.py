@@ -38,8 +38,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     parsed = _parser().parse_args(arguments)
     if parsed.command == "versions":
         return _versions(parsed.release, parsed.output)
+    from hook.loading import load, secrets  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
     from hook.report import without_secrets, write_termination_message  # noqa: PLC0415
-    from hook.settings import SettingsError, load, secrets  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
+    from hook.settings import SettingsError  # noqa: PLC0415
 
     file, settings, known = Path("/dev/termination-log"), None, frozenset[str]()
     try:
@@ -149,7 +150,7 @@ def _check(settings: Settings, output: str) -> Outcome:
     """Look once, as `run` would whose grace and deadline are over; change nothing."""
     from hook import check  # noqa: PLC0415
     from hook.compose import Composition  # noqa: PLC0415
-    from hook.settings import secrets  # noqa: PLC0415
+    from hook.loading import secrets  # noqa: PLC0415
 
     with Composition(settings) as parts:
         verdict = check.look(parts.world(check.run), settings.policy)

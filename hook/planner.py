@@ -59,8 +59,10 @@ def next_step(observation: Observation, policy: Policy) -> Step:
     for rule in _RULES:
         step = rule(observation, policy)
         if step is not None:
-            return step
-    return Pass(notes(observation, policy))
+            break
+    else:
+        step = Pass(notes(observation, policy))
+    return (_reopen(observation) or step) if isinstance(step, Pass) else step
 
 
 def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
@@ -248,20 +250,6 @@ def _pods_are_stable(observation: Observation, policy: Policy) -> Step | None:
     return Wait(young) if young else None
 
 
-def _gate_is_open(observation: Observation, policy: Policy) -> Step | None:  # noqa: ARG001
-    """Reopen a rollout whose gate failed, now that all is right: nobody else would sync it (facts 6).
-
-    Once a run: a gate that fails again says why itself.
-    """
-    gate = observation.gate
-    if isinstance(gate, Unknown):
-        return Wait((gate.finding,))
-    operation = gate.operation if gate else None
-    if gate is None or operation is None or operation.phase is not OperationPhase.FAILED or operation.attempt:
-        return None
-    return Resync(gate, 1, "it failed, and all is right now")
-
-
 _RULES = (
     _run_is_known,
     _access_is_refused_for_good,
@@ -273,8 +261,23 @@ _RULES = (
     _temporal_answers,
     _downstream_is_done,
     _pods_are_stable,
-    _gate_is_open,
 )
+
+
+def _reopen(observation: Observation) -> Step | None:
+    """Before passing, for whatever rule: sync a gate that failed and would pass now; nobody else would (facts 6).
+
+    Once a run: a gate that fails again says why itself.
+    """
+    gate = observation.gate
+    if isinstance(gate, Unknown):
+        return Wait((gate.finding,))
+    operation = gate.operation if gate else None
+    if gate is None or operation is None or operation.phase is not OperationPhase.FAILED or operation.attempt:
+        return None
+    if not rollout.is_compared(gate, _run_started_at(observation)):
+        return _compare(gate, "before it is synced again")
+    return Resync(gate, 1, "it failed, and would pass now")
 
 
 # --- what the rules ask -------------------------------------------------------------------------------------------

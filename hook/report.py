@@ -100,9 +100,9 @@ class Teller:
                 self._said[item.subject] = item
                 self._tell(_of_item(item))
         waited_for = (*(step.findings if isinstance(step, Wait) else ()), *observation.refused)
-        for finding in waited_for:
-            if finding.key not in self._waited_for:
-                self._tell(self._of_wait(finding))
+        new = [finding for finding in waited_for if finding.key not in self._waited_for]
+        for reason in dict.fromkeys(finding.reason for finding in new):
+            self._tell(self._of_wait([finding for finding in new if finding.reason is reason]))
         self._waited_for = {finding.key for finding in waited_for}
 
     def acted(self, act: Act, *, done: bool) -> None:
@@ -122,11 +122,13 @@ class Teller:
         level: Literal["info", "error"] = "info" if finding.reason.exit_code is ExitCode.PASSED else "error"
         self._tell(_of_finding(finding, level, self._gate))
 
-    def _of_wait(self, finding: Finding) -> Notice:
-        """Tell a wait: an Event only where a person can shorten it."""
-        if finding.reason.patience is not Patience.GRACE:
-            return Notice(f"waiting: {finding}", reason=str(finding.reason))
-        return replace(_of_finding(finding, "warning", self._gate), text=f"waiting: {finding}")
+    def _of_wait(self, findings: list[Finding]) -> Notice:
+        """Tell a wait for findings of one reason: an Event only where a person can shorten it."""
+        first, *more = findings
+        text = f"waiting: {first}" + "".join(f"; {finding.about}" for finding in more)
+        if first.reason.patience is not Patience.GRACE:
+            return Notice(text, reason=str(first.reason))
+        return replace(_of_finding(first, "warning", self._gate), text=text)
 
     def _tell(self, notice: Notice) -> None:
         """Tell it without secrets: those of now, and those known before, which an error's text may still hold."""

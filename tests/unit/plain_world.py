@@ -15,11 +15,12 @@ import worlds
 
 from hook import cli, compose, gate
 from hook.gate import World
+from hook.loading import secrets
 from hook.model import ApplicationRef, Finding, Observation, Run, Schema, Unknown
 from hook.model import FindingError as Unseen
 from hook.reasons import Reason
 from hook.report import Listener, Log, Notice, Teller
-from hook.settings import Settings, secrets
+from hook.settings import Settings
 from hook.versions import Store
 
 

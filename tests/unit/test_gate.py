@@ -91,6 +91,7 @@ def world(*, also: dict[str, Any] | None = None, **changes: Any) -> World:
         runtime=reads(seen.runtime) if seen.runtime else None,
         frontend=reads(seen.frontend) if seen.frontend else None,
         downstream={ref: reads(value) for ref, value in seen.downstream.items()},
+        gate=reads(seen.gate) if seen.gate else None,
     )
     return replace(healthy, **also or {})
 
@@ -194,6 +195,7 @@ def test_the_migration_is_looked_at_before_the_stores() -> None:
         ({"runtime": unknown(Reason.API_FORBIDDEN)}, lambda it: it.runtime),
         ({"frontend": unknown(Reason.API_FORBIDDEN)}, lambda it: it.frontend),
         ({"downstream": {BOOTSTRAP: unknown(Reason.API_FORBIDDEN)}}, lambda it: it.downstream[BOOTSTRAP]),
+        ({"gate": unknown(Reason.API_FORBIDDEN)}, lambda it: it.gate),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -203,12 +205,18 @@ def test_what_a_reader_cannot_see_is_unknown_in_its_place_and_the_rest_is_seen_a
     found = gate.observe(world(**place), NOW)
     assert seen(found) == unknown(Reason.API_FORBIDDEN)
     values = [found.run, found.migration, *found.stores.values(), found.application, found.runtime, found.frontend]
-    assert sum(isinstance(value, Unknown) for value in (*values, *found.downstream.values())) == 1
+    assert sum(isinstance(value, Unknown) for value in (*values, *found.downstream.values(), found.gate)) == 1
 
 
 def test_what_is_not_configured_is_none_and_not_looked_at() -> None:
     found = gate.observe(world(application=None, runtime=None, frontend=None, downstream={}), NOW)
-    assert (found.application, found.runtime, found.frontend, found.downstream) == (None, None, None, {})
+    assert (found.application, found.runtime, found.frontend, found.downstream, found.gate) == (
+        None,
+        None,
+        None,
+        {},
+        None,
+    )
 
 
 def test_a_readers_bug_is_not_taken_for_something_unseen() -> None:
@@ -364,7 +372,8 @@ def test_a_finding_whose_words_change_is_the_same_finding() -> None:
 
 def test_the_age_of_every_kind_of_finding_is_kept() -> None:
     places: Sequence[tuple[str, Any]] = [
-        (name, unknown(Reason.API_UNREACHABLE, name)) for name in ("run", "migration", "application", "frontend")
+        (name, unknown(Reason.API_UNREACHABLE, name))
+        for name in ("run", "migration", "application", "frontend", "gate")
     ]
     crash = in_back_off("worker", RUN_STARTED + 1, Reason.TABLE_PERMISSION_DENIED)
     assert crash.finding is not None
@@ -383,6 +392,7 @@ def test_the_age_of_every_kind_of_finding_is_kept() -> None:
         "migration",
         "application",
         "frontend",
+        "gate",
         "bootstrap",
         "store default",
         crash.finding.about,

@@ -8,6 +8,7 @@ from worlds import (
     BEHIND,
     BOOTSTRAP,
     EMPTY,
+    GATE,
     JOB,
     MIGRATIONS,
     NOW,
@@ -631,6 +632,42 @@ def test_auto_does_not_wait_for_a_hanging_downstream_for_ever(hanging: Downstrea
     assert step(downstream=hanging) == wait(reason)
     assert step(impatient, downstream=hanging) == warned(reason)
     assert step(replace(impatient, reachability=Reachability.ALWAYS), downstream=hanging) == wait(reason)
+
+
+# --- reopening the gate -------------------------------------------------------------------------------------------
+
+CLOSED = application(GATE, sync="OutOfSync", operation=FAILED)
+"""The gate's own Application after a run that failed."""
+REOPENS = ("resync", GATE, 1)
+
+
+@cases(
+    case("all is right", REOPENS),
+    case("the runtime is ahead, since the gate held it", REOPENS, application=ahead(RUNTIME)),
+    case("Temporal is not asked for", REOPENS, NEVER, frontend=FRONTEND_DOWN),
+    case("what is broken lets the gate pass with a warning", REOPENS, downstream=resynced(3)),
+    case("what is broken holds the gate", fail(Reason.DOWNSTREAM_FAILED), ALWAYS, downstream=resynced(3)),
+    case("the schema is behind", ("migrate", 1), stores=BEHIND),
+)  # fmt: skip
+def test_a_watchdog_syncs_a_gate_that_failed_and_would_pass_now(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, gate=CLOSED, **changes) == expected
+
+
+@cases(
+    case("it passed", PASSES, gate=application(GATE)),
+    case("it runs", PASSES, gate=application(GATE, operation=operation(OperationPhase.RUNNING))),
+    case("it never ran", PASSES, gate=application(GATE, operation=None)),
+    case("it failed again after this run synced it", PASSES, gate=replace(CLOSED, operation=replace(FAILED, attempt=1))),
+    case("its status is from before the run", ("refresh", GATE), gate=replace(CLOSED, compared_at=UNCOMPARED_SINCE_RUN)),
+    case("it cannot be seen", wait(Reason.API_UNREACHABLE), gate=UNREACHABLE),
+    case("it may not be seen, its grace is over", fail(Reason.API_FORBIDDEN), gate=FORBIDDEN, since=OVER_GRACE),
+)  # fmt: skip
+def test_a_watchdog_syncs_no_gate_that_did_not_fail_and_none_twice(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert step(policy, **changes) == expected
 
 
 # --- notes --------------------------------------------------------------------------------------------------------

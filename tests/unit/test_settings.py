@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
-from hook import cli, settings
+from hook import cli, loading, settings
 from hook.model import OnEmptyDatabase, Reachability
 from hook.settings import Settings, SettingsError, StoreSettings
 from hook.versions import Release, SchemaVersion, Store
@@ -64,7 +64,7 @@ def load(tmp_path: Path) -> Load:
     def write_and_load(document: dict[str, Any] | None = None) -> Settings:
         file = tmp_path / "settings.yaml"
         file.write_text(yaml.safe_dump(MINIMAL if document is None else document), encoding="utf-8")
-        return settings.load(file)
+        return loading.load(file)
 
     return write_and_load
 
@@ -583,7 +583,7 @@ def test_the_environment_wins_over_the_file(
 def test_every_variable_reaches_its_setting(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """None is known and without effect: each changes the settings, or is refused for what it holds."""
     usual = load()
-    for name in settings._variables():  # noqa: SLF001 -- the names that are not refused as unknown
+    for name in loading._variables():  # noqa: SLF001 -- the names that are not refused as unknown
         with monkeypatch.context() as environment:
             environment.setenv(name, "17")
             with suppress(SettingsError):
@@ -604,7 +604,7 @@ def test_settings_need_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container that sets variables only."""
     monkeypatch.setenv("TRH_STORES__DEFAULT__HOST", "db")
     monkeypatch.setenv("TRH_MIGRATIONS__APPLICATION__NAME", "migrations")
-    loaded = settings.load(None)
+    loaded = loading.load(None)
     assert loaded.stores.default.host == "db"
     assert str(loaded.targets["migrations.application"]) == "argocd/migrations"
 
@@ -614,7 +614,7 @@ def test_an_empty_file_says_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("TRH_STORES__DEFAULT__HOST", "db")
     monkeypatch.setenv("TRH_MIGRATIONS__APPLICATION__NAME", "migrations")
     (tmp_path / "empty.yaml").write_text("# nothing yet\n")
-    assert settings.load(tmp_path / "empty.yaml") == settings.load(None)
+    assert loading.load(tmp_path / "empty.yaml") == loading.load(None)
 
 
 def test_visibility_takes_what_it_leaves_out_from_the_default_store(load: Load, tmp_path: Path) -> None:
@@ -692,10 +692,10 @@ def test_a_rotated_password_is_taken_up_at_the_next_use(load: Load, tmp_path: Pa
     loaded = load(with_("stores.default.passwordFile", str(file)))
     store = loaded.stores.of(Store.DEFAULT)
     assert store.conninfo()["password"] == "old"
-    assert settings.secrets(loaded) == {"old"}
+    assert loading.secrets(loaded) == {"old"}
     file.write_text(" new \r\n")
     assert store.conninfo()["password"] == " new "
-    assert settings.secrets(loaded) == {" new "}
+    assert loading.secrets(loaded) == {" new "}
 
 
 @pytest.mark.parametrize("content", [None, b"\xff"], ids=["gone", "no-text"])
@@ -709,7 +709,7 @@ def test_a_password_file_that_went_bad_is_an_os_error(load: Load, tmp_path: Path
         file.write_bytes(content)
     with pytest.raises(OSError, match="password"):
         loaded.stores.of(Store.DEFAULT).conninfo()
-    assert settings.secrets(loaded) == frozenset()
+    assert loading.secrets(loaded) == frozenset()
 
 
 def test_every_password_that_settings_lead_to_is_a_secret(
@@ -722,7 +722,7 @@ def test_every_password_that_settings_lead_to_is_a_secret(
         "default": {"host": "db", "passwordFile": str(tmp_path / "password")},
         "visibility": {"dsn": "host=db password=from-dsn sslpassword=of-key"},
     }
-    assert settings.secrets(load(with_("stores", stores))) == {"from-variable", "from-file", "from-dsn", "of-key"}
+    assert loading.secrets(load(with_("stores", stores))) == {"from-variable", "from-file", "from-dsn", "of-key"}
 
 
 def test_policy_is_made_of_the_settings(load: Load) -> None:

@@ -36,6 +36,7 @@ BORN = -86_400
 MIGRATIONS = ApplicationRef("argocd", "data-migrations-temporal")
 RUNTIME = ApplicationRef("argocd", "data-temporal")
 BOOTSTRAP = ApplicationRef("argocd", "data-temporal-namespace-bootstrap")
+GATE = ApplicationRef("argocd", "temporal-gate")
 
 REVISION, OLDER_REVISION = ("2f1c0de",), ("0ddba11",)
 COMPONENTS = ("frontend", "history", "matching", "worker")

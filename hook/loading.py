@@ -1,0 +1,262 @@
+"""Reads the settings from YAML and the environment, and finds every fault of theirs before anything is contacted.
+
+pydantic checks the values. What stands here it does not do, nor does pydantic-settings: refuse a misspelt variable, let
+both spellings of a name win over the file, say each fault in one line that names the setting and never shows a value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_camel, to_snake
+
+from hook.model import Reachability
+from hook.settings import Settings, SettingsError, TlsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+ENVIRONMENT_PREFIX = "TRH_"
+
+
+def load(file: Path | None) -> Settings:
+    """Read the settings from ``file`` (YAML, may be None) and the environment; contact nothing.
+
+    Raises `SettingsError`, with a line for each fault found.
+    """
+    from_environment = _environment()
+    from_file = _read(file) if file else {}
+    try:
+        settings = Settings.model_validate(_merged(from_file, from_environment))
+    except ValidationError as error:
+        raise SettingsError(*(_line(fault) for fault in error.errors())) from None  # its text would show the values
+    faults = (*_contradictions(settings), *_file_faults(settings))
+    if faults:
+        raise SettingsError(*faults)
+    return settings
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both, block by block; where both give a value, ``above`` has its way."""
+    merged = dict(below)
+    for name, value in above.items():
+        under = below.get(name)
+        merged[name] = _merged(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return merged
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    """Return what the file says; its faults are told by their place, never by their text, which may hold a secret."""
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"--config {file}: cannot be read: {error.strerror}; give the path of a settings file"
+        raise SettingsError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"--config {file}: is not UTF-8 text (byte {error.start}): save it as UTF-8"
+        raise SettingsError(message) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "its end"
+        message = f"--config {file}: is not YAML at {where}: check indentation, brackets and quotes there"
+        raise SettingsError(message) from None
+    except (yaml.YAMLError, ValueError):  # a character that YAML does not allow; a date that does not exist
+        message = f"--config {file}: is not YAML: it holds a character or a value that YAML does not allow"
+        raise SettingsError(message) from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+        message = f"--config {file}: must hold settings, one `name: value` a line, and holds something else"
+        raise SettingsError(message)
+    return document
+
+
+def secrets(settings: Settings) -> frozenset[str]:
+    """Return every secret value that the settings lead to now, so that reports can leave them out."""
+    values = {os.environ.get("PGPASSWORD", "")}
+    for store in settings.stores.enabled:
+        try:
+            known = settings.stores.of(store).conninfo()
+        except OSError:
+            continue
+        values |= {known.get("password", ""), known.get("sslpassword", "")}
+    return frozenset(values - {""})
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    yield from settings.stores.faults()
+    yield from _target_contradictions(settings)
+    if settings.reopen_gate and settings.gate is None:
+        yield "reopenGate needs gate: the Application to reopen"
+    if settings.temporal.frontend.address is None:
+        if settings.reachability is Reachability.ALWAYS:
+            yield "temporal.frontend.address: required by reachability: always: set it"
+        if settings.downstream and settings.reachability is not Reachability.NEVER:
+            yield "temporal.frontend.address: required by downstream, which is synced only when Temporal answers: set it"
+    if settings.grace_seconds >= settings.deadline_seconds:
+        yield (
+            f"graceSeconds ({settings.grace_seconds:g}) must be less than deadlineSeconds "
+            f"({settings.deadline_seconds:g}), or no fault would ever be named by its own exit code"
+        )
+
+
+def _target_contradictions(settings: Settings) -> Iterator[str]:
+    targets = settings.targets
+    migrations, runtime = targets.get("migrations.application"), targets.get("runtime.application")
+    if runtime is not None and runtime == migrations:
+        yield (
+            f"migrations.application and runtime.application are the same ({runtime}): the schema could never be right "
+            "before the servers start; split Temporal's chart into two Applications (docs/install.md)"
+        )
+    for name, ref in targets.items():
+        if settings.gate is not None and ref == settings.gate.ref:
+            yield f"{name} is the gate's own Application ({ref}): syncing it from inside its own sync is a deadlock"
+        if name.startswith("downstream") and ref in {migrations, runtime}:
+            yield f"{name} ({ref}) is the migrations' or the runtime's Application: list only what comes after Temporal"
+
+
+def _file_faults(settings: Settings) -> Iterator[str]:
+    """Yield a line for each file that a setting names and that cannot be used."""
+    tls = settings.temporal.frontend.tls or TlsSettings()
+    stores = {f"stores.{store}": getattr(settings.stores, store) for store in settings.stores.enabled}
+    certificates = {
+        "temporal.frontend.tls.caFile": tls.ca_file,
+        "temporal.frontend.tls.certFile": tls.cert_file,
+        **{f"{name}.sslRootCertFile": store.ssl_root_cert_file for name, store in stores.items()},
+        **{f"{name}.sslCertFile": store.ssl_cert_file for name, store in stores.items()},
+    }
+    others = {
+        "temporal.frontend.tls.keyFile": tls.key_file,
+        **{f"{name}.passwordFile": store.password_file for name, store in stores.items()},
+        **{f"{name}.sslKeyFile": store.ssl_key_file for name, store in stores.items()},
+        "argocd.kubeconfigFile": settings.argocd.kubeconfig_file,
+        "kubernetes.kubeconfigFile": settings.kubernetes.kubeconfig_file,
+    }
+    for name, path in (certificates | others).items():
+        if path is None:
+            continue
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            yield f"{name}: cannot read {path}: {error.strerror}; is the Secret mounted there?"
+            continue
+        if name in certificates:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+            except ssl.SSLError:
+                yield f"{name}: {path} holds no certificate in PEM form: give a file that begins -----BEGIN CERTIFICATE"
+        if name.endswith(".passwordFile"):
+            try:
+                content.decode()
+            except UnicodeDecodeError:
+                yield f"{name}: {path} is not UTF-8 text: store the password itself, not encoded or encrypted"
+
+
+_WORDS = {
+    "missing": "required: set it",
+    "model_type": "must be a block of settings, each with its name",
+    "dict_type": "must be a block of settings, each with its name",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "string_type": "must be text: put it in quotes",
+    "path_type": "must be the path of a file, as text",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+}
+"""pydantic's kinds of fault in the words of a person who writes YAML."""
+
+
+def _line(fault: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails, whose parts are Any themselves
+    """Return one line for a fault that pydantic found: the setting's path in camelCase, what is wrong, never the value."""
+    parts: tuple[str | int, ...] = fault["loc"]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+    if fault["type"] == "extra_forbidden":
+        return f"{path}: unknown setting{_suggestion(parts)}"
+    said = str(fault["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    what = _WORDS.get(fault["type"], said)
+    return what if what.startswith(path) else f"{path}: {what}"
+
+
+def _suggestion(parts: tuple[str | int, ...]) -> str:
+    """Return what may have been meant by a setting that is unknown, or where to look."""
+    *block, name = (part for part in parts if isinstance(part, str))
+    siblings = [path[-1] for path, _ in _paths(Settings) if list(path[:-1]) == block]
+    close = difflib.get_close_matches(name, siblings, n=1)
+    return f": did you mean {close[0]}?" if close else ": check its spelling and its place"
+
+
+def _environment() -> dict[str, Any]:
+    """Return what the TRH_ variables say, as the file would say it.
+
+    Raises `SettingsError` for those that name no setting, name one twice, or are no JSON where they must be: a part of
+    a block wins over the block's own variable.
+    """
+    known, faults = _variables(), []
+    settings: dict[tuple[str, ...], str] = {}
+    found: dict[str, Any] = {}
+    for name in sorted(name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX)):
+        if name.upper() not in known:
+            close = difflib.get_close_matches(name.upper(), known, n=1)
+            what = f"did you mean {close[0]}?" if close else "check its spelling; a path's parts are joined by __"
+            faults.append(f"{name}: unknown environment variable: {what}")
+            continue
+        path, kind = known[name.upper()]
+        if path in settings:
+            faults.append(f"{settings[path]} and {name} are the same setting: remove one")
+        settings[path] = name
+        value: Any = None
+        with suppress(ValueError):
+            value = os.environ[name] if kind is None else json.loads(os.environ[name])
+        if kind is not None and not isinstance(value, kind):
+            example = '["one", "two"]' if kind is list else '{"name": "value"}'
+            faults.append(
+                f"{name}: must be {'a list' if kind is list else 'a block of settings'} in JSON, as {example}"
+            )
+        for part in reversed(path):
+            value = {part: value}
+        found = _merged(found, value)
+    if faults:
+        raise SettingsError(*faults)
+    return found
+
+
+def _variables() -> dict[str, tuple[tuple[str, ...], type | None]]:
+    """Return each environment variable's name, in both spellings, with the path and the kind of its setting."""
+    paths = list(_paths(Settings))
+    lists = {path for path, kind in paths if kind is list}
+    return {
+        ENVIRONMENT_PREFIX + "__".join(spelling(part) for part in path).upper(): (path, kind)
+        for path, kind in paths
+        if path[:-1] not in lists
+        for spelling in (str, to_snake)
+    }
+
+
+def _paths(model: type[BaseModel], block: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type | None]]:
+    """Yield the path of each setting, in camelCase; with dict for a block, list for a list, None for a plain value."""
+    for name, field in model.model_fields.items():
+        blocks = [
+            one
+            for one in (field.annotation, *get_args(field.annotation))
+            if isinstance(one, type) and issubclass(one, BaseModel)
+        ]
+        is_list = get_origin(field.annotation) in {list, tuple}
+        path = (*block, to_camel(name))
+        yield path, list if is_list else dict if blocks else None
+        for one in blocks:
+            yield from _paths(one, path)

@@ -1,0 +1,254 @@
+"""Every scenario of ci/ with both helms: the same objects, which a real API server takes, restricted, without secrets."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Validate
+from rendering import CHART, SCENARIOS, SMALLEST, config, identity, job_specs, merged, of_kind, setting, the
+
+from hook.reasons import ExitCode, Reason
+from lab.helm import Helm, HelmError
+
+scenarios = pytest.mark.parametrize("scenario", SCENARIOS)
+
+
+@scenarios
+def test_both_helms_render_the_same(scenario: str, helm3: Helm, helm4: Helm) -> None:
+    values = SCENARIOS[scenario]
+    assert helm3.objects(CHART, values) == helm4.objects(CHART, values)
+
+
+@scenarios
+@pytest.mark.parametrize("major", [3, 4])
+def test_it_lints(scenario: str, major: int, request: pytest.FixtureRequest) -> None:
+    helm: Helm = request.getfixturevalue(f"helm{major}")
+    assert "0 chart(s) failed" in helm.lint(CHART, SCENARIOS[scenario])
+
+
+@pytest.mark.timeout(1800)  # the first time ever, the API server's packages are compiled
+@scenarios
+def test_an_api_server_takes_every_object(scenario: str, helm3: Helm, validate: Validate) -> None:
+    """By the API server's own decoder, defaults and create strategies, and its restricted Pod Security Standard."""
+    objects = helm3.objects(CHART, SCENARIOS[scenario])
+    faults = validate(objects)
+    assert set(faults) == {identity(one) for one in objects}
+    assert {name: found for name, found in faults.items() if found} == {}
+
+
+@pytest.mark.timeout(1800)
+def test_what_an_api_server_refuses_is_told(helm3: Helm, validate: Validate) -> None:
+    """The judge of the test above can say no: to a misspelt field, a wrong value, and a pod that is not restricted."""
+    job = the(helm3.objects(CHART, SMALLEST), "Job")
+    spec = job["spec"]["template"]["spec"]
+    misspelt = merged(job, {"spec": {"backofLimit": 1}})
+    wrong = merged(job, {"spec": {"template": {"spec": {"restartPolicy": "OnFailure"}}}})
+    open_wide = merged(job, {"spec": {"template": {"spec": {**spec, "securityContext": {}}}}})
+    for bad, expected in ((misspelt, "backofLimit"), (wrong, "restartPolicy"), (open_wide, "PodSecurity restricted")):
+        if bad is open_wide:
+            bad["spec"]["template"]["spec"]["securityContext"] = {}
+        (faults,) = validate([bad]).values()
+        assert any(expected in fault for fault in faults), faults
+
+
+@scenarios
+def test_nothing_is_cluster_wide_and_everything_says_its_namespace(scenario: str, helm3: Helm) -> None:
+    objects = helm3.objects(CHART, SCENARIOS[scenario])
+    kinds = {one["kind"] for one in objects}
+    assert kinds <= {"ConfigMap", "CronJob", "Job", "Role", "RoleBinding", "ServiceAccount"}
+    assert all(one["metadata"]["namespace"] for one in objects)
+    assert len({identity(one) for one in objects}) == len(objects)
+    assert not any(ref["roleRef"]["kind"] == "ClusterRole" for ref in of_kind(objects, "RoleBinding"))
+
+
+@scenarios
+def test_pods_are_restricted_and_told_by_their_files(scenario: str, helm3: Helm) -> None:
+    for spec in job_specs(helm3.objects(CHART, SCENARIOS[scenario])):
+        pod = spec["template"]["spec"]
+        (gate,) = pod["containers"]
+        assert pod["restartPolicy"] == "Never"
+        assert pod["enableServiceLinks"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert gate["securityContext"]["readOnlyRootFilesystem"] is True
+        assert gate["securityContext"]["allowPrivilegeEscalation"] is False
+        assert gate["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert gate["command"] == ["temporal-recovery-hook"]
+        assert {"name": "tmp", "mountPath": "/tmp"} in gate["volumeMounts"]
+        assert "ttlSecondsAfterFinished" not in spec
+        # Environment variables carry names only; what is secret is a file.
+        assert not [env for env in gate["env"] if "PASSWORD" in env["name"] or "DSN" in env["name"]]
+
+
+def test_a_numeric_user_is_named(helm3: Helm) -> None:
+    """So that the kubelet can tell that it is not root, whatever the image says."""
+    (spec,) = job_specs(helm3.objects(CHART, SMALLEST))
+    assert spec["template"]["spec"]["securityContext"]["runAsUser"] > 0
+
+
+def test_user_and_group_can_be_left_to_the_namespace(helm3: Helm, helm4: Helm) -> None:
+    """As OpenShift assigns them: null takes a default away, with both helms."""
+    for helm in (helm3, helm4):
+        (spec,) = job_specs(helm.objects(CHART, SCENARIOS["openshift"]))
+        assert spec["template"]["spec"]["securityContext"] == {
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+
+
+@scenarios
+def test_no_secret_can_be_rendered(scenario: str, helm3: Helm) -> None:
+    """No object of kind Secret, no password or DSN in the settings: Secrets are named, never read (`lookup`)."""
+    objects = helm3.objects(CHART, SCENARIOS[scenario])
+    assert not of_kind(objects, "Secret")
+    assert "dsn" not in config(objects)
+    assert "password:" not in config(objects)
+    assert "lookup" not in "".join(path.read_text() for path in (CHART / "templates").iterdir())
+
+
+def test_waves_order_rights_gate_and_receipt(helm3: Helm) -> None:
+    objects = helm3.objects(CHART, SCENARIOS["watchdog"])
+    waves = {identity(one): int(one["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) for one in objects}
+    job, receipt, watchdog = the(objects, "Job"), the(objects, "ConfigMap", "receipt"), the(objects, "CronJob")
+    late = {identity(receipt), identity(watchdog)}
+    assert waves[identity(job)] == 0
+    assert {waves[name] for name in late} == {1}
+    assert {wave for name, wave in waves.items() if name not in late | {identity(job)}} == {-1}
+
+
+@pytest.mark.parametrize(("scenario", "phase"), [("smallest", "Sync"), ("postsync", "PostSync")])
+def test_the_job_is_a_hook_of_argo_cd_and_of_helm(scenario: str, phase: str, helm3: Helm) -> None:
+    annotations = the(helm3.objects(CHART, SCENARIOS[scenario]), "Job")["metadata"]["annotations"]
+    assert annotations == {
+        "argocd.argoproj.io/hook": phase,
+        "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation",
+        "argocd.argoproj.io/sync-wave": "0",
+        "helm.sh/hook": "post-install,post-upgrade",
+        "helm.sh/hook-delete-policy": "before-hook-creation",
+    }
+
+
+def test_only_the_job_is_a_hook(helm3: Helm) -> None:
+    """An Application of hooks alone has nothing to be OutOfSync, and would never be synced (argo-cd 7237)."""
+    objects = helm3.objects(CHART, SCENARIOS["full"])
+    hooks = {one["kind"] for one in objects if any("hook" in name.partition("/")[2] for name in one["metadata"]["annotations"])}
+    assert hooks == {"Job"}
+
+
+def test_endings_that_no_second_try_mends_fail_the_job(helm3: Helm) -> None:
+    """The codes of podFailurePolicy are the program's own: those by which it asks for a person."""
+    for_a_person = {reason.exit_code for reason in Reason} - {
+        ExitCode.PASSED,
+        ExitCode.BUG,
+        ExitCode.DEADLINE,
+        ExitCode.INTERRUPTED,
+        ExitCode.STOPPED,
+    }
+    for spec in job_specs(helm3.objects(CHART, SCENARIOS["watchdog"])):
+        fails, ignored = spec["podFailurePolicy"]["rules"]
+        assert fails["action"] == "FailJob"
+        assert fails["onExitCodes"]["containerName"] == spec["template"]["spec"]["containers"][0]["name"]
+        assert set(fails["onExitCodes"]["values"]) == set(map(int, for_a_person))
+        assert ignored == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("deadline", "given", "expected"), [(1800, 0, 2100), (600, 0, 900), (0.5, 0, 301), (600, 630, 630)]
+)
+def test_kubernetes_ends_the_job_later_than_it_ends_itself(
+    deadline: float, given: int, expected: int, helm3: Helm
+) -> None:
+    values = {"deadlineSeconds": deadline, "graceSeconds": 0, "hook": {"activeDeadlineSeconds": given}}
+    (spec,) = job_specs(helm3.objects(CHART, merged(SMALLEST, values)))
+    assert spec["activeDeadlineSeconds"] == expected
+
+
+def test_a_run_knows_its_job(helm3: Helm) -> None:
+    """By labels that the Job controller sets; the watchdog's Jobs have names that no Role could name: the id alone."""
+    hook, watchdog = job_specs(helm3.objects(CHART, SCENARIOS["watchdog"]))
+    fields = [
+        {env["name"]: env["valueFrom"]["fieldRef"]["fieldPath"] for env in env_of(spec) if env["name"].startswith("TRH_RUN")}
+        for spec in (hook, watchdog)
+    ]
+    uid = "metadata.labels['batch.kubernetes.io/controller-uid']"
+    job = "metadata.labels['batch.kubernetes.io/job-name']"
+    assert fields == [
+        {"TRH_RUN__ID": uid, "TRH_RUN__JOB": job, "TRH_RUN__NAMESPACE": "metadata.namespace"},
+        {"TRH_RUN__ID": uid},
+    ]
+
+
+def env_of(spec: dict) -> list[dict]:
+    return list(spec["template"]["spec"]["containers"][0]["env"])
+
+
+def test_the_watchdog_never_closes_a_step_nor_runs_twice(helm3: Helm) -> None:
+    cronjob = the(helm3.objects(CHART, SCENARIOS["watchdog"]), "CronJob")
+    assert cronjob["metadata"]["annotations"]["argocd.argoproj.io/ignore-healthcheck"] == "true"
+    assert cronjob["spec"]["concurrencyPolicy"] == "Forbid"
+    assert cronjob["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 0
+    # Its Jobs must not look like parts of the Application to an Argo CD that tracks by label.
+    assert "metadata" not in cronjob["spec"]["jobTemplate"]
+
+
+def test_other_containers_end_with_the_gate(helm3: Helm) -> None:
+    """As native sidecars: a second plain container would keep the Job from ending."""
+    for spec in job_specs(helm3.objects(CHART, SCENARIOS["full"])):
+        (sidecar,) = spec["template"]["spec"]["initContainers"]
+        assert sidecar["restartPolicy"] == "Always"
+        assert len(spec["template"]["spec"]["containers"]) == 1
+
+
+def test_scheduling_and_credentials_reach_every_pod(helm3: Helm) -> None:
+    """The hook's pod once hung Pending on tainted nodes, and without imagePullSecrets."""
+    for spec in job_specs(helm3.objects(CHART, SCENARIOS["full"])):
+        pod = spec["template"]["spec"]
+        assert pod["imagePullSecrets"] == [{"name": "registry-credentials"}]
+        assert pod["tolerations"][0]["key"] == "dedicated"
+        assert pod["nodeSelector"] == {"kubernetes.io/arch": "arm64"}
+        assert pod["affinity"]
+        assert pod["topologySpreadConstraints"]
+        assert pod["priorityClassName"] == "platform"
+        assert pod["securityContext"]["runAsUser"] == 1000700001
+        assert pod["containers"][0]["image"] == "registry.example/platform/temporal-recovery-hook:0.1.0-fips"
+        assert spec["template"]["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
+        assert spec["template"]["metadata"]["annotations"]["example.com/scrape"] == "false"
+
+
+def test_a_digest_wins_over_the_tag(helm3: Helm) -> None:
+    digest = f"sha256:{'0' * 64}"
+    (spec,) = job_specs(helm3.objects(CHART, merged(SMALLEST, {"image": {"digest": digest, "tag": "1"}})))
+    assert spec["template"]["spec"]["containers"][0]["image"].endswith(f"temporal-recovery-hook@{digest}")
+
+
+def test_long_names_differ_where_they_are_cut(helm3: Helm) -> None:
+    """Two gates whose release names differ at the end alone share nothing."""
+    names = []
+    for release in ("production-data-temporal-recovery-hook-before", "production-data-temporal-recovery-hook-after-x"):
+        objects = helm3.objects(CHART, SCENARIOS["watchdog"], release=release)
+        names.append({identity(one) for one in objects})
+        assert len(the(objects, "CronJob")["metadata"]["name"]) <= 52
+    assert not names[0] & names[1]
+
+
+def test_names_in_other_namespaces_carry_the_gates(helm3: Helm) -> None:
+    """Two gates of one name in two namespaces share no Role in Argo CD's."""
+    found = []
+    for namespace in ("one", "two"):
+        objects = helm3.objects(CHART, SCENARIOS["full"], namespace=namespace)
+        found.append({identity(one) for one in objects if one["metadata"]["namespace"] != namespace})
+    assert found[0]
+    assert not found[0] & found[1]
+
+
+def test_an_older_kubernetes_is_refused(helm3: Helm) -> None:
+    with pytest.raises(HelmError, match="chart requires kubeVersion"):
+        helm3.template(CHART, SMALLEST, kubernetes="1.30.9")
+
+
+def test_a_parent_chart_may_hold_it(helm3: Helm, tmp_path: Path) -> None:
+    """Helm hands a dependency `global`, and values by its name; the receipt and the checks work there, too."""
+    (tmp_path / "charts").mkdir()
+    (tmp_path / "charts" / "temporal-recovery-hook").symlink_to(CHART)
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: parent\nversion: 1.0.0\n")
+    objects = helm3.objects(tmp_path, {"global": {"team": "data"}} | setting("temporal-recovery-hook", SMALLEST))
+    assert {one["kind"] for one in objects} >= {"Job", "ConfigMap"}
