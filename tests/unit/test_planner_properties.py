@@ -1,6 +1,7 @@
 """What holds of the gate in every world: the real loop and planner, run in simulated worlds with faults."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import get_args
 
@@ -27,7 +28,7 @@ from hook.model import Act, Migrate, OnEmptyDatabase, Reachability, Refresh, Res
 from hook.reasons import Patience, Reason
 
 # Deterministic: one that fails here fails everywhere. No health check is switched off.
-thoroughly = settings(derandomize=True, max_examples=600, deadline=None)  # deadline: the machine may be busy
+thoroughly = settings(derandomize=True, max_examples=300, deadline=None)  # deadline: the machine may be busy
 
 # --- the worlds ---------------------------------------------------------------------------------------------------
 
@@ -66,7 +67,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         migrations=draw(OWNED),
         downstream=downstream,
         tool=draw(st.sampled_from(("right", "right", "right", "old"))),
-        sticks=draw(st.booleans()),
+        sticks=draw(st.sampled_from((False, False, True))),
         cause=draw(st.sampled_from((None, None, *CAUSES))),
         reachability=draw(st.sampled_from(Reachability)),
         on_empty_database=draw(st.sampled_from((*(OnEmptyDatabase.MIGRATE,) * 3, OnEmptyDatabase.FAIL))),
@@ -115,14 +116,13 @@ def disturbed(draw: st.DrawFn) -> Scenario:
     )
 
 
-def gist(act: Act) -> object:
-    match act:
-        case RestartPods(component, _, _):
-            return component
-        case Migrate(_, attempt, _) | Resync(_, attempt, _):
-            return (type(act), attempt)
-        case Refresh():
-            return Refresh
+def repairs(acts: Iterable[Act]) -> list[object]:
+    """What was done, but for the comparisons that were asked for: their number depends on where a second ends."""
+    return [
+        act.component if isinstance(act, RestartPods) else (type(act), act.attempt)
+        for act in acts
+        if not isinstance(act, Refresh)
+    ]
 
 
 # --- the simulated world is worth asking --------------------------------------------------------------------------
@@ -137,8 +137,8 @@ RESTARTS = ["history", "matching", "frontend", "worker"]
     ("scenario", "acts", "reason"),
     [
         (Scenario(), [], Reason.PASSED),
-        (INCIDENT, [(Migrate, 1), *RESTARTS, Refresh, (Resync, 1)], Reason.PASSED),
-        (Scenario(replaced=True), [*RESTARTS, Refresh, (Resync, 1)], Reason.PASSED),
+        (INCIDENT, [(Migrate, 1), *RESTARTS, (Resync, 1)], Reason.PASSED),
+        (Scenario(replaced=True), [*RESTARTS, (Resync, 1)], Reason.PASSED),
         (replace(INCIDENT, migrations=Owned(failures=9)),
          [(Migrate, 1), (Migrate, 2), (Migrate, 3)], Reason.MIGRATION_FAILED),
         (replace(INCIDENT, migrations=Owned(failures=1), sticks=True), [(Migrate, 1)], Reason.SCHEMA_STUCK),
@@ -147,9 +147,9 @@ RESTARTS = ["history", "matching", "frontend", "worker"]
         (Scenario(pods="crashing", cause=Reason.CRASH_LOOPING), RESTARTS, Reason.PASSED_WITH_WARNING),
         (Scenario(outages=((0, 9000),)), [], Reason.DEADLINE_EXCEEDED),
         (Scenario(faults=(Fault("runtime", Reason.API_FORBIDDEN, 0, 9000),)), [], Reason.API_FORBIDDEN),
-        (Scenario(downstream=Owned(state="moved on")), [Refresh], Reason.PASSED),
+        (Scenario(downstream=Owned(state="moved on")), [], Reason.PASSED),
         (Scenario(downstream=Owned(state="failed", failures=9), reachability=Reachability.ALWAYS),
-         [Refresh, (Resync, 1), Refresh, (Resync, 2), Refresh, (Resync, 3), Refresh], Reason.DOWNSTREAM_FAILED),
+         [(Resync, 1), (Resync, 2), (Resync, 3)], Reason.DOWNSTREAM_FAILED),
     ],
     ids=["healthy", "the incident", "replaced databases", "a migration that fails", "one that sticks", "an old tool",
          "an empty database refused", "another cause of crashes", "no database", "a verb refused",
@@ -159,7 +159,7 @@ def test_the_simulated_world_takes_the_course_of_the_known_one(
     scenario: Scenario, acts: list[object], reason: Reason
 ) -> None:
     played = play(scenario)
-    assert ([gist(act) for act in played.acts], played.reason) == (acts, reason)
+    assert (repairs(played.acts), played.reason) == (acts, reason)
 
 
 @pytest.mark.parametrize(("schema", "restarted"), [("empty", len(COMPONENTS)), ("behind", 0)])
@@ -247,12 +247,9 @@ def can_heal(scenario: Scenario) -> Scenario:
 @thoroughly
 @given(scenarios().map(can_heal))
 def test_what_can_be_healed_is_healed(scenario: Scenario) -> None:
-    runs = scenario.reachability is not Reachability.ALWAYS or scenario.pods != "none"
+    never_comes = scenario.reachability is Reachability.ALWAYS and scenario.pods == "none"
     played = play(scenario)
-    if runs:
-        assert played.reason is Reason.PASSED, played.outcome
-    else:
-        assert played.reason is Reason.DEADLINE_EXCEEDED, played.outcome
+    assert played.reason is (Reason.DEADLINE_EXCEEDED if never_comes else Reason.PASSED), played.outcome
 
 
 @thoroughly

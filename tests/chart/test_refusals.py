@@ -1,0 +1,212 @@
+"""What cannot work is refused before anything is installed, in one line that says which value and what to do."""
+
+from typing import Any
+
+import pytest
+from rendering import CHART, SCENARIOS, SMALLEST, Json, merged, said, setting
+
+from lab.helm import Helm, HelmError
+
+GATE = {"name": "gate"}  # the release's name, and so the gate's own Application
+RUNTIME = {"name": "data-temporal"}
+FRONTEND = setting("temporal.frontend.address", "temporal-frontend.data:7233")
+STORE = {"host": "db", "secret": {"name": "temporal-db-app"}}
+
+REFUSALS: dict[str, tuple[Json, str]] = {
+    # Said by the schema.
+    "a misspelt value": ({"deadlineSecond": 60}, "additional properties 'deadlineSecond' not allowed"),
+    "a misspelt value in a block": (
+        setting("runtime.namespce", "data"),
+        "at '/runtime': additional properties 'namespce' not allowed",
+    ),
+    "a strategy, which the chart does not offer": (
+        setting("migrations.strategy", "command"),
+        "at '/migrations': additional properties 'strategy' not allowed",
+    ),
+    "a DSN, which is a secret": (
+        setting("stores.default.dsn", "postgresql://u:p@h/d"),
+        "at '/stores/default': additional properties 'dsn' not allowed",
+    ),
+    "an unknown phase": (
+        setting("hook.phase", "PreSync"),
+        "at '/hook/phase': value must be one of 'Sync', 'PostSync'",
+    ),
+    "an unknown policy": (
+        {"reachability": "sometimes"},
+        "at '/reachability': value must be one of 'auto', 'always', 'never'",
+    ),
+    "an address without a port": (
+        setting("temporal.frontend.address", "temporal-frontend"),
+        "at '/temporal/frontend/address': 'temporal-frontend' does not match pattern",
+    ),
+    "a version that is none": (
+        setting("temporal.version", "1.29"),
+        "at '/temporal/version': '1.29' does not match pattern",
+    ),
+    "a number as text": ({"graceSeconds": "120"}, "at '/graceSeconds': got string, want number"),
+    "no seconds at all": ({"deadlineSeconds": 0}, "at '/deadlineSeconds': exclusiveMinimum: got 0, want 0"),
+    "a downstream Application without a name": (
+        {"downstream": [{"namespace": "argocd"}]},
+        "at '/downstream/0': missing property 'name'",
+    ),
+    "a host with a scheme": (
+        setting("stores.default.host", "postgresql://db"),
+        "at '/stores/default/host': 'postgresql://db' does not match pattern",
+    ),
+    "a block taken away": ({"runtime": None}, "missing property 'runtime'"),
+    # Said by the chart.
+    "no version": (
+        setting("temporal.version", ""),
+        "temporal.version: required: the server's release that is rolled out, such as 1.29.1",
+    ),
+    "one schema version of two": (
+        setting("temporal.schemaVersions.default", "1.18"),
+        "temporal.schemaVersions: default and visibility go together: give both or neither",
+    ),
+    "no migrations Application": (
+        setting("migrations.application.name", ""),
+        "migrations.application.name: required: the Application that owns Temporal's schema",
+    ),
+    "no host": (
+        setting("stores.default.host", ""),
+        "stores.default.host: required: the PostgreSQL host of Temporal's default store",
+    ),
+    "no Secret": (
+        merged(setting("stores.default.secret.name", ""), setting("stores.default.user", "temporal")),
+        "stores.default.secret.name: required: the Secret with the role's name and password",
+    ),
+    "no role": (
+        setting("stores.default.secret.userKey", ""),
+        "stores.default.user: required where no Secret names the role",
+    ),
+    "nothing to verify the database by": (
+        setting("stores.default.sslMode", "verify-full"),
+        "stores.default.sslMode verify-full needs stores.default.caSecret.name",
+    ),
+    "nothing to verify the visibility store by": (
+        setting("stores.visibility.sslMode", "verify-ca"),
+        "stores.visibility.sslMode verify-ca needs stores.visibility.caSecret.name",
+    ),
+    "one database for both stores": (
+        setting("stores.visibility.database", "temporal"),
+        'stores.default and stores.visibility are the same database "temporal": give each its own',
+    ),
+    "migrations and runtime the same": (
+        setting("runtime.application.name", "data-migrations-temporal"),
+        "migrations.application and runtime.application are the same (argocd/data-migrations-temporal)",
+    ),
+    "the gate's own Application as the migrations'": (
+        setting("migrations.application", GATE),
+        "migrations.application is the gate's own Application (argocd/gate)",
+    ),
+    "the gate's own Application as the runtime's": (
+        setting("runtime.application", GATE),
+        "runtime.application is the gate's own Application (argocd/gate)",
+    ),
+    "the gate's own Application downstream, by its name": (
+        {"downstream": [GATE | {"name": "own"}], **FRONTEND, "gate": {"application": {"name": "own"}}},
+        "downstream[0] is the gate's own Application (argocd/own)",
+    ),
+    "the runtime downstream": (
+        merged(FRONTEND, {"runtime": {"application": RUNTIME}, "downstream": [RUNTIME]}),
+        "downstream[0] is runtime.application again (argocd/data-temporal)",
+    ),
+    "one Application twice": (
+        merged(FRONTEND, {"downstream": [RUNTIME, RUNTIME]}),
+        "downstream[1] is downstream[0] again (argocd/data-temporal)",
+    ),
+    "a Temporal that must answer without an address": (
+        {"reachability": "always"},
+        "temporal.frontend.address: required by reachability: always",
+    ),
+    "Applications downstream of a Temporal without an address": (
+        {"downstream": [RUNTIME]},
+        "temporal.frontend.address: required by downstream",
+    ),
+    "certificates without TLS": (
+        setting("temporal.frontend.tls.caSecret.name", "ca"),
+        "temporal.frontend.tls.enabled: set it to true, or remove the rest of the block",
+    ),
+    "a grace as long as the deadline": (
+        {"graceSeconds": 600, "deadlineSeconds": 600},
+        "graceSeconds (600) must be less than deadlineSeconds (600)",
+    ),
+    "a grace as long as the watchdog's deadline": (
+        {"watchdog": {"enabled": True, "deadlineSeconds": 100}},
+        "graceSeconds (120) must be less than watchdog.deadlineSeconds (100)",
+    ),
+    "a deadline that Kubernetes ends": (
+        setting("hook.activeDeadlineSeconds", 1800),
+        "hook.activeDeadlineSeconds (1800) must be at least 30 more than deadlineSeconds (1800)",
+    ),
+    "a service account that nobody names": (
+        setting("serviceAccount.create", False),  # noqa: FBT003 -- a value of the chart
+        "serviceAccount.name: required where serviceAccount.create is false",
+    ),
+    "a watchdog that reopens what is not there": (
+        {"watchdog": {"enabled": True}, "gate": {"application": {"enabled": False}}},
+        "watchdog.reopenGate needs gate.application.enabled",
+    ),
+    "a setting that goes round the checks": (
+        {"extraEnv": [{"name": "TRH_ON_EMPTY_DATABASE", "value": "fail"}]},
+        "extraEnv: TRH_ON_EMPTY_DATABASE is a setting: give it as a value",
+    ),
+}
+
+
+@pytest.mark.parametrize("major", [3, 4])
+@pytest.mark.parametrize(("values", "expected"), REFUSALS.values(), ids=list(REFUSALS))
+def test_it_is_refused_in_one_line(
+    values: Json, expected: str, major: int, request: pytest.FixtureRequest
+) -> None:
+    helm: Helm = request.getfixturevalue(f"helm{major}")
+    with pytest.raises(HelmError) as refusal:
+        helm.template(CHART, merged(SMALLEST, values))
+    lines = said(str(refusal.value))
+    assert len(lines) == 1, lines
+    assert expected in lines[0]
+
+
+def test_all_that_is_missing_is_said_at_once(helm3: Helm) -> None:
+    """The chart as it comes: each thing that only its user knows has its line."""
+    with pytest.raises(HelmError) as refusal:
+        helm3.template(CHART)
+    assert [line.partition(":")[0] for line in said(str(refusal.value))] == [
+        "temporal.version",
+        "stores.default.host",
+        "stores.default.secret.name",
+        "stores.default.user",
+        "migrations.application.name",
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        setting("gate.application.name", "another"),
+        setting("gate.application.namespace", "elsewhere"),
+        setting("gate.application.enabled", False),  # noqa: FBT003 -- a value of the chart
+    ],
+)
+def test_the_gates_application_is_told_by_name_and_namespace(values: Json, helm3: Helm) -> None:
+    """A target that is only called like the release is none of the gate's."""
+    assert helm3.objects(CHART, merged(merged(SMALLEST, {"runtime": {"application": GATE}}), values))
+
+
+@pytest.mark.parametrize(
+    "visibility",
+    [
+        {"host": "another", "database": "temporal"},
+        {"port": 5433, "database": "temporal"},
+        {"enabled": False, "database": "temporal"},
+    ],
+)
+def test_one_name_may_be_two_databases(visibility: dict[str, Any], helm3: Helm) -> None:
+    assert helm3.objects(CHART, merged(SMALLEST, setting("stores.visibility", visibility)))
+
+
+def test_a_refusal_renders_nothing(helm3: Helm) -> None:
+    """Nothing is installed half."""
+    with pytest.raises(HelmError) as refusal:
+        helm3.template(CHART, SCENARIOS["full"], setting("temporal.version", ""))
+    assert "kind:" not in str(refusal.value)

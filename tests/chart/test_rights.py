@@ -1,0 +1,175 @@
+"""The rights that are rendered are those that the program needs under the chosen values, each with its name, and no more."""
+
+import pytest
+from rendering import CHART, SCENARIOS, SMALLEST, Json, canonical, merged, of_kind, rights, setting
+
+from lab import rollout
+from lab.helm import Helm
+
+JOB = "get batch/jobs gate-temporal-recovery-hook"
+GET, PATCH, EVENTS = "get argoproj.io/applications", "patch argoproj.io/applications", "create /events *"
+PODS = {"list apps/deployments *", "list /pods *", "delete /pods *", "get /pods/log *"}
+MIGRATIONS, RUNTIME, BOOTSTRAP = "data-migrations-temporal", "data-temporal", "data-temporal-namespace-bootstrap"
+
+ROLLOUT: Json = {
+    "temporal": {"frontend": {"address": "temporal-frontend.data:7233"}},
+    "runtime": {"application": {"name": RUNTIME}, "namespace": "temporal"},
+    "downstream": [{"name": BOOTSTRAP}],
+}
+
+
+def gate_rights(helm: Helm, values: Json, account: str = "gate-temporal-recovery-hook") -> dict[str, set[str]]:
+    return canonical(rights(helm.objects(CHART, merged(SMALLEST, values)), account))
+
+
+def test_they_are_those_that_the_program_is_tried_with(helm3: Helm) -> None:
+    """The integration tests and the demo give the gate these rights and no others; its own Job's is the chart's alone."""
+    names = {
+        "migrations": {"application": {"name": rollout.MIGRATIONS}},
+        "runtime": {"application": {"name": rollout.RUNTIME}, "namespace": rollout.NAMESPACE},
+        "downstream": [{"name": rollout.BOOTSTRAP}],
+        "argocd": {"namespace": rollout.ARGO_CD_NAMESPACE},
+    }
+    values = merged(SMALLEST, merged(ROLLOUT, names))
+    objects = helm3.objects(CHART, values, release=rollout.GATE, namespace=rollout.NAMESPACE)
+    found = canonical(rights(objects, rollout.GATE))
+    found[rollout.NAMESPACE].remove(f"get batch/jobs {rollout.GATE}")
+    assert found == canonical(rollout.gate_roles())
+
+
+CASES: dict[str, tuple[Json, dict[str, set[str]]]] = {
+    "the smallest install: its own Job, the migrations' Application, Events": (
+        {},
+        {"data": {JOB}, "argocd": {f"{GET} {MIGRATIONS}", f"{GET} gate", f"{PATCH} {MIGRATIONS}", EVENTS}},
+    ),
+    "no Events: the gate's own Application is not read": (
+        setting("report.events", False),  # noqa: FBT003 -- a value of the chart
+        {"data": {JOB}, "argocd": {f"{GET} {MIGRATIONS}", f"{PATCH} {MIGRATIONS}"}},
+    ),
+    "plain helm: there is no such Application": (
+        setting("gate.application.enabled", False),  # noqa: FBT003 -- a value of the chart
+        {"data": {JOB}, "argocd": {f"{GET} {MIGRATIONS}", f"{PATCH} {MIGRATIONS}", EVENTS}},
+    ),
+    "a runtime whose pods are looked at": (
+        setting("runtime.namespace", "temporal"),
+        {
+            "data": {JOB},
+            "temporal": PODS,
+            "argocd": {f"{GET} {MIGRATIONS}", f"{GET} gate", f"{PATCH} {MIGRATIONS}", EVENTS},
+        },
+    ),
+    "migrations in a namespace of their own": (
+        setting("migrations.namespace", "schema"),
+        {
+            "data": {JOB},
+            "schema": {"list /pods *"},
+            "argocd": {f"{GET} {MIGRATIONS}", f"{GET} gate", f"{PATCH} {MIGRATIONS}", EVENTS},
+        },
+    ),
+    "migrations beside the runtime": (
+        setting("migrations.namespace", "temporal") | setting("runtime.namespace", "temporal"),
+        {
+            "data": {JOB},
+            "temporal": PODS,
+            "argocd": {f"{GET} {MIGRATIONS}", f"{GET} gate", f"{PATCH} {MIGRATIONS}", EVENTS},
+        },
+    ),
+    "the whole rollout": (
+        ROLLOUT,
+        {
+            "data": {JOB},
+            "temporal": PODS,
+            "argocd": {
+                *(f"{GET} {name}" for name in (MIGRATIONS, RUNTIME, BOOTSTRAP, "gate")),
+                *(f"{PATCH} {name}" for name in (MIGRATIONS, RUNTIME, BOOTSTRAP)),
+                EVENTS,
+            },
+        },
+    ),
+    "a Temporal that is not asked for: later Applications are only read": (
+        ROLLOUT | {"reachability": "never"},
+        {
+            "data": {JOB},
+            "temporal": PODS,
+            "argocd": {
+                *(f"{GET} {name}" for name in (MIGRATIONS, RUNTIME, BOOTSTRAP, "gate")),
+                f"{PATCH} {MIGRATIONS}",
+                EVENTS,
+            },
+        },
+    ),
+    "Applications in namespaces of their own": (
+        merged(
+            ROLLOUT,
+            {
+                "migrations": {"application": {"namespace": "one"}},
+                "runtime": {"application": {"namespace": "two"}, "namespace": ""},
+                "gate": {"application": {"namespace": "three"}},
+            },
+        ),
+        {
+            "data": {JOB},
+            "one": {f"{GET} {MIGRATIONS}", f"{PATCH} {MIGRATIONS}", EVENTS},
+            "two": {f"{GET} {RUNTIME}"},
+            "three": {f"{GET} gate", EVENTS},
+            "argocd": {f"{GET} {BOOTSTRAP}", f"{PATCH} {BOOTSTRAP}", EVENTS},
+        },
+    ),
+    "a tenant": (merged(ROLLOUT, setting("rbac.applications.create", False)), {"data": {JOB}, "temporal": PODS}),  # noqa: FBT003
+    "somebody else makes those of the runtime": (
+        merged(merged(ROLLOUT, setting("rbac.runtime.create", False)), {"downstream": []}),  # noqa: FBT003
+        {
+            "data": {JOB},
+            "argocd": {
+                *(f"{GET} {name}" for name in (MIGRATIONS, RUNTIME, "gate")),
+                *(f"{PATCH} {name}" for name in (MIGRATIONS, RUNTIME)),
+                EVENTS,
+            },
+        },
+    ),
+    "Argo CD in another cluster": (
+        merged(ROLLOUT, setting("argocd.kubeconfigSecret.name", "hub")),
+        {"data": {JOB}, "temporal": PODS},
+    ),
+    "no rights at all": (merged(ROLLOUT, setting("rbac.create", False)), {}),  # noqa: FBT003
+}
+
+
+@pytest.mark.parametrize(("values", "expected"), CASES.values(), ids=list(CASES))
+def test_they_are_exactly_what_is_needed(values: Json, expected: dict[str, set[str]], helm3: Helm) -> None:
+    assert gate_rights(helm3, values) == expected
+
+
+def test_the_watchdog_alone_may_sync_the_gates_application(helm3: Helm) -> None:
+    values = merged(ROLLOUT, {"watchdog": {"enabled": True}})
+    gate = gate_rights(helm3, values)
+    watchdog = gate_rights(helm3, values, "gate-temporal-recovery-hook-watchdog")
+    assert f"{PATCH} gate" not in gate["argocd"]
+    assert watchdog == {"temporal": gate["temporal"], "argocd": gate["argocd"] | {f"{PATCH} gate"}}
+
+
+def test_a_watchdog_that_reopens_nothing_may_not(helm3: Helm) -> None:
+    values = merged(ROLLOUT, {"watchdog": {"enabled": True, "reopenGate": False}})
+    assert f"{PATCH} gate" not in gate_rights(helm3, values, "gate-temporal-recovery-hook-watchdog")["argocd"]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_right_is_narrowed_where_kubernetes_can(scenario: str, helm3: Helm) -> None:
+    """By resourceNames for every verb but list, create, and what pods with generated names need."""
+    free = {"list apps/deployments *", "list /pods *", "delete /pods *", "get /pods/log *", EVENTS}
+    objects = helm3.objects(CHART, SCENARIOS[scenario])
+    for role in of_kind(objects, "Role"):
+        (granted,) = canonical({"": role["rules"]}).values()
+        assert granted
+        assert {grant for grant in granted if grant.endswith(" *")} <= free
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_role_is_bound_to_accounts_of_the_gates_namespace(scenario: str, helm3: Helm) -> None:
+    objects = helm3.objects(CHART, SCENARIOS[scenario])
+    made = {one["metadata"]["name"] for one in of_kind(objects, "ServiceAccount")}
+    bound = {(one["metadata"]["namespace"], one["roleRef"]["name"]) for one in of_kind(objects, "RoleBinding")}
+    assert bound == {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in of_kind(objects, "Role")}
+    for binding in of_kind(objects, "RoleBinding"):
+        assert {subject["namespace"] for subject in binding["subjects"]} == {"data"}
+        assert not made or {subject["name"] for subject in binding["subjects"]} <= made

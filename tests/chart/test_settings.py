@@ -1,0 +1,241 @@
+"""The settings file that is rendered is the program's own: it is read by `hook.loading`, with the files that are mounted."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+from rendering import CHART, SCENARIOS, SMALLEST, Json, config, job_specs, merged, setting, values_of
+
+from hook import loading
+from hook.model import OnEmptyDatabase
+from hook.settings import Settings
+from hook.versions import Store
+from lab.helm import Helm
+
+COMPONENTS = ("gate", "watchdog")
+NOT_OFFERED = {
+    "stores.default.dsn": "it holds a password, which no value may",
+    "stores.visibility.dsn": "it holds a password, which no value may",
+    "migrations.strategy": "a migration must not die with the gate's pod: argocd alone",
+    "migrations.command.argv": "a migration must not die with the gate's pod",
+    "migrations.command.stateDirectory": "a migration must not die with the gate's pod",
+    "kubernetes.kubeconfigFile": "the gate runs in the cluster of Temporal's pods, by its own service account",
+    "kubernetes.context": "the gate runs in the cluster of Temporal's pods, by its own service account",
+    "report.terminationMessageFile": "Kubernetes' own default; the chart sets no terminationMessagePath",
+}
+"""Settings of the program that no value of the chart leads to, and why."""
+
+
+class Installed:
+    """One of the chart's pods as the program finds it: its environment and its files, the secret ones made up."""
+
+    def __init__(self, objects: list[Json], component: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.text = config(objects, component)
+        (spec,) = (one["template"]["spec"] for one in job_specs(objects) if of(one) == component)
+        self.container = spec["containers"][0]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        mounts = {mount["name"]: mount["mountPath"] for mount in self.container["volumeMounts"]}
+        self.file = root / "config.yaml"
+        self.mounted = set()
+        text = self.text
+        if "secrets" in mounts:
+            text = text.replace(mounts["secrets"], str(root))
+            for source in volumes["secrets"]["projected"]["sources"]:
+                for item in source["secret"]["items"]:
+                    self.mounted.add(f"{mounts['secrets']}/{item['path']}")
+                    make_up(root / item["path"])
+        self.file.write_text(text)
+        assert self.container["args"] == ["run", "--config", f"{mounts['config']}/config.yaml"]
+        self.environment = {env["name"]: made_up(env) for env in self.container["env"]}
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+
+    def load(self) -> Settings:
+        return loading.load(self.file)
+
+
+def of(spec: Json) -> str:
+    return str(spec["template"]["metadata"]["labels"]["app.kubernetes.io/component"])
+
+
+def made_up(env: Json) -> str:
+    """What a variable would hold, told by where it is from."""
+    if "value" in env:
+        return str(env["value"])
+    (source,) = env["valueFrom"].values()
+    return "6543" if env["name"].endswith("__PORT") else f"{source.get('name', 'pod')}-{source.get('key', 'x')}"
+
+
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert("gate.example")
+
+
+def make_up(path: Path) -> None:
+    """Write what the Secret would hold, told by the file's name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "password": b"hunter2",
+        "ca.crt": AUTHORITY.cert_pem.bytes(),
+        "tls.crt": CERTIFICATE.cert_chain_pems[0].bytes(),
+        "tls.key": CERTIFICATE.private_key_pem.bytes(),
+        "kubeconfig": b"apiVersion: v1\nkind: Config\n",
+    }
+    path.write_bytes(contents[path.name])
+
+
+def components_of(scenario: str) -> tuple[str, ...]:
+    return COMPONENTS if values_of(scenario)["watchdog"]["enabled"] else COMPONENTS[:1]
+
+
+INSTALLED = [(scenario, component) for scenario in SCENARIOS for component in components_of(scenario)]
+
+
+@pytest.mark.parametrize(("scenario", "component"), INSTALLED)
+def test_the_program_takes_every_scenario(
+    scenario: str, component: str, helm3: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key unknown to it, no contradiction, each file that is named is mounted, and none that is not named."""
+    installed = Installed(helm3.objects(CHART, SCENARIOS[scenario]), component, tmp_path, monkeypatch)
+    assert installed.load().policy()
+    assert set(re.findall(r"/etc/temporal-recovery-hook-secrets/\S+", installed.text)) == installed.mounted
+
+
+@pytest.mark.parametrize(("scenario", "component"), INSTALLED)
+def test_values_that_are_settings_arrive_unchanged(
+    scenario: str, component: str, helm3: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value of the same name and place is the setting; the watchdog differs in what it says it does."""
+    installed = Installed(helm3.objects(CHART, SCENARIOS[scenario]), component, tmp_path, monkeypatch)
+    loaded = dict(leaves(installed.load().model_dump(by_alias=True, mode="json")))
+    values = dict(leaves(values_of(scenario)))
+    differs = {"watchdog": {"deadlineSeconds", "onEmptyDatabase"}, "gate": set()}[component]
+    same = {path for path in loaded if path in values and values[path] not in ("", 0)} - differs
+    if not values["stores.visibility.enabled"]:
+        same = {path for path in same if not path.startswith("stores.visibility.")}
+    assert {path: loaded[path] for path in same} == {path: values[path] for path in same}
+    assert len(same) > 12
+
+
+def test_defaults_are_the_programs(helm3: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the smallest install renders beside its own values is what the program would have taken anyway."""
+    installed = Installed(helm3.objects(CHART, SMALLEST), "gate", tmp_path, monkeypatch)
+    rendered = installed.load()
+    needed = {
+        "temporal": {"version": "1.29.1"},
+        "stores": {"default": {"host": "db", "passwordFile": str(tmp_path / "default" / "password")}},
+        "migrations": {"application": {"name": "data-migrations-temporal"}},
+        "gate": {"name": "gate"},
+    }
+    installed.file.write_text(yaml.safe_dump(needed))
+    assert rendered == installed.load()
+
+
+def test_every_setting_is_offered_or_deliberately_not(
+    helm3: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: set[str] = set()
+    for number, (scenario, component) in enumerate(INSTALLED):
+        root = tmp_path / str(number)
+        root.mkdir()
+        installed = Installed(helm3.objects(CHART, SCENARIOS[scenario]), component, root, monkeypatch)
+        reached |= {re.sub(r"\[\d+\]", "", path) for path, _ in leaves(yaml.safe_load(installed.text))}
+        reached |= {variable(name) for name in installed.environment if name.startswith("TRH_")}
+    known = {".".join(path) for path, kind in loading._paths(Settings) if kind is None}  # noqa: SLF001 -- all settings there are
+    assert known - reached == set(NOT_OFFERED)
+    assert reached <= known
+
+
+def variable(name: str) -> str:
+    return name.removeprefix("TRH_").lower().replace("__", ".")
+
+
+def leaves(block: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value with its path; a list's items by their number."""
+    if isinstance(block, Mapping):
+        for name, value in block.items():
+            yield from leaves(value, f"{path}.{name}".removeprefix("."))
+    elif isinstance(block, list):
+        for number, value in enumerate(block):
+            yield from leaves(value, f"{path}[{number}]")
+    else:
+        yield path, block
+
+
+class TestStores:
+    """The databases, as the program would log in to them."""
+
+    @pytest.fixture
+    def login(self, helm3: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+        def of_values(values: Json) -> dict[Store, dict[str, str]]:
+            installed = Installed(helm3.objects(CHART, merged(SMALLEST, values)), "gate", tmp_path, monkeypatch)
+            stores = installed.load().stores
+            return {store: stores.of(store).conninfo() for store in stores.enabled}
+
+        return of_values
+
+    def test_a_cloudnativepg_secret_serves_as_it_is(self, login: Any) -> None:
+        found = login({"stores": {"default": {"secret": {"portKey": "port"}}}})
+        assert found[Store.DEFAULT] == {
+            "host": "db",
+            "port": "6543",
+            "dbname": "temporal",
+            "user": "temporal-db-app-username",
+            "password": "hunter2",
+        }
+
+    def test_visibility_inherits_all_but_its_database(self, login: Any) -> None:
+        found = login({"stores": {"default": {"sslMode": "verify-full", "caSecret": {"name": "temporal-db-ca"}}}})
+        assert found[Store.VISIBILITY] == found[Store.DEFAULT] | {"dbname": "temporal_visibility"}
+
+    def test_visibility_may_have_a_login_of_its_own(self, login: Any) -> None:
+        found = login({"stores": {"visibility": {"host": "other", "secret": {"name": "temporal-visibility-app"}}}})
+        assert found[Store.DEFAULT]["user"] == "temporal-db-app-username"
+        assert found[Store.VISIBILITY]["user"] == "temporal-visibility-app-username"
+        assert found[Store.VISIBILITY]["host"] == "other"
+
+    def test_a_role_by_value_wins_over_the_secrets(self, login: Any) -> None:
+        found = login({"stores": {"default": {"user": "gate"}}})
+        assert {login["user"] for login in found.values()} == {"gate"}
+
+    def test_visibility_elsewhere_leaves_one_store(self, login: Any) -> None:
+        assert set(login({"stores": {"visibility": {"enabled": False}}})) == {Store.DEFAULT}
+
+
+def test_the_watchdog_makes_no_schema_and_reopens_the_gate(
+    helm3: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty database may be one that is being restored."""
+    values = merged(SMALLEST, {"watchdog": {"enabled": True}, "onEmptyDatabase": "migrate"})
+    loaded = Installed(helm3.objects(CHART, values), "watchdog", tmp_path, monkeypatch).load()
+    assert loaded.on_empty_database is OnEmptyDatabase.FAIL
+    assert loaded.reopen_gate
+    assert loaded.deadline_seconds == 540
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_gate_itself_never_reopens(scenario: str, helm3: Helm) -> None:
+    """It runs in its own Application's sync: writing another operation there would be lost."""
+    assert "reopenGate" not in config(helm3.objects(CHART, SCENARIOS[scenario]))
+
+
+def test_argo_cd_elsewhere_is_reached_by_its_kubeconfig(
+    helm3: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = Installed(helm3.objects(CHART, SCENARIOS["hub-and-spoke"]), "gate", tmp_path, monkeypatch).load()
+    assert loaded.argocd.kubeconfig_file == tmp_path / "argocd" / "kubeconfig"
+    assert loaded.argocd.context == "hub"
+
+
+def test_the_gates_application_is_the_release_unless_it_is_named(helm3: Helm) -> None:
+    """Argo CD takes the Application's name as release name."""
+    named = merged(SMALLEST, setting("gate.application", {"name": "mine", "namespace": "team"}))
+    assert yaml.safe_load(config(helm3.objects(CHART, SMALLEST, release="the-application")))["gate"] == {
+        "name": "the-application",
+        "namespace": "argocd",
+    }
+    assert yaml.safe_load(config(helm3.objects(CHART, named)))["gate"] == {"name": "mine", "namespace": "team"}
+    assert "gate" not in yaml.safe_load(config(helm3.objects(CHART, SCENARIOS["plain-helm"])))
