@@ -1,0 +1,129 @@
+"""The examples and the docs' values: each is parsed, rendered by the chart, and says what the docs say of it."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from rendering import CHART, Json, config, merged
+
+from lab.helm import Helm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = CHART.parent.parent
+ROLLOUT = ROOT / "examples" / "rollout"
+APPLICATION_SET = yaml.safe_load((ROLLOUT / "applicationset.yaml").read_text())
+RELEASE = yaml.safe_load((ROLLOUT / "temporal" / "release.yaml").read_text())
+TEMPLATE = APPLICATION_SET["spec"]["template"]["spec"]
+ELEMENTS = {
+    element["path"]: element
+    for generator in APPLICATION_SET["spec"]["generators"][0]["matrix"]["generators"]
+    for element in generator.get("list", {}).get("elements", [])
+}
+DOCUMENTS = [path for path in sorted((ROOT / "examples").rglob("*.yaml")) if "templates" not in path.parts]
+
+
+def parameters_for(chart: str) -> Json:
+    """What the ApplicationSet's Helm parameters set in a dependency, with the release filled in as Argo CD does."""
+    found: Json = {}
+    for parameter in TEMPLATE["source"]["helm"]["parameters"]:
+        dependency, _, path = parameter["name"].partition(".")
+        if dependency == chart:
+            value = re.sub(r"\{\{ \.(\w+) \}\}", lambda match: RELEASE[match[1]], parameter["value"])
+            for part in reversed(path.split(".")):
+                value = {part: value}
+            found = merged(found, value)
+    return found
+
+
+def gate_values(path: str) -> Json:
+    """The values that one of the gates gets: the file's under the dependency's name, and the parameters."""
+    own = yaml.safe_load((ROLLOUT / path / "values.yaml").read_text())["temporal-recovery-hook"]
+    return merged(own, parameters_for("temporal-recovery-hook"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_example_is_yaml(document: Path) -> None:
+    """Helm's templates aside, each file parses, and holds something."""
+    assert all(yaml.safe_load_all(document.read_text()))
+
+
+@pytest.mark.parametrize("path", ["temporal/gate", "temporal/second-gate"])
+def test_the_gates_render(path: str, helm3: Helm) -> None:
+    """Each gate renders with the release that runtime and migrations get, and with the commit in its receipt."""
+    objects = helm3.objects(CHART, gate_values(path))
+    settings = yaml.safe_load(config(objects))
+    assert settings["temporal"]["version"] == RELEASE["temporalVersion"]
+    assert settings["reachability"] == ("always" if path.endswith("second-gate") else "auto")
+    named = {settings["migrations"]["application"]["name"], settings["runtime"]["application"]["name"]}
+    named |= {application["name"] for application in settings.get("downstream") or []}
+    assert named <= {element["name"] for element in ELEMENTS.values()}
+    assert "$ARGOCD_APP_REVISION" in str(objects)
+
+
+def test_one_value_feeds_the_release() -> None:
+    """Runtime, migrations and gates take their release from the generator's file, and from nowhere else."""
+    values = {parameter["name"]: parameter["value"] for parameter in TEMPLATE["source"]["helm"]["parameters"]}
+    assert values["temporal.server.image.tag"] == values["temporal-recovery-hook.temporal.version"]
+    assert RELEASE["adminToolsVersion"].startswith(RELEASE["temporalVersion"])
+    for path in ("temporal/gate", "temporal/second-gate"):
+        own = yaml.safe_load((ROLLOUT / path / "values.yaml").read_text())["temporal-recovery-hook"]
+        assert "version" not in own["temporal"]
+
+
+def test_the_steps_come_in_their_order() -> None:
+    """Every Application has a folder and a step, in the order 265, 300, 450, 452, 455."""
+    steps = APPLICATION_SET["spec"]["strategy"]["rollingSync"]["steps"]
+    order = [value for step in steps for value in step["matchExpressions"][0]["values"]]
+    assert order == ["265", "300", "450", "452", "455"]
+    assert order == [element["phase"] for element in ELEMENTS.values()]
+    assert all((ROLLOUT / path / "Chart.yaml").is_file() for path in ELEMENTS)
+    labels = APPLICATION_SET["spec"]["template"]["metadata"]["labels"]
+    assert {step["matchExpressions"][0]["key"] for step in steps} == set(labels)
+
+
+def test_temporals_chart_is_split() -> None:
+    """The migrations hold the schema Job alone, the runtime the servers alone, on the same databases."""
+    migrations, runtime = (
+        yaml.safe_load((ROLLOUT / "temporal" / name / "values.yaml").read_text())["temporal"]
+        for name in ("migrations", "runtime")
+    )
+    assert not migrations["server"]["enabled"]
+    assert migrations["schema"]["update"]["enabled"]
+    assert runtime["server"]["enabled"]
+    assert not any(step["enabled"] for step in runtime["schema"].values())
+    assert migrations["server"]["config"] == runtime["server"]["config"]
+    assert runtime["fullnameOverride"] != migrations["fullnameOverride"]
+
+
+def test_the_retries_take_what_is_said() -> None:
+    """Seventeen minutes of pauses at the worst."""
+    retry = TEMPLATE["syncPolicy"]["retry"]
+    pauses = [min(5 * 2**number, 180) for number in range(retry["limit"])]
+    assert retry["backoff"] == {"duration": "5s", "factor": 2, "maxDuration": "3m"}
+    assert round(sum(pauses) / 60) == 17
+
+
+def test_the_bootstrap_renders(helm3: Helm) -> None:
+    """Its Job asks for each namespace and is a hook, so that a sync runs it again."""
+    (job,) = helm3.objects(ROLLOUT / "temporal" / "bootstrap")
+    assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "Sync"
+    assert "namespace create orders" in job["spec"]["template"]["spec"]["containers"][0]["args"][0]
+
+
+def test_the_application_without_rolling_sync_renders(helm3: Helm) -> None:
+    """It has the watchdog, which repairs between syncs."""
+    application = yaml.safe_load((ROOT / "examples" / "without-rollingsync" / "application.yaml").read_text())
+    objects = helm3.objects(CHART, application["spec"]["source"]["helm"]["valuesObject"])
+    assert "CronJob" in {one["kind"] for one in objects}
+
+
+def test_the_docs_smallest_values_render(helm3: Helm) -> None:
+    """What docs/install.md calls the smallest values is enough."""
+    block = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL)
+    assert block
+    values: Mapping[str, Any] = yaml.safe_load(block[1])
+    assert yaml.safe_load(config(helm3.objects(CHART, values)))["temporal"]["version"] == "1.29.1"
