@@ -36,10 +36,10 @@ _SECTIONS = {
 
 def main() -> None:
     """Measure the sections that are named, all by default."""
-    parser = argparse.ArgumentParser(prog="make benchmark", description="Measures the hook; about 6 minutes.")
+    parser = argparse.ArgumentParser(prog="make benchmark", description="Measures the hook; about 7 minutes.")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(_SECTIONS))
     parser.add_argument("--rounds", type=int, help="how often each is measured; by default enough for a median")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too, behind its mark")
     given = parser.parse_args()
     unknown = set(given.sections) - set(_SECTIONS)
     if unknown or (given.rounds is not None and given.rounds < 1):
@@ -56,7 +56,17 @@ def main() -> None:
                 print(f"{table.as_text()}\n\n", flush=True)
                 tables.append(table)
     if given.markdown:
-        given.markdown.write_text("\n".join(table.as_markdown() for table in tables), encoding="utf-8")
+        _write(given.markdown, tables)
+
+
+_FROM_HERE = "<!-- From here on written by: python -m benchmarks --markdown FILE -->"
+
+
+def _write(file: Path, tables: list[Table]) -> None:
+    """Write the tables behind what a person wrote above the mark."""
+    above = file.read_text(encoding="utf-8").partition(_FROM_HERE)[0] if file.exists() else ""
+    shown = "\n".join(table.as_markdown() for table in tables)
+    file.write_text(f"{above}{_FROM_HERE}\n\n{shown}", encoding="utf-8")
 
 
 if __name__ == "__main__":

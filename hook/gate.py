@@ -48,8 +48,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FIRST_PAUSE_SECONDS = 0.1
-"""A turn takes some 0.05 s; a shorter pause would only ask more often."""
+_FIRST_PAUSE_SECONDS = 0.05
+"""As long as a turn takes; a shorter pause would only ask more often."""
+
+_PAUSE_GROWTH = 1.25
+"""What happens is seen at most a quarter later than it took; doubling cost a repair a sixth of its time (measured)."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,7 @@ class Gate:
         What an act brings (a migration, a pod) is often there within a second; the interval alone would be most of a repair.
         """
         interval = self._timing.interval.total_seconds()
-        pause = min(interval, _FIRST_PAUSE_SECONDS * 2 ** min(self._turns_alike, 20))
+        pause = min(interval, _FIRST_PAUSE_SECONDS * _PAUSE_GROWTH ** min(self._turns_alike, 100))
         return wait_random(pause * 0.8, pause)(state)
 
     def _is_out_of_time(self, state: RetryCallState) -> bool:

@@ -115,7 +115,8 @@ class Application:
     """An Argo CD Application as its status shows it.
 
     `compared_at` is ``status.reconciledAt``, a whole second. `jobs` are the managed plain Jobs among its resources,
-    `hook_jobs` the hook Jobs of its last operation.
+    `hook_jobs` the hook Jobs of its last operation. `attempts_seen` is the highest attempt of this run that was seen
+    under way or ended; one that was only requested may have got lost.
     """
 
     ref: ApplicationRef
@@ -129,6 +130,12 @@ class Application:
     operation: Operation | None = None
     jobs: tuple[JobRef, ...] = ()
     hook_jobs: tuple[JobRef, ...] = ()
+    attempts_seen: int = 0
+
+    @property
+    def attempts(self) -> int:
+        """How often this run had it synced: another's operation may have taken the place of ours since."""
+        return max(self.attempts_seen, (self.operation.attempt or 0) if self.operation else 0)
 
 
 # --- what is observed ---------------------------------------------------------------------------------------------

@@ -423,7 +423,7 @@ def _downstream_step(application: Application, observation: Observation, policy:
         return _wait_or_lose_patience((waiting,), observation, policy)
     settled = rollout.is_compared(application, _run_started_at(observation))
     operation = application.operation
-    attempts = operation.attempt or 0 if operation else 0
+    attempts = application.attempts
     failure = downstream_failure(application, observation, policy)
     if failure is not None:
         if application.sync == "Unknown":

@@ -96,7 +96,7 @@ def migration(application: Application) -> Migration:
     return Migration(
         phase=phase,
         owner=f"Application {application.ref}",
-        attempts=(operation.attempt or 0) if operation else 0,
+        attempts=application.attempts,
         ended_at=operation.finished_at if operation else None,
         message=_message(application),
         jobs=tuple(JobRef(job.namespace, job.name) for job in (*application.jobs, *application.hook_jobs)),

@@ -57,6 +57,11 @@ class Helm:
         """What ``helm lint --strict`` prints. Raises ``HelmError`` for what it does not like."""
         return self._run(["lint", str(chart), "--strict", "--kube-version", kubernetes], values)
 
+    def package(self, chart: Path, directory: Path) -> Path:
+        """The chart's package, written into the directory. Raises ``HelmError``."""
+        said = self._run(["package", str(chart), "--destination", str(directory)], ())
+        return Path(said.strip().rpartition(": ")[2])
+
     def _run(self, arguments: Sequence[str], values: Sequence[Path | Mapping[str, Any]]) -> str:
         if sum(not isinstance(one, Path) for one in values) > 1:
             raise ValueError("values are given as they are once: by standard input")

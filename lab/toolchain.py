@@ -88,13 +88,13 @@ def temporal(release: str = RELEASE, progress: Progress = print) -> TemporalBuil
     )
 
 
-def build_once(kept: Path, name: str, argv: Sequence[str], progress: Progress = print, cwd: Path | None = None) -> Path:
-    """The directory ``kept`` with what ``go ARGV`` builds, made if it is not in the cache. Raises ``BuildError``.
+def build_once(kept: Path, name: str, arguments: Sequence[str], progress: Progress = print) -> Path:
+    """The directory ``kept`` with what ``go ARGUMENTS`` builds, made if it is not in the cache. Raises ``BuildError``.
 
     For ``go install`` it is GOBIN; ``{target}`` in an argument stands for it.
     """
     if not kept.exists():
-        _once(kept, progress, lambda target: _build(_go(progress), name, argv, target, progress, cwd))
+        _once(kept, progress, lambda target: _build(_go(progress), name, arguments, target, progress))
     return kept
 
 
@@ -154,14 +154,12 @@ def _install(go: Path, package: str, target: Path, progress: Progress, name: str
     _build(go, name, ["install", f"{_MODULE}/{package}"], target, progress)
 
 
-def _build(
-    go: Path, name: str, arguments: Sequence[str], target: Path, progress: Progress, cwd: Path | None = None
-) -> None:
+def _build(go: Path, name: str, arguments: Sequence[str], target: Path, progress: Progress) -> None:
     argv = [str(go), *(argument.replace("{target}", str(target)) for argument in arguments)]
     progress(f"building {name} with go {' '.join(arguments)}: once, some minutes on 2 cores with its downloads")
     began = time.monotonic()
     env = _go_environment() | {"GOBIN": str(target), "CGO_ENABLED": "0"}
-    with Process.start(argv, log=target.with_name("log"), env=env, cwd=cwd or target) as process:
+    with Process.start(argv, log=target.with_name("log"), env=env, cwd=target) as process:
         while process.poll() is None:
             elapsed = time.monotonic() - began
             if elapsed > _BUILD_SECONDS:

@@ -10,12 +10,14 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHART = Path(__file__).resolve().parent.parent / "charts" / "temporal-recovery-hook"
 DOCUMENT = CHART / "README.md"
@@ -37,8 +39,8 @@ with a reason, an exit code and a remedy.
 ```yaml
 {smallest}```
 
-The Secret is in the gate's namespace, with `username` and `password`, as the `<cluster>-app` Secret of CloudNativePG has them;
-it is never read by helm. With `runtime.namespace` pods are restarted, with `temporal.frontend.address` Temporal itself is
+The Secret is in the gate's namespace, with `username` and `password`, as CloudNativePG's `<cluster>-app` has them; helm
+never reads it. With `runtime.namespace` pods are restarted, with `temporal.frontend.address` Temporal itself is
 asked, with `downstream` the namespace bootstrap is synced again.
 
 Before the gate's first sync there must be its own namespace, and `runtime.namespace` where it is set (a Role is made in it);
@@ -48,7 +50,7 @@ its AppProject allows Roles and RoleBindings there and in the Applications' name
 
 | wave | object | why |
 |---:|---|---|
-| -1 | ServiceAccount, Roles, RoleBindings, ConfigMap | the gate's rights, in each namespace it needs some, and its settings |
+| -1 | ServiceAccount, Roles, RoleBindings, ConfigMap | the gate's rights where it needs some, and its settings |
 | 0 | Job (hook) | the gate; run by each sync, and by `helm install` and `helm upgrade` |
 | 1 | ConfigMap `…-receipt` | a checksum over all of the above, and `receipt.revision` |
 | 1 | CronJob (`watchdog.enabled`) | the same program on a schedule |
@@ -66,8 +68,8 @@ Each is rendered, linted and validated by the tests, with helm 3 and 4.
 
 ## Values
 
-Empty text, 0 and an empty list mean: not given. A value that is not listed is refused, and so is a contradiction, with one line
-that says what to do.
+Empty text, 0 and an empty list mean: not given. A value that is not listed is refused, and so is a contradiction, with one
+line that says what to do.
 """
 
 

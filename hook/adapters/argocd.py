@@ -5,6 +5,7 @@ The status fields and what Argo CD makes of them are in facts.md ("Argo CD: star
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +31,21 @@ class Applications:
         """Work for the run of this id."""
         self._api = api
         self._run_id = run_id
+        self._attempts_seen: dict[ApplicationRef, int] = {}
 
     def read(self, ref: ApplicationRef) -> Application:
         """Return the Application; raise `FindingError` (ApplicationMissing, ArgoCdMissing, or what the API said)."""
         try:
-            return _application(ref, self._api.get(_path(ref)), self._run_id)
+            application = _application(ref, self._api.get(_path(ref)), self._run_id)
         except ApiError as error:
             reason = (
                 Reason.APPLICATION_MISSING if error.reason else Reason.ARGO_CD_MISSING
             )  # no route: "404 page not found"
             raise FindingError(Finding(reason, f"Application {ref}", error.message.strip())) from error
+        operation = application.operation
+        if operation is not None and operation.phase is not OperationPhase.REQUESTED:
+            self._attempts_seen[ref] = max(self._attempts_seen.get(ref, 0), application.attempts)
+        return replace(application, attempts_seen=self._attempts_seen.get(ref, 0))
 
     def refresh(self, application: Application) -> bool:
         """Ask Argo CD to compare it afresh; return whether somebody was not faster."""

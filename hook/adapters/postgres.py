@@ -120,9 +120,6 @@ def read(store: Store, conninfo: Callable[[], Mapping[str, str]], timeout_second
     except OSError as error:
         about = f"store {store}"
         raise FindingError(Finding(Reason.DATABASE_LOGIN_REFUSED, about, f"password file: {error}")) from error
-    except UnicodeDecodeError:  # its text would show a part of the password
-        detail = "password file: it is not text in UTF-8"
-        raise FindingError(Finding(Reason.DATABASE_LOGIN_REFUSED, f"store {store}", detail)) from None
     about = _name(store, parameters)
     parameters.setdefault("connect_timeout", str(max(2, round(timeout_seconds))))  # libpq takes less than 2 for 2
     parameters.setdefault("application_name", "temporal-recovery-hook")

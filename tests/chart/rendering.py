@@ -35,11 +35,10 @@ def values_of(scenario: str) -> Json:
     return merged(own, yaml.safe_load(SCENARIOS[scenario].read_text()))
 
 
-def setting(path: str, value: Any) -> Json:
+def setting(path: str, value: object) -> Json:
     """``{"a": {"b": value}}`` for ``a.b``."""
-    for part in reversed(path.split(".")):
-        value = {part: value}
-    return dict(value)
+    first, _, rest = path.partition(".")
+    return {first: setting(rest, value) if rest else value}
 
 
 def identity(one: Json) -> str:

@@ -156,9 +156,7 @@ REFUSALS: dict[str, tuple[Json, str]] = {
 
 @pytest.mark.parametrize("major", [3, 4])
 @pytest.mark.parametrize(("values", "expected"), REFUSALS.values(), ids=list(REFUSALS))
-def test_it_is_refused_in_one_line(
-    values: Json, expected: str, major: int, request: pytest.FixtureRequest
-) -> None:
+def test_it_is_refused_in_one_line(values: Json, expected: str, major: int, request: pytest.FixtureRequest) -> None:
     helm: Helm = request.getfixturevalue(f"helm{major}")
     with pytest.raises(HelmError) as refusal:
         helm.template(CHART, merged(SMALLEST, values))

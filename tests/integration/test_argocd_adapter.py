@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,25 @@ def test_an_operation_that_argo_cd_could_not_begin_has_failed(tmp_path: Path) ->
         assert "Failed to load target state" in found.message
         assert it.raw()["status"]["operationState"]["phase"] == "Error"
         assert rollout.migration(it.look()).phase is MigrationPhase.FAILED
+
+
+def test_a_message_of_several_lines_is_told_on_one(tmp_path: Path) -> None:
+    """As an error of Helm's or kubectl's is."""
+    with cluster(tmp_path, config_map("a")) as it:
+        it.argocd.stop()
+        state = {"operation": {"sync": {}}, "phase": "Failed", "startedAt": "2026-01-02T03:04:05Z"}
+        it.client.patch(PATH, {"status": {"operationState": {**state, "message": "one\n  two\n"}}})
+        assert it.operation.message == "one two"
+
+
+def test_a_live_hook_among_the_resources_is_no_plain_job(tmp_path: Path) -> None:
+    """An operation on it alone would run nothing: a selective one runs no hooks."""
+    with cluster(tmp_path, hook_job(), plain_job("plain")) as it:
+        it.argocd.stop()
+        job = {"group": "batch", "version": "v1", "kind": "Job", "namespace": "data"}
+        listed = [{**job, "name": "plain", "status": "Synced"}, {**job, "name": "schema", "hook": True}]
+        it.client.patch(PATH, {"status": {"resources": listed}})
+        assert it.look().jobs == (JobRef("data", "plain"),)
 
 
 @pytest.mark.parametrize("manual_sync", [False, True])
@@ -610,8 +629,8 @@ def _careless(api: Api) -> Api:
     return made
 
 
-def test_a_second_operation_after_ours_hides_our_attempt(tmp_path: Path) -> None:
-    """RollingSync's own, as 3.6 often makes them: the gate waits for it, and then syncs again whoever failed."""
+def test_a_second_operation_after_ours_leaves_our_attempt_counted(tmp_path: Path) -> None:
+    """RollingSync's own, as 3.6 often makes them: the gate waits for it, and what it syncs then is its second attempt."""
     with cluster(tmp_path, hook_job(), doubles_operations=True) as it:
         it.sync(attempt=1)
         first = it.run_hook("Failed")
@@ -621,14 +640,16 @@ def test_a_second_operation_after_ours_hides_our_attempt(tmp_path: Path) -> None
         assert found.application is not None
         it.end_job("schema", "Failed")
         found = it.until_migration(MigrationPhase.IDLE)
-        assert isinstance(_next_step(found), Migrate)
+        step = _next_step(found)
+        assert isinstance(step, Migrate)
+        assert step.attempt == 2
 
 
 def _next_step(migration: Migration) -> object:
     now = datetime.now(UTC)
     wanted = dict.fromkeys(Store, SchemaVersion.parse("1.18"))
     stores = {store: Schema(store) for store in Store}
-    return planner.next_step(Observation(now, Run(RUN, now), migration, stores), Policy(wanted))
+    return planner.next_step(Observation(now, Run(RUN, now), migration, stores), Policy(wanted, pause=timedelta(0)))
 
 
 # --- a refresh ----------------------------------------------------------------------------------------------------

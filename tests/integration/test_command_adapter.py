@@ -418,3 +418,14 @@ def test_a_damaged_record_counts_no_attempt(gate: Gate, state: Path, record: str
     assert command.look() == Migration(MigrationPhase.IDLE, "command /bin/sh")
     assert command.start(1)
     assert ended(command).phase is MigrationPhase.SUCCEEDED
+
+
+def test_files_that_others_removed_make_the_attempt_a_failed_one(gate: Gate, state: Path) -> None:
+    """What cannot be known is not taken for a success."""
+    command = gate(sh("exit 0"))
+    assert command.start(1)
+    assert ended(command).phase is MigrationPhase.SUCCEEDED
+    for name in ("exit-code", "log"):
+        (state / name).unlink()
+    seen = command.look()
+    assert (seen.phase, seen.attempts, seen.ended_at) == (MigrationPhase.FAILED, 1, None)

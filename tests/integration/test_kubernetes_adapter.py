@@ -15,10 +15,10 @@ from hook.adapters.api import Api
 from hook.adapters.kubernetes import Events, OwnJob, Pods, pods_of_jobs
 from hook.compose import Composition
 from hook.gate import observe
+from hook.loading import load
 from hook.model import ApplicationRef, Finding, FindingError, Frontend, JobRef, Migration, Pass, Pod, PodState, Runtime
 from hook.planner import COMPONENTS
 from hook.reasons import Reason
-from hook.loading import load
 from lab import rollout as platform
 from lab.api_client import ApiClient, Json
 from lab.controllers import ControllerManager
@@ -579,12 +579,13 @@ def test_an_event_is_posted_on_the_application_with_its_uid(cluster: Cluster) ->
     assert [request.method for request in cluster.server.requests.by("gate")] == ["GET", "POST", "POST"]
 
 
-def test_a_long_message_is_cut_at_a_character(cluster: Cluster) -> None:
+@pytest.mark.parametrize(("message", "posted"), [("é" * 600, "é" * 512), ("x" + "é" * 600, "x" + "é" * 511)])
+def test_a_long_message_is_cut_at_a_character(cluster: Cluster, message: str, posted: str) -> None:
     """At 1024 bytes, above which the API refuses it."""
     application(cluster)
-    Events(cluster.api, "run").post(ApplicationRef("argocd", platform.RUNTIME), "Normal", "Passed", "x" + "é" * 600)
+    Events(cluster.api, "run").post(ApplicationRef("argocd", platform.RUNTIME), "Normal", "Passed", message)
     (event,) = cluster.client.list(EVENTS)
-    assert event["message"] == "x" + "é" * 511
+    assert event["message"] == posted
 
 
 def test_a_refused_event_is_a_finding(cluster: Cluster) -> None:

@@ -189,18 +189,25 @@ def test_it_restarts_nothing_too_early_nor_what_serves_and_syncs_nothing_ahead_n
     assert_is_harmless(play(scenario))
 
 
+ONE_TURN_SECONDS = 1
+"""More than a turn's looks and acts take there, the last of which may begin just before the deadline."""
+
+
 @thoroughly
 @given(disturbed())
 def test_it_always_ends_at_the_deadline_at_the_latest(scenario: Scenario) -> None:
     played = play(scenario)
-    assert played.world.clock.elapsed < LIMIT_SECONDS
+    assert played.world.clock.elapsed < LIMIT_SECONDS + ONE_TURN_SECONDS
     if played.reason is Reason.DEADLINE_EXCEEDED:
-        assert played.world.clock.elapsed > LIMIT_SECONDS - INTERVAL_SECONDS - 1
+        assert played.world.clock.elapsed >= LIMIT_SECONDS - INTERVAL_SECONDS
         assert played.outcome.missing
 
 
 @thoroughly
 @given(disturbed())
+@example(Scenario(replaced=True))
+@example(Scenario(pods="crashing", cause=Reason.CRASH_LOOPING))
+@example(INCIDENT)
 def test_a_pass_means_that_everything_policy_asks_for_holds_in_truth(scenario: Scenario) -> None:
     played = play(scenario)
     if played.reason is Reason.PASSED:
