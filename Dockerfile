@@ -15,12 +15,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT
 RUN python3 -m venv /build/tools && python3 -m venv --without-pip /app
 COPY requirements/runtime.lock /build/
 # --no-deps: the lock is complete. --only-binary: nothing is compiled, and no package's setup code runs.
+# Of bin only the links to the interpreter stay, not the libraries' own commands.
 # kubernetes/aio is the client's asynchronous half, 56 MB, and needs aiohttp; the program uses the other one.
 # Bytecode by unchecked hash: nobody can write it later, and it stays valid where a registry tool rewrites timestamps.
 # That of kubernetes' generated API and models would be as large as all else and is never loaded.
 RUN /build/tools/bin/pip --python /app/bin/python install --quiet \
         --no-deps --only-binary :all: --require-hashes --requirement /build/runtime.lock \
-    && rm -r /app/lib/python3.*/site-packages/kubernetes/aio \
+    && rm -r /app/lib/python3.*/site-packages/kubernetes/aio /app/include \
+    && find /app/bin -type f -delete \
     && /app/bin/python -m compileall -q --invalidation-mode unchecked-hash -x '/kubernetes/client/(api|models)/' /app/lib
 
 

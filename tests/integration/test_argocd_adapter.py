@@ -633,6 +633,7 @@ def test_a_second_operation_after_ours_leaves_our_attempt_counted(tmp_path: Path
     """RollingSync's own, as 3.6 often makes them: the gate waits for it, and what it syncs then is its second attempt."""
     with cluster(tmp_path, hook_job(), doubles_operations=True) as it:
         it.sync(attempt=1)
+        it.until(lambda seen: seen.operation and seen.operation.phase is OperationPhase.RUNNING, "ours to run")
         first = it.run_hook("Failed")
         it.job("schema", without=first)
         found = rollout.migration(it.until(lambda it: it.operation and it.operation.attempt is None, "the second"))

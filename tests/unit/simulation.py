@@ -298,6 +298,8 @@ class OwnedApplication:
         self._retries, self._lost, self._follows = 0, owned.lost, owned.follows
         self.written: list[int] = []
         """The attempts that the gate wrote and that were not lost."""
+        self.attempts_seen = 0
+        """What the gate's process remembers of its attempts, as the adapter does; a new process knows nothing."""
         self.foreign = 0
         """How many operations of others there were since the run began."""
         self.synced_while_ahead = False
@@ -332,6 +334,9 @@ class OwnedApplication:
         """What the gate sees of it."""
         if self._owned.state == "missing":
             raise FindingError(Finding(Reason.APPLICATION_MISSING, f"Application {self._ref}"))
+        operation = self._operation
+        if operation is not None and operation.phase is not OperationPhase.REQUESTED:
+            self.attempts_seen = max(self.attempts_seen, operation.attempt or 0)
         return Application(
             ref=self._ref,
             uid=str(self._ref),
@@ -343,6 +348,7 @@ class OwnedApplication:
             refresh_requested=self._refresh_requested,
             operation=self._operation,
             jobs=(JobRef("temporal", "job"),) if self._owned.plain else (),
+            attempts_seen=self.attempts_seen,
         )
 
     def sync(self, application: Application, attempt: int) -> bool:
@@ -790,6 +796,7 @@ def play(scenario: Scenario, killed_after: frozenset[int] = frozenset()) -> Play
         try:
             outcome = Gate(world.as_seen(), scenario.policy, timing, recorder, lambda: None).run()
         except Killed:
+            world.migrations.attempts_seen = world.downstream.attempts_seen = 0
             world.clock.let_pass(0.5)
         else:
             return Play(world, outcome, tuple(recorder.acts))

@@ -605,6 +605,8 @@ def test_a_downstream_is_left_alone_while_it_need_not_or_must_not_be_synced(
     case("the attempts are used up: always holds", fail(Reason.DOWNSTREAM_FAILED), ALWAYS, downstream=resynced(3)),
     case("used up, but on an old status", ("refresh", BOOTSTRAP), ALWAYS,
          downstream=resynced(3, ended=-10, compared_at=at(-10))),
+    case("another's sync failed since, and hides none of them", warned(Reason.DOWNSTREAM_FAILED),
+         downstream=downstream(application(operation=FAILED, attempts_seen=3))),
     case("its operation ended, its Job perhaps not: compare first", ("refresh", BOOTSTRAP),
          downstream=resynced(1, OperationPhase.SUCCEEDED, ended=-10, compared_at=at(-10), jobs=(JOB,))),
     case("its Job ended well", PASSES, downstream=resynced(1, OperationPhase.SUCCEEDED, jobs=(JOB,))),

@@ -15,7 +15,7 @@ from worlds import (
 )
 
 from hook import rollout
-from hook.model import Application, ApplicationRef, JobRef, MigrationPhase, OperationPhase, Unknown
+from hook.model import Application, ApplicationRef, JobRef, MigrationPhase, Operation, OperationPhase, Unknown
 from hook.reasons import Reason
 
 IDLE, RUNNING, BLOCKED, PAUSING = (
@@ -287,6 +287,13 @@ def test_a_migration_carries_attempt_end_message_and_jobs_of_its_application() -
 
 def test_anothers_operation_is_no_attempt_of_this_run() -> None:
     assert rollout.migration(application(operation=operation(OperationPhase.FAILED))).attempts == 0
+
+
+@pytest.mark.parametrize(("last", "expected"), [(None, 1), (operation(), 1), (operation(attempt=2), 2)])
+def test_attempts_that_were_seen_stay_counted_whatever_operation_took_their_place(
+    last: Operation | None, expected: int
+) -> None:
+    assert rollout.migration(application(attempts_seen=1, operation=last)).attempts == expected
 
 
 def test_a_failed_plain_job_is_named_though_its_operation_says_that_all_went_well() -> None:

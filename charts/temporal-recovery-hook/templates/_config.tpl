@@ -107,7 +107,7 @@ portKey: {{ $own.portKey | default $default.portKey | quote }}
   "graceSeconds" $v.graceSeconds
   "intervalSeconds" $v.intervalSeconds
   "patienceSeconds" $v.patienceSeconds
-  "clockSkewSeconds" $v.clockSkewSeconds
+  "clockSkewSecond" $v.clockSkewSeconds
   "requestTimeoutSeconds" $v.requestTimeoutSeconds
   "report" (dict "format" $v.report.format "events" $v.report.events)
 -}}
