@@ -234,11 +234,11 @@ def test_attempts_are_bounded(scenario: Scenario) -> None:
 
 
 def can_heal(scenario: Scenario) -> Scenario:
-    """The same world, but nothing in it needs a person or more time than the gate has."""
+    """The same world, but nothing in it needs a person, or more time than `auto` has patience for."""
     migrations = replace(scenario.migrations, failures=min(scenario.migrations.failures, scenario.attempts - 1))
     downstream = scenario.downstream
     if downstream is not None:
-        downstream = replace(downstream, failures=min(downstream.failures, scenario.attempts - 1))
+        downstream = replace(downstream, failures=min(downstream.failures, scenario.attempts - 1), window_opens=0)
     return replace(
         scenario,
         tool="right",

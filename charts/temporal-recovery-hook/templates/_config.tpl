@@ -107,7 +107,7 @@ portKey: {{ $own.portKey | default $default.portKey | quote }}
   "graceSeconds" $v.graceSeconds
   "intervalSeconds" $v.intervalSeconds
   "patienceSeconds" $v.patienceSeconds
-  "clockSkewSecond" $v.clockSkewSeconds
+  "clockSkewSeconds" $v.clockSkewSeconds
   "requestTimeoutSeconds" $v.requestTimeoutSeconds
   "report" (dict "format" $v.report.format "events" $v.report.events)
 -}}
