@@ -29,8 +29,9 @@ lock: $(BIN)/.installed ## compile the locks anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group go --no-deps -o requirements/go.lock
 
 .PHONY: build
-build: $(BIN)/.installed ## Temporal's tool and server, built once into the cache
+build: $(BIN)/.installed ## what is built from Go modules, once, into the cache: Temporal's tool and server, helm 3 and 4
 	$(BIN)/python -m lab.toolchain
+	$(BIN)/python -m lab.helm
 
 .PHONY: demo
 demo: $(BIN)/.installed ## play the incident; SCENARIO=behind, stuck, replaced or denied plays another
@@ -41,6 +42,8 @@ test: $(BIN)/.installed build ## lint, types, import contracts, unit and integra
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=tests/unit $(BIN)/mypy tests/unit tests/integration scripts
+	MYPYPATH=tests/chart $(BIN)/mypy tests/chart
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report= $(PYTEST)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include=hook/planner.py --fail-under=100 >/dev/null

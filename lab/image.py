@@ -104,11 +104,10 @@ class Image:
 
     def __str__(self) -> str:
         """Its size and its parts."""
-        lines = [f"{'unpacked':>9} {'pulled':>9}"]
-        for part in (*self.parts, Part("together", self.unpacked, self.compressed)):
-            lines.append(f"{part.unpacked / 1e6:6.1f} MB {part.compressed / 1e6:6.1f} MB  {part.made_by}")
-        lines.append(f"base: {self.base}; built in {self.seconds:.0f} s")
-        return "\n".join(lines)
+        parts = (*self.parts, Part("together", self.unpacked, self.compressed))
+        sizes = [f"{part.unpacked / 1e6:6.1f} MB {part.compressed / 1e6:6.1f} MB  {part.made_by}" for part in parts]
+        last = f"base: {self.base}; built in {self.seconds:.0f} s"
+        return "\n".join([f"{'unpacked':>9} {'pulled':>9}", *sizes, last])
 
 
 class Builder:
@@ -191,7 +190,9 @@ class Builder:
 
     def _make_runtime(self, name: str) -> None:
         _need("debootstrap", self._progress)
-        self._progress(f"no registry to be reached: making a base of Debian {_SUITE} by debootstrap, once, in 2 minutes")
+        self._progress(
+            f"no registry to be reached: making a base of Debian {_SUITE} by debootstrap, once, in 2 minutes"
+        )
         with tempfile.TemporaryDirectory(prefix="base-", dir=self.directory) as scratch:
             os.chmod(scratch, 0o755)  # noqa: PTH101, S103 -- it becomes the root directory, which everybody reads
             # A mount namespace of its own: what debootstrap mounts ends with it.
@@ -255,7 +256,7 @@ class Sandbox:
         """Start the image's entry point with arguments, or another program of it. Its output is the process's log."""
         for path in self.given.iterdir():
             os.chown(path, *self.user)
-        variables = dict(one.split("=", 1) for one in self._config["Env"]) | (environment or {})
+        variables = dict(one.split("=", 1) for one in self._config["Env"]) | dict(environment or {})
         uid, gid = self.user
         self._count += 1
         # chroot gives up root's rights by changing the user; no_new_privs keeps them away, as allowPrivilegeEscalation does.

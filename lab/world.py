@@ -217,7 +217,7 @@ class World:
         }
         return _merged(settings, changes)
 
-    def gate(self, command: str = "run", *arguments: str, **changes: Any) -> Process:
+    def gate(self, *arguments: str, **changes: Any) -> Process:
         """Start the program as its own process; its log is the process's."""
         name = f"gate-{len(list(self.directory.glob('gate-*.yaml')))}"
         (self.directory / "termination-log").touch()
@@ -226,7 +226,7 @@ class World:
         config.write_text(yaml.safe_dump(self.settings(**changes)), encoding="utf-8")
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TRH_")}
         environment["COLUMNS"] = "118"
-        argv = [sys.executable, "-m", "hook", command, "--config", str(config), *arguments]
+        argv = [sys.executable, "-m", "hook", *(arguments or ("run",)), "--config", str(config)]
         return self._stack.enter_context(Process.start(argv, log=self.directory / f"{name}.log", env=environment))
 
     @property

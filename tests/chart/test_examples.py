@@ -2,16 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
-from rendering import CHART, Json, config, merged
+from rendering import CHART, Json, canonical, config, merged, of_kind
 
 from lab.helm import Helm
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ROOT = CHART.parent.parent
 ROLLOUT = ROOT / "examples" / "rollout"
@@ -32,7 +29,7 @@ def parameters_for(chart: str) -> Json:
     for parameter in TEMPLATE["source"]["helm"]["parameters"]:
         dependency, _, path = parameter["name"].partition(".")
         if dependency == chart:
-            value = re.sub(r"\{\{ \.(\w+) \}\}", lambda match: RELEASE[match[1]], parameter["value"])
+            value: Any = re.sub(r"\{\{ \.(\w+) \}\}", lambda match: RELEASE[match[1]], parameter["value"])
             for part in reversed(path.split(".")):
                 value = {part: value}
             found = merged(found, value)
@@ -121,9 +118,23 @@ def test_the_application_without_rolling_sync_renders(helm3: Helm) -> None:
     assert "CronJob" in {one["kind"] for one in objects}
 
 
+def of_docs(name: str) -> Json:
+    """The first block of YAML in a page of the docs."""
+    block = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / name).read_text(), re.DOTALL)
+    assert block
+    return dict(yaml.safe_load(block[1]))
+
+
 def test_the_docs_smallest_values_render(helm3: Helm) -> None:
     """What docs/install.md calls the smallest values is enough."""
-    block = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL)
-    assert block
-    values: Mapping[str, Any] = yaml.safe_load(block[1])
-    assert yaml.safe_load(config(helm3.objects(CHART, values)))["temporal"]["version"] == "1.29.1"
+    objects = helm3.objects(CHART, of_docs("install.md"))
+    assert yaml.safe_load(config(objects))["temporal"]["version"] == "1.29.1"
+
+
+def test_the_docs_role_for_tenants_is_the_charts(helm3: Helm) -> None:
+    """What docs/rbac.md tells a platform's team to add is what the chart would have made."""
+    objects = helm3.objects(CHART, of_docs("install.md"), release="gate", namespace="temporal-gate")
+    wanted = of_docs("rbac.md")
+    (made,) = [one for one in of_kind(objects, "Role") if one["metadata"]["namespace"] == "argocd"]
+    assert made["metadata"]["name"] == wanted["metadata"]["name"]
+    assert canonical({"argocd": made["rules"]}) == canonical({"argocd": wanted["rules"]})

@@ -618,7 +618,7 @@ def test_a_sync_that_was_lost_is_written_again(tmp_path: Path) -> None:
                 it.applications.sync(found.application, found.attempts + 1)
             return found if found.attempts else None
 
-        assert (wait_until(turn, SECONDS, "our operation") or it.look()).attempts == 1  # type: ignore[union-attr]
+        assert (wait_until(turn, SECONDS, "our operation") or it.look()).attempts == 1
         it.run_hook("Complete", without=first)
         assert it.until_migration(MigrationPhase.SUCCEEDED).attempts == 1
 

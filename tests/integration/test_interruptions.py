@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def broken(make_world: Callable[..., World]) -> World:
     return world
 
 
-def _repair(world: World, **changes: object) -> None:
+def _repair(world: World, **changes: Any) -> None:
     """A gate that is left alone repairs it."""
     gate = world.gate(**changes)
     assert gate.wait(60) == 0, gate.log.read_text()
@@ -89,7 +90,7 @@ def test_an_owners_command_is_left_to_finish(make_world: Callable[..., World], t
     waits = 'i=0; while [ ! -e "$0" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; exec "$@"'
     argv = ["/bin/sh", "-c", waits, str(go_on), "env", f"SQL_PASSWORD={world.databases.password}"]
     command = {"argv": [*argv, *world.schema.migration_command(create_databases=False)]}
-    settings = {
+    settings: dict[str, Any] = {
         "migrations": {
             "strategy": "command",
             "application": None,
