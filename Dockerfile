@@ -70,8 +70,8 @@ COPY --from=dependencies /app /app
 COPY --from=program /program /app
 
 # The variables of Python's are for whoever starts another program in here; the console script does not read them.
-# RES_OPTIONS: a name server that hangs is asked once and for one second. While libc waits for it no signal is heard, and the
-# gate promises to end within 2 s of SIGTERM; it looks again every 2 s, which is all the repeating that is needed.
+# RES_OPTIONS: libc hears no signal while it waits for a name server. One that hangs holds it up for 2 s a name by these (1 s with
+# the search list, 1 s as it is; seen), for 20 s by default. The gate looks again every 2 s: that is all the repeating it needs.
 ENV PATH=/app/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1 \

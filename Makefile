@@ -38,7 +38,7 @@ demo: $(BIN)/.installed ## play the incident; SCENARIO=behind, stuck, replaced o
 	$(BIN)/python -m lab.demo $(SCENARIO)
 
 .PHONY: test
-test: $(BIN)/.installed build ## lint, types, import contracts, unit and integration tests with branch coverage
+test: $(BIN)/.installed build lint-release ## lint, types, import contracts; unit, integration and chart tests with branch coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -56,3 +56,11 @@ format: $(BIN)/.installed ## put the code into its form
 .PHONY: benchmark
 benchmark: $(BIN)/.installed build ## what the hook costs beside the same work without it; SECTION=repair measures one
 	$(BIN)/python -m benchmarks $(SECTION)
+
+.PHONY: lint-release
+lint-release: $(BIN)/.installed ## lint the Dockerfile and the workflows
+	$(BIN)/python -m scripts.lint_release
+
+.PHONY: image-test
+image-test: $(BIN)/.installed build ## build the image and try it in its own file system; root; buildah by apt-get where it is missing
+	$(BIN)/pytest tests/image --timeout 1800 $(PYTEST)

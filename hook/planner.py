@@ -431,6 +431,8 @@ def _downstream_step(application: Application, observation: Observation, policy:
             return _wait_or_lose_patience((waiting,), observation, policy)
         if not settled:
             return _compare(application, "before it is synced again")
+        if attempts and (young := _pods_are_stable(observation, policy)) is not None:
+            return young  # the attempt before may have met servers that were about to crash, as these may be
         if attempts >= policy.attempts:
             return _give_up((failure,), observation, policy)
         if _is_pausing(attempts, operation.finished_at if operation else None, observation.now, policy):

@@ -125,7 +125,7 @@ class Builder:
 
     def build(self, name: str = "localhost/temporal-recovery-hook:lab") -> Image:
         """Build the Dockerfile, from the layers that are kept where nothing changed. Raises ``ImageError``."""
-        with self._lock:
+        with self._lock, self._tidied():
             base, arguments = self._base()
             began = time.monotonic()
             version = tomllib.loads((_SOURCE / "pyproject.toml").read_text())["project"]["version"]
@@ -140,12 +140,18 @@ class Builder:
     @contextmanager
     def root_of(self, image: Image) -> Iterator[Path]:
         """The image's file system, unpacked for the length of the block; what is written to it is thrown away."""
-        container = self._run("from", "--pull-never", image.name).strip()
-        try:
+        with self._lock, self._tidied():
+            container = self._run("from", "--pull-never", image.name).strip()
             yield Path(self._run("mount", container).strip())
+
+    @contextmanager
+    def _tidied(self) -> Iterator[None]:
+        """Unmount and remove every container before and after: a build that failed, or was killed, leaves its own."""
+        self._run("rm", "--all")
+        try:
+            yield
         finally:
-            self._run("umount", container)
-            self._run("rm", container)
+            self._run("rm", "--all")
 
     def _measured(self, name: str, base: str, seconds: float) -> Image:
         """Write it out as a registry would get it, and read the sizes there."""

@@ -15,9 +15,14 @@ from lab.world import World
 
 @pytest.fixture(scope="session")
 def progress(request: pytest.FixtureRequest) -> Progress:
-    """Where builds tell that they take minutes."""
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    return reporter.write_line if reporter else print
+    """Where builds tell that they take minutes, and the image's size is told: past the capturing of output."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tell(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{line}" if "\n" in line else line)
+
+    return tell
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +43,8 @@ def root(builder: Builder, image: Image) -> Iterator[Path]:
     """Its file system; afterwards nothing is mounted any more."""
     with builder.root_of(image) as mounted:
         yield mounted
-    left = re.findall(
-        rf"^\S+ ({re.escape(str(builder.directory))}\S*merged\S*)", Path("/proc/mounts").read_text(), re.M
-    )
-    assert not left
+    mounts = Path("/proc/mounts").read_text()
+    assert not re.findall(rf"^\S+ ({re.escape(str(builder.directory))}\S*/merged\b\S*)", mounts, re.MULTILINE)
 
 
 @pytest.fixture

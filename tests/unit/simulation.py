@@ -115,6 +115,11 @@ class Owned:
     foreign: tuple[float, ...] = ()
     """When others sync it."""
 
+    @property
+    def ran_well(self) -> bool:
+        """Whether its Job has succeeded before the run, at whatever revision."""
+        return self.state in {"succeeded", "ahead"}
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -666,9 +671,7 @@ class SimulatedWorld:
         self.migration_work = MigrationWork(self.clock, self.databases, scenario)
         self.migrations = OwnedApplication(self.clock, MIGRATIONS, scenario.migrations, self.migration_work)
         downstream = scenario.downstream or Owned()
-        self.bootstrap_work = BootstrapWork(
-            downstream, self.databases, self.servers, done=downstream.state == "succeeded"
-        )
+        self.bootstrap_work = BootstrapWork(downstream, self.databases, self.servers, done=downstream.ran_well)
         self.downstream = OwnedApplication(self.clock, BOOTSTRAP, downstream, self.bootstrap_work)
 
     def as_seen(self) -> World:
