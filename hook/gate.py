@@ -108,22 +108,30 @@ class Timing:
     """From the run's start to its deadline."""
 
 
-def observe(world: World, now: datetime, refused: tuple[Finding, ...] = ()) -> Observation:
+def observe(
+    world: World, now: datetime, refused: tuple[Finding, ...] = (), insist: Callable[[], None] = lambda: None
+) -> Observation:
     """Look at everything once. What cannot be seen is seen as `Unknown`.
 
-    The migration comes before the stores: one that ends between the two reads would look finished with a broken schema.
+    ``insist`` is called before each single look, and may raise. The migration comes before the stores: one that ends
+    between the two reads would look finished with a broken schema.
     """
-    migration = _seen(world.migration)
+
+    def seen(read: Callable[[], T]) -> T | Unknown:
+        insist()
+        return _seen(read)
+
+    migration = seen(world.migration)
     return Observation(
         now=now,
-        run=_seen(world.run),
+        run=seen(world.run),
         migration=migration,
-        stores={store: _seen(read) for store, read in world.stores.items()},
-        application=_seen(world.application) if world.application else None,
-        runtime=_seen(world.runtime) if world.runtime else None,
-        frontend=_seen(world.frontend) if world.frontend else None,
-        downstream={ref: _seen(read) for ref, read in world.downstream.items()},
-        gate=_seen(world.gate) if world.gate else None,
+        stores={store: seen(read) for store, read in world.stores.items()},
+        application=seen(world.application) if world.application else None,
+        runtime=seen(world.runtime) if world.runtime else None,
+        frontend=seen(world.frontend) if world.frontend else None,
+        downstream={ref: seen(read) for ref, read in world.downstream.items()},
+        gate=seen(world.gate) if world.gate else None,
         migration_pods=_migration_pods(world, migration),
         refused=refused,
     )
@@ -140,7 +148,7 @@ class Gate:
         reporter: Reporter,
         stopped_by: Callable[[], Reason | None],
     ) -> None:
-        """Prepare a run; nothing is looked at yet. ``stopped_by`` is asked before observing and again before acting."""
+        """Prepare a run; nothing is looked at yet. ``stopped_by`` is asked before each look and before acting."""
         self._world = world
         self._policy = policy
         self._started_at = timing.clock()
@@ -173,7 +181,6 @@ class Gate:
         return outcome
 
     def _turn(self) -> Step:
-        self._insist_on_going()
         observation = self._observe()
         step = planner.next_step(observation, self._policy)
         self._turns_alike = self._turns_alike + 1 if _gist(step) == _gist(self._last_step) else 0
@@ -186,7 +193,7 @@ class Gate:
 
     def _observe(self) -> Observation:
         """Look, and note since when each finding is there: those that are gone are forgotten."""
-        observation = observe(self._world, self._timing.clock(), self._refused)
+        observation = observe(self._world, self._timing.clock(), self._refused, self._insist_on_going)
         self._refused = ()
         if isinstance(observation.run, Run):
             self._started_at = observation.run.started_at

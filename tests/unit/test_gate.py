@@ -512,9 +512,15 @@ def test_a_gate_that_is_stopped_before_it_looks_looks_at_nothing() -> None:
     assert (outcome.finding.reason, outcome.finding.detail) == (Reason.STOPPED, "nothing was under way")
 
 
-def test_a_gate_that_is_stopped_while_it_looks_does_not_act_and_says_what_was_due() -> None:
+def test_a_gate_that_is_stopped_while_it_looks_looks_no_further() -> None:
+    outcome = Course().run(world(also={"run": unreached}), stopped_by=stops_at(2))
+    assert outcome.finding.reason is Reason.STOPPED
+
+
+def test_a_gate_that_is_stopped_after_it_looked_does_not_act_and_says_what_was_due() -> None:
     course = Course()
-    outcome = course.run(world(also={"migrate": unreached}, stores=EMPTY), stopped_by=stops_at(2))
+    stopped_by: Callable[[], Reason | None] = lambda: Reason.STOPPED if course.seen else None  # noqa: E731
+    outcome = course.run(world(also={"migrate": unreached}, stores=EMPTY), stopped_by=stopped_by)
     assert outcome.finding.reason is Reason.STOPPED
     assert [one.reason for one in outcome.missing] == [Reason.MIGRATION_RUNNING]
     assert "attempt 1 is due" in outcome.finding.detail
