@@ -12,10 +12,10 @@ WORKERS ?= 4
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-# Re-made when a lock changes. --no-deps: the lock is complete; --no-build-isolation: hatchling comes from the lock too.
+# Re-made when a lock changes. --no-deps: the lock is complete, and leaves out what nothing imports; --no-build-isolation: hatchling comes from the lock too.
 $(BIN)/.installed: requirements/dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
