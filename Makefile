@@ -44,9 +44,8 @@ test: $(BIN)/.installed build lint-release ## lint, types, import contracts; uni
 	$(BIN)/mypy
 	MYPYPATH=tests/unit $(BIN)/mypy tests/unit tests/integration scripts
 	MYPYPATH=tests/chart $(BIN)/mypy tests/chart
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report= $(PYTEST)
-	$(BIN)/coverage report
-	$(BIN)/coverage report --include=hook/planner.py --fail-under=100 >/dev/null
+	$(BIN)/pytest --quiet tests/unit/test_planner.py --cov=hook.planner --cov-branch --cov-report= --cov-fail-under=100
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST)
 
 .PHONY: format
 format: $(BIN)/.installed ## put the code into its form

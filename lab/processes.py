@@ -3,12 +3,14 @@
 Knows nothing of what the processes are.
 """
 
+import fcntl
 import os
 import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import IO, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -25,30 +27,42 @@ _LAUNCHER = Path(__file__).with_name("launcher.py")
 # while, as in a crash loop, must find its port again, and an outgoing connection could have been given one from there.
 _PORTS = range(20000, 32000)
 
-_given_ports: set[int] = set()
+# A port is given once: to others of this machine it is taken by a lock on its file, for as long as this process lives. Tests
+# run side by side, and between the choice of a port and its use lie seconds.
+_given_ports: dict[int, IO[bytes]] = {}
 _given_ports_lock = threading.Lock()
+_PORT_FILES = Path(tempfile.gettempdir()) / f"temporal-recovery-hook-ports-{os.getuid()}"
 # The kernel sends the parent-death signal when the *thread* that started the child ends (prctl(2)). This one thread
 # starts them all and ends with the interpreter.
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="process-starter")
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that is free now and is given to nobody else by this process.
+    """A TCP port of 127.0.0.1 that is free now and is given to nobody else while this process lives.
 
     Raises ``OSError`` if a thousand tries find none.
     """
+    _PORT_FILES.mkdir(exist_ok=True)
     for _ in range(1000):
         port = random.choice(_PORTS)  # noqa: S311 - nothing hangs on its being guessed
-        with _given_ports_lock, socket.socket() as probe:
-            if port in _given_ports:
-                continue
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            _given_ports.add(port)
-            return port
+        with _given_ports_lock:
+            if port not in _given_ports and (file := _reserved(port)) is not None:
+                _given_ports[port] = file
+                return port
     raise OSError(f"no free port on 127.0.0.1 between {_PORTS.start} and {_PORTS.stop}")
+
+
+def _reserved(port: int) -> IO[bytes] | None:
+    """The locked file of a port that nobody uses, None for any other."""
+    file = (_PORT_FILES / str(port)).open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        file.close()
+        return None
+    return file
 
 
 def wait_until(predicate: Callable[[], T], seconds: float, what: str, interval_seconds: float = 0.02) -> T:
