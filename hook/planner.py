@@ -356,7 +356,8 @@ def _right_since(observation: Observation) -> datetime | None:
 def _why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | None:
     if pod.state is PodState.BACK_OFF and pod.crashed_at is not None:
         right_since = _right_since(observation)
-        if right_since is not None and pod.crashed_at < right_since:
+        # It may have looked before and crashed just after; and the database's clock is not the node's.
+        if right_since is not None and pod.crashed_at < right_since + policy.clock_skew:
             return "in back-off from a crash before the schema was right"
         if pod.crashed_at < _run_started_at(observation):
             return "in back-off from a crash before this run"

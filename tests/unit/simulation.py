@@ -158,7 +158,7 @@ class Scenario:
             pause=timedelta(seconds=5),
             grace=timedelta(seconds=GRACE_SECONDS),
             patience=timedelta(seconds=90),
-            clock_skew=timedelta(0),
+            clock_skew=timedelta(seconds=2),
         )
 
 
