@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
@@ -29,7 +29,8 @@ _PORTS = range(20000, 32000)
 
 # A port is given once: to others of this machine it is taken by a lock on its file, for as long as this process lives. Tests
 # run side by side, and between the choice of a port and its use lie seconds.
-_given_ports: dict[int, IO[bytes]] = {}
+_given_ports: dict[int, int] = {}
+"""Each with the descriptor of its file, which is closed, and so unlocked, by the end of this process."""
 _given_ports_lock = threading.Lock()
 _PORT_FILES = Path(tempfile.gettempdir()) / f"temporal-recovery-hook-ports-{os.getuid()}"
 # The kernel sends the parent-death signal when the *thread* that started the child ends (prctl(2)). This one thread
@@ -52,15 +53,15 @@ def free_port() -> int:
     raise OSError(f"no free port on 127.0.0.1 between {_PORTS.start} and {_PORTS.stop}")
 
 
-def _reserved(port: int) -> IO[bytes] | None:
+def _reserved(port: int) -> int | None:
     """The locked file of a port that nobody uses, None for any other."""
-    file = (_PORT_FILES / str(port)).open("ab")
+    file = os.open(_PORT_FILES / str(port), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
     except OSError:
-        file.close()
+        os.close(file)
         return None
     return file
 
