@@ -10,7 +10,6 @@ _LINE = re.compile(r"^import time:\s*(\d+) \|\s*\d+ \|(\s+)(\S+)$")
 _FAMILIES = {
     "psycopg_binary": "psycopg",
     "pydantic_core": "pydantic",
-    "pydantic_settings": "pydantic",
     "annotated_types": "pydantic",
     "typing_inspection": "pydantic",
     "grpc_health": "grpc",

@@ -57,8 +57,6 @@ class FrontendClient:
         self._credentials = credentials
         self._options = [
             ("grpc.enable_http_proxy", 0),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 1000),
             *([("grpc.ssl_target_name_override", server_name)] if server_name else []),
         ]
         self._channel: grpc.Channel | None = None
