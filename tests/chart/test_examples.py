@@ -16,7 +16,7 @@ APPLICATION_SET = yaml.safe_load((ROLLOUT / "applicationset.yaml").read_text())
 RELEASE = yaml.safe_load((ROLLOUT / "temporal" / "release.yaml").read_text())
 TEMPLATE = APPLICATION_SET["spec"]["template"]["spec"]
 ELEMENTS = {
-    element["path"]: element
+    element["folder"]: element
     for generator in APPLICATION_SET["spec"]["generators"][0]["matrix"]["generators"]
     for element in generator.get("list", {}).get("elements", [])
 }
@@ -105,10 +105,13 @@ def test_the_retries_take_what_is_said() -> None:
 
 
 def test_the_bootstrap_renders(helm3: Helm) -> None:
-    """Its Job asks for each namespace and is a hook, so that a sync runs it again."""
-    (job,) = helm3.objects(ROLLOUT / "temporal" / "bootstrap")
+    """Its Job is a hook, so that a sync runs it again; beside it something is managed, or RollingSync would never sync it."""
+    namespaces, job = helm3.objects(ROLLOUT / "temporal" / "bootstrap")
     assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "Sync"
-    assert "namespace create orders" in job["spec"]["template"]["spec"]["containers"][0]["args"][0]
+    assert "annotations" not in namespaces["metadata"]
+    (asked,) = [one for one in job["spec"]["template"]["spec"]["containers"][0]["env"] if one["name"] == "NAMESPACES"]
+    assert asked["valueFrom"]["configMapKeyRef"]["name"] == namespaces["metadata"]["name"]
+    assert namespaces["data"]["namespaces"] == "orders"
 
 
 def test_the_application_without_rolling_sync_renders(helm3: Helm) -> None:
