@@ -97,9 +97,13 @@ def _template(spec: Mapping[str, Any], policies: tuple[str, ...]) -> list[Cause]
     template = spec.get("template") or {}
     pod = template.get("spec") or {}
     causes = _pod_spec(pod, "spec.template.spec")
-    if pod and pod.get("restartPolicy") not in policies:
-        supported = "supported values: " + ", ".join(f'"{policy}"' for policy in policies)
-        field = "spec.template.spec.restartPolicy"
+    field = "spec.template.spec.restartPolicy"
+    listed = ", ".join(f'"{policy}"' for policy in policies)
+    if pod and "Always" not in policies and pod.get("restartPolicy") in (None, "Always"):
+        # ``validateJobSpec``: left out and the default are told from a wrong one
+        causes.append(required(field, f"valid values: {listed}"))
+    elif pod and pod.get("restartPolicy") not in policies:
+        supported = f"supported values: {listed}"
         causes.append(Cause(field, "FieldValueNotSupported", supported, pod.get("restartPolicy")))
     return causes
 

@@ -394,7 +394,7 @@ def test_a_job_that_restarts_for_ever_is_refused(client: ApiClient, namespace: s
     del body["spec"]["template"]["spec"]["restartPolicy"]
     error = refusal(lambda: client.create(jobs(namespace), body))
     assert error.status == 422
-    assert 'supported values: "OnFailure", "Never"' in error.message
+    assert 'restartPolicy: Required value: valid values: "OnFailure", "Never"' in error.message
 
 
 def test_an_event_belongs_to_its_objects_namespace(client: ApiClient, namespace: str) -> None:
