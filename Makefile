@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 SCENARIO ?= incident
 # Most tests wait for a server more than they compute: four at a time keep two cores busy.
 WORKERS ?= 4
+E2E_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 
@@ -44,8 +45,23 @@ test: $(BIN)/.installed build lint-release ## lint, types, import contracts; uni
 	$(BIN)/mypy
 	MYPYPATH=tests/unit $(BIN)/mypy tests/unit tests/integration scripts
 	MYPYPATH=tests/chart $(BIN)/mypy tests/chart
+	MYPYPATH=tests/integration $(BIN)/mypy tests/e2e
 	$(BIN)/pytest --quiet tests/unit/test_planner.py --cov=hook.planner --cov-branch --cov-report= --cov-fail-under=100
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST)
+
+# Two platforms side by side are what 2 cores and 24 GB carry; those of a group (Argo CD 3.2) share one.
+.PHONY: e2e
+e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, Argo CD 3.6 and 3.2, Temporal; root
+	$(BIN)/python -m lab.control_plane
+	$(BIN)/pytest tests/e2e --numprocesses $(E2E_WORKERS) --dist loadgroup --timeout 900 $(PYTEST)
+
+.PHONY: lab
+lab: $(BIN)/.installed ## the same world, left up to be looked into; root
+	$(BIN)/python -m lab.standing up
+
+.PHONY: lab-down
+lab-down: $(BIN)/.installed ## end it
+	$(BIN)/python -m lab.standing down
 
 .PHONY: format
 format: $(BIN)/.installed ## put the code into its form

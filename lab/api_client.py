@@ -6,8 +6,9 @@ the same code runs against ``lab.fake_api`` and against a real kube-apiserver. I
 something its caller has to see.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
@@ -61,6 +62,25 @@ class ApiClient:
         answer = self._json("GET", path + ("?" + urlencode(given) if given else ""))
         items: list[Json] = answer.get("items") or []
         return items
+
+    def watch(self, path: str, resource_version: str, seconds: int = 30) -> Iterator[tuple[str, Json]]:
+        """What happens to a collection from that version on, by type and object, until ``seconds`` passed."""
+        query = urlencode({"watch": "1", "resourceVersion": resource_version, "timeoutSeconds": seconds})
+        url = f"{self._base_url}{path}?{query}"
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds + READ_SECONDS)
+        try:
+            answer = self._pool.request("GET", url, headers=self._headers, preload_content=False, timeout=timeout)
+            if answer.status >= _FIRST_REFUSAL:
+                raise _refusal(answer.status, answer.read())
+            with contextlib.closing(answer):
+                rest = b""
+                for chunk in answer.stream():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        event = json.loads(line)
+                        yield event["type"], event["object"]
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise ApiError(0, "Unreachable", f"watching {path}: {error}") from error
 
     def create(self, path: str, body: Mapping[str, Any]) -> Json:
         """POST to a collection (or to ``…/binding``)."""

@@ -106,6 +106,10 @@ class Postgres:
             connect_timeout=5,
         )
 
+    def program(self, name: str) -> Path:
+        """One of PostgreSQL's own programs, such as ``psql``."""
+        return self._binaries / name
+
     def execute(self, database: str, statement: str, parameters: Sequence[object] | None = None) -> list[Any]:
         """Run one statement as the superuser, outside of a transaction block; its rows, or none where it has none."""
         return self._run(database, statement.encode(), parameters)

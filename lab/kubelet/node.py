@@ -1,9 +1,10 @@
 """The node: a thread that binds pods to itself, runs them, and ends what it started.
 
-Knows the API's list of pods and its own ``Pod`` objects. Everything it does follows from what it reads at a turn;
-an API server that is away leaves the processes running and is asked again.
+Knows the API's lists of pods and Services and its own ``Pod`` objects. Everything it does follows from what it reads
+at a turn; while the API server is away it goes by what it read last.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -13,16 +14,30 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from lab.api_client import ApiClient, ApiError, Json
 from lab.kubelet.container import Logs, World
+from lab.kubelet.image import Image
+from lab.kubelet.isolated import IsolatedRuntime
+from lab.kubelet.log_server import LogServer, Query, read
+from lab.kubelet.network import Network
+from lab.kubelet.plain import PlainRuntime
 from lab.kubelet.pod import Pod, gone
+from lab.kubelet.proxy import ServiceProxy
+from lab.kubelet.registration import Registration
+from lab.kubelet.registration import node_labels as default_labels
 from lab.kubelet.status import TERMINAL_PHASES, timestamp
+
+if TYPE_CHECKING:
+    from lab.kubelet.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
+CLUSTER_POLL_SECONDS = 0.2
+"""Of a real API server, which shares the processors with what is tried."""
+SERVICES_SECONDS = 1.0
 STOP_GRACE_SECONDS = 2.0
 STOP_LIMIT_SECONDS = 10.0
 UNSCHEDULABLE = (
@@ -33,39 +48,73 @@ UNSCHEDULABLE = (
 
 
 class ProcessKubelet:
-    """Runs the pods of ``namespaces`` below ``directory``; a context manager, so that nothing stays behind.
+    """Runs pods below ``directory``; a context manager, so that nothing stays behind.
 
-    ``restart_backoff_seconds`` is the kubelet's own 10 s where a scenario does not need it shorter. ``unpullable`` is
-    looked at on each pull: a set that is changed later mends or breaks an image.
+    Of ``namespaces`` if they are given. With None it is the node of a whole cluster: it runs the pods of all of them,
+    and keeps a Node and a Lease.
+
+    With ``images`` containers are isolated: looked at on each pull, what is not in it cannot be pulled. Services are
+    forwarded, ``hosts`` are names of what is outside the cluster, and ``api_server`` is where pods find the API.
+    Without, they are plain processes, any image can be pulled but the ``unpullable``, looked at likewise.
+
+    ``serving_certificate`` (certificate and key) serves containers' logs to the API server. ``restart_backoff_seconds``
+    is the kubelet's own 10 s where a scenario does not need it shorter.
     """
 
     def __init__(
         self,
         api: ApiClient,
-        namespaces: Sequence[str],
+        namespaces: Sequence[str] | None,
         directory: Path,
         *,
         node_name: str = "lab-node",
         node_labels: Mapping[str, str] | None = None,
         unpullable: AbstractSet[str] = frozenset(),
+        images: Mapping[str, Image] | None = None,
+        hosts: Mapping[str, str] | None = None,
+        api_server: tuple[str, int] | None = None,
+        serving_certificate: tuple[Path, Path] | None = None,
         restart_backoff_seconds: float = 10.0,
     ) -> None:
         self._api = api
-        self._namespaces = tuple(namespaces)
+        prefixes = [""] if namespaces is None else [f"/namespaces/{one}" for one in namespaces]
+        # Resource version 0 is answered from the API server's memory instead of etcd.
+        suffix = "?resourceVersion=0" if namespaces is None else ""
+        self._pod_lists = [f"/api/v1{prefix}/pods{suffix}" for prefix in prefixes]
+        self._service_lists = [f"/api/v1{prefix}/services{suffix}" for prefix in prefixes]
+        self._poll_seconds = CLUSTER_POLL_SECONDS if namespaces is None else POLL_SECONDS
         self._directory = directory
         self._node_name = node_name
-        self._node_labels = {"kubernetes.io/hostname": node_name, **(node_labels or {})}
-        self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="kubelet-probe")
-        self._world = World(api, self._executor, unpullable, restart_backoff_seconds)
+        self._node_labels = {**default_labels(node_name), **(node_labels or {})}
+        self._executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="kubelet-probe")
+        runtime: Runtime = PlainRuntime(unpullable)
+        self._network: Network | None = None
+        self._proxy: ServiceProxy | None = None
+        if images is not None:
+            self._network, self._proxy = Network({} if hosts is None else hosts, api_server), ServiceProxy()
+            runtime = IsolatedRuntime(images, self._network)
+        self._services: list[Json] = []
+        self._services_due = 0.0
+        self._world = World(api, self._executor, runtime, restart_backoff_seconds)
         self._pods: dict[str, Pod] = {}
         # Replaced whole at each turn, so that a log request needs no lock.
-        self._logs: Mapping[tuple[str, str, str], Logs] = {}
+        self._logs: Mapping[tuple[str, str], Mapping[str, Logs]] = {}
+        self._log_server = None
+        if serving_certificate is not None:
+            self._log_server = LogServer(lambda namespace, pod: self._logs.get((namespace, pod)), *serving_certificate)
+        self._registration = None
+        if namespaces is None:
+            port = None if self._log_server is None else self._log_server.port
+            self._registration = Registration(api, node_name, self._node_labels, port)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
         self._defect: BaseException | None = None
 
     def start(self) -> Self:
         """Begin."""
+        for one in (self._proxy, self._log_server, self._registration):
+            if one is not None:
+                one.start()
         self._thread.start()
         return self
 
@@ -73,6 +122,9 @@ class ProcessKubelet:
         """End every process it started: SIGTERM, SIGKILL after 2 s. Raises the defect that ended the thread, if any."""
         self._stop.set()
         self._thread.join()
+        for one in (self._proxy, self._log_server, self._registration):
+            if one is not None:
+                one.stop()
         self._executor.shutdown()
         if self._defect is not None:
             raise self._defect
@@ -88,6 +140,11 @@ class ProcessKubelet:
     ) -> None:
         self.stop()
 
+    @property
+    def log_port(self) -> int | None:
+        """Where it serves logs to the API server."""
+        return None if self._log_server is None else self._log_server.port
+
     def pids(self) -> list[int]:
         """The processes that run now, one a container."""
         return [pid for pod in list(self._pods.values()) for pid in pod.pids()]
@@ -102,23 +159,13 @@ class ProcessKubelet:
         limit_bytes: int | None,
     ) -> bytes | None:
         """What ``pods/log`` answers: the last lines, and of those the first bytes. None where there is no such run."""
-        files = self._logs.get((namespace, pod, container))
-        file = None if files is None else files.previous if previous else files.current
-        if file is None:
-            return None
-        try:
-            content = file.read_bytes()
-        except FileNotFoundError:
-            return None
-        if tail_lines is not None:
-            lines = content.splitlines(keepends=True)
-            content = b"".join(lines[max(0, len(lines) - tail_lines) :])
-        return content if limit_bytes is None else content[:limit_bytes]
+        files = (self._logs.get((namespace, pod)) or {}).get(container)
+        return None if files is None else read(files, Query(previous, tail_lines, limit_bytes))
 
     def _run(self) -> None:
         away = ""
         try:
-            while not self._stop.wait(POLL_SECONDS):
+            while not self._stop.wait(self._poll_seconds):
                 try:
                     self._turn()
                     away = ""
@@ -133,29 +180,46 @@ class ProcessKubelet:
             self._end_all()
 
     def _turn(self) -> None:
+        try:
+            self._look_at_services()
+            pods = [pod for path in self._pod_lists for pod in self._api.list(path)]
+        except ApiError:
+            self._carry_on()
+            raise
         names: dict[str, tuple[str, str]] = {}
         trouble: ApiError | None = None
-        for namespace in self._namespaces:
-            for pod in self._api.list(f"/api/v1/namespaces/{namespace}/pods"):
-                uid = pod["metadata"]["uid"]
-                names[uid] = (namespace, pod["metadata"]["name"])
-                try:
-                    self._handle(pod)
-                except ApiError as error:
-                    # One pod's trouble does not keep the others waiting.
-                    trouble = trouble if gone(error) else error
+        for pod in pods:
+            uid = pod["metadata"]["uid"]
+            names[uid] = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+            try:
+                self._handle(pod)
+            except ApiError as error:
+                # One pod's trouble does not keep the others waiting.
+                trouble = trouble if gone(error) else error
         for uid in self._pods.keys() - names.keys():
             # Deleted without grace, or for good: nothing to tell the API of.
             if self._pods[uid].abandon(_now(), 0):
                 self._pods.pop(uid).clear()
-        self._logs = {
-            (*names[uid], container): files
-            for uid, pod in self._pods.items()
-            if uid in names
-            for container, files in pod.logs().items()
-        }
+        self._logs = {names[uid]: pod.logs() for uid, pod in self._pods.items() if uid in names}
+        self._forward()
         if trouble is not None:
             raise trouble
+
+    def _carry_on(self) -> None:
+        """What ends is started again, and probes are asked, by what was last known; it is told when the API is back."""
+        for pod in self._pods.values():
+            with contextlib.suppress(ApiError):
+                pod.turn(pod.last_seen, _now())
+
+    def _look_at_services(self) -> None:
+        if self._network is not None and time.monotonic() >= self._services_due:
+            self._services = [one for path in self._service_lists for one in self._api.list(path)]
+            self._services_due = time.monotonic() + SERVICES_SECONDS
+            self._forward()
+
+    def _forward(self) -> None:
+        if self._network is not None and self._proxy is not None:
+            self._proxy.update(self._network.look(self._services, [pod.endpoint() for pod in self._pods.values()]))
 
     def _handle(self, pod: Json) -> None:
         metadata, node = pod["metadata"], pod["spec"].get("nodeName")

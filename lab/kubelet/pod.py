@@ -1,24 +1,24 @@
 """One pod on the node: its volumes, its containers, its deadline, its deletion, and its status as it is written.
 
 Knows one pod's object and its containers. ``turn`` is called again and again with the object as it is now, and never
-waits. Follows pkg/kubelet/kubelet.go ``SyncPod``, ``SyncTerminatingPod`` and active_deadline.go (Kubernetes v1.36.1).
+waits for a program to end. Follows pkg/kubelet/kubelet.go ``SyncPod``, ``SyncTerminatingPod``, active_deadline.go and
+``computeInitContainerActions`` in pkg/kubelet/kuberuntime (Kubernetes v1.36.1).
 """
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from lab.api_client import ApiError, Json
-from lab.kubelet.configuration import (
-    POD_IP,
-    ConfigurationError,
-    UnsupportedError,
-    write_volumes,
-)
-from lab.kubelet.container import Container, Logs, World
-from lab.kubelet.status import TERMINAL_PHASES, Waiting, conditions, phase, timestamp
+from lab.kubelet.configuration import NODE_IP, ConfigurationError, UnsupportedError
+from lab.kubelet.container import DEFAULT_GRACE_SECONDS, Container, Logs, World
+from lab.kubelet.network import Endpoint
+from lab.kubelet.runtime import Sandbox
+from lab.kubelet.status import TERMINAL_PHASES, ContainerView, Waiting, conditions, phase, timestamp
+from lab.kubelet.volumes import Volumes
 
-DEFAULT_GRACE_SECONDS = 30
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
@@ -26,81 +26,131 @@ class Pod:
     """The node's side of one pod, by uid."""
 
     def __init__(self, world: World, pod: Json, directory: Path, now: datetime) -> None:
-        metadata = pod["metadata"]
+        metadata, spec = pod["metadata"], pod["spec"]
         self._world = world
+        self.last_seen = pod
         self._uid = metadata["uid"]
         self._path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
         self._directory = directory
-        self._volumes = directory / "volumes"
-        self._volumes.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (directory / "etc").mkdir(parents=True, exist_ok=True)
         self._started_at = now
-        self._mounted = False
         self._past_deadline = False
+        self._deleted = False
         self._kill_at: datetime | None = None
         self._written: Json = {}
         self._conditions: list[Json] = []
-        self._containers: dict[str, Container] = {}
-        for spec in pod["spec"]["containers"]:
-            home = directory / spec["name"]
-            home.mkdir(exist_ok=True)
-            self._containers[spec["name"]] = Container(world, pod, spec, home, self._volumes)
+        self._network = network = world.runtime.network(pod, directory / "etc")
+        self._volumes = Volumes(world.api, directory / "volumes", network.address, owned=world.runtime.isolated)
+        sandbox = Sandbox(network, self._volumes)
+        policy = spec.get("restartPolicy", "Always")
+        self._init = [
+            Container(
+                world,
+                pod,
+                one,
+                directory / one["name"],
+                sandbox,
+                restart_policy="Always" if one.get("restartPolicy") == "Always" else _policy_of_init(policy),
+                sidecar=one.get("restartPolicy") == "Always",
+            )
+            for one in spec.get("initContainers") or []
+        ]
+        self._containers = [
+            Container(world, pod, one, directory / one["name"], sandbox, restart_policy=policy)
+            for one in spec["containers"]
+        ]
 
     def turn(self, pod: Json, now: datetime) -> None:
         """One look at the processes and one step; writes the status when it has changed."""
+        self.last_seen = pod
         deleted = "deletionTimestamp" in pod["metadata"]
         if deleted or self._deadline_passed(pod, now):
             self._end(_grace(pod), now)
-        ended = [one.observe(now) for one in self._containers.values()]
+        elif self._kill_at is None and self._finished(pod):
+            self._end(_grace(pod), now)  # of its sidecars nothing more is wanted
+        ended = [one.observe(now) for one in self._all()]
         # A container's end is told before it is started again, as one sync of the kubelet does.
         if self._kill_at is None and not any(ended):
             self._advance(pod, now)
+        if self._kill_at is None:
+            self._network.refresh(pod)
+            self._volumes.refresh(pod, now)
         self._write_status(pod, now)
-        if deleted and not self.pids():
+        if deleted and not self._deleted and not self.pids():
             self._world.api.delete(self._path, uid=self._uid, grace_period_seconds=0)
+            self._deleted = True  # what keeps it now is a finalizer, which is not the kubelet's
 
     def pids(self) -> list[int]:
         """Its running processes, which lead their groups."""
-        return [one.pid for one in self._containers.values() if one.pid is not None]
+        return [one.pid for one in self._all() if one.pid is not None]
+
+    def endpoint(self) -> Endpoint:
+        """For the Services that select it."""
+        ready = any(one["type"] == "Ready" and one["status"] == "True" for one in self._conditions)
+        return Endpoint(self.last_seen, self._network.address, ready=ready and self._kill_at is None)
 
     def logs(self) -> dict[str, Logs]:
         """The log files by container."""
-        return {name: one.logs() for name, one in self._containers.items()}
+        return {one.name: one.logs() for one in self._all()}
 
     def abandon(self, now: datetime, grace_seconds: float) -> bool:
         """Ends a pod that the API no longer has, or whose node is stopped; True when nothing of it runs any more."""
         self._end(grace_seconds, now)
-        for one in self._containers.values():
+        for one in self._all():
             one.observe(now)
         return not self.pids()
 
     def clear(self) -> None:
-        """Removes its files but for the logs."""
-        shutil.rmtree(self._volumes, ignore_errors=True)
-        for name in self._containers:
-            shutil.rmtree(self._directory / name / "root", ignore_errors=True)
+        """Removes its files but for the logs, and gives its address back."""
+        shutil.rmtree(self._directory / "volumes", ignore_errors=True)
+        for one in self._all():
+            shutil.rmtree(self._directory / one.name / "root", ignore_errors=True)
+        self._network.release()
+
+    def _all(self) -> Sequence[Container]:
+        return [*self._init, *self._containers]
 
     def _advance(self, pod: Json, now: datetime) -> None:
-        obstacle = self._not_ready_to_start(pod)
-        for one in self._containers.values():
-            if obstacle is None:
-                one.advance(pod, now)
-            else:
+        obstacle = self._not_mounted(pod, now)
+        if obstacle is not None:
+            for one in self._all():
                 one.hold(obstacle)
+            return
+        initialized = any(one.view().begun for one in self._containers)
+        for one in self._init:
+            if one.sidecar or not initialized:
+                one.advance(pod, now)
+            if not initialized and not one.view().initialized:
+                self._hold_others()
+                return
+        for one in self._containers:
+            one.advance(pod, now)
 
-    def _not_ready_to_start(self, pod: Json) -> Waiting | None:
+    def _hold_others(self) -> None:
+        for one in self._all():
+            if not one.view().begun and isinstance(one.view().state, Waiting) and not one.tried:
+                one.hold(Waiting("PodInitializing"))
+
+    def _not_mounted(self, pod: Json, now: datetime) -> Waiting | None:
         """A volume that cannot be mounted leaves the containers in ContainerCreating; its cause is in no status."""
-        if self._mounted:
+        if self._volumes.mounted:
             return None
-        if pod["spec"].get("initContainers"):
-            return Waiting("CreateContainerError", "the process kubelet has no init containers")
         try:
-            write_volumes(self._world.api, pod, self._volumes)
+            self._volumes.mount(pod, now)
         except ConfigurationError:
-            return Waiting("ContainerCreating")
+            return Waiting("PodInitializing" if self._init else "ContainerCreating")
         except UnsupportedError as error:
             return Waiting("CreateContainerError", str(error))
-        self._mounted = True
         return None
+
+    def _finished(self, pod: Json) -> bool:
+        """Nothing but sidecars is left, or an init container has failed for good."""
+        if not self._init:
+            return False
+        if all(one.done for one in self._containers):
+            return True
+        never = pod["spec"].get("restartPolicy") == "Never"
+        return never and any(one.done and not one.view().initialized for one in self._init if not one.sidecar)
 
     def _deadline_passed(self, pod: Json, now: datetime) -> bool:
         seconds = pod["spec"].get("activeDeadlineSeconds")
@@ -110,32 +160,49 @@ class Pod:
         return self._past_deadline
 
     def _end(self, grace_seconds: float, now: datetime) -> None:
-        """SIGTERM once, SIGKILL when the grace is over; a shorter grace given later counts."""
+        """SIGTERM once, SIGKILL when the grace is over; a shorter grace given later counts.
+
+        Sidecars are asked after the others have ended, the last one first (``terminationOrdering``).
+        """
         kill_at = now + timedelta(seconds=grace_seconds)
-        if self._kill_at is None:
-            for one in self._containers.values():
+        self._kill_at = min(self._kill_at or kill_at, kill_at)
+        groups = [
+            [one for one in self._all() if not one.sidecar],
+            *([one] for one in reversed(self._init) if one.sidecar),
+        ]
+        for group in groups:
+            running = [one for one in group if one.running]
+            for one in running:
                 one.terminate()
-            self._kill_at = kill_at
-        self._kill_at = min(self._kill_at, kill_at)
+            if running:
+                break
         if now >= self._kill_at:
-            for one in self._containers.values():
+            for one in self._all():
                 one.kill()
 
     def _write_status(self, pod: Json, now: datetime) -> None:
-        views = [one.view() for one in self._containers.values()]
-        pod_phase = phase(views, pod["spec"].get("restartPolicy", "Always"), ending=self._kill_at is not None)
+        init = [_of_init(one.view()) for one in self._init]
+        views = [one.view() for one in self._containers]
+        pod_phase = phase(
+            views, pod["spec"].get("restartPolicy", "Always"), ending=self._kill_at is not None, init=init
+        )
         if self._past_deadline:
             pod_phase = "Failed"
-        self._conditions = conditions(pod_phase, views, self._conditions, now, started=self._mounted)
+        started = self._volumes.mounted
+        self._conditions = conditions(pod_phase, views, self._conditions, now, started=started, init=init)
+        own = {one["type"] for one in self._conditions}
+        others = [one for one in pod.get("status", {}).get("conditions") or [] if one["type"] not in own]
         status: Json = {
             "phase": pod_phase,
-            "conditions": self._conditions,
-            "hostIP": POD_IP,
-            "podIP": POD_IP,
-            "podIPs": [{"ip": POD_IP}],
+            "conditions": [*self._conditions, *others],
+            "hostIP": NODE_IP,
+            "podIP": self._network.address,
+            "podIPs": [{"ip": self._network.address}],
             "startTime": timestamp(self._started_at),
             "containerStatuses": [view.render() for view in views],
         }
+        if init:
+            status["initContainerStatuses"] = [view.render() for view in init]
         if self._past_deadline:
             status |= {"reason": "DeadlineExceeded", "message": DEADLINE_MESSAGE}
         if status == self._written:
@@ -154,3 +221,13 @@ def _grace(pod: Json) -> float:
     """The deletion's own grace, else the spec's."""
     fallback = pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS)
     return float(pod["metadata"].get("deletionGracePeriodSeconds", fallback))
+
+
+def _policy_of_init(policy: str) -> str:
+    """One that succeeded is not run again whatever the pod's policy."""
+    return "Never" if policy == "Never" else "OnFailure"
+
+
+def _of_init(view: ContainerView) -> ContainerView:
+    """An init container that has done its part is ready (``UpdatePodStatus`` in pkg/kubelet/prober)."""
+    return view if view.sidecar else replace(view, ready=view.initialized)

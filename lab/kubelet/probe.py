@@ -1,43 +1,81 @@
-"""A container's readiness probe: tcpSocket or exec, asked in the background.
+"""A container's probes: asked in the background, at their periods, with their thresholds.
 
-Knows the probe's spec, where to connect and what to run; asks nothing of the API. Defaults are the API server's
-(pkg/apis/core/v1/defaults.go): every 10 s, 1 s to answer, one success, three failures; a container is not ready
-before its first success and the first question comes at once (``initialDelaySeconds`` 0).
+Knows the probes' specs, where to connect and what to run; asks nothing of the API. Defaults are the API server's
+(pkg/apis/core/v1/defaults.go): every 10 s, 1 s to answer, one success, three failures. A container is not ready before
+its readiness probe's first success, and the first question comes at once (``initialDelaySeconds`` 0); liveness and
+readiness wait for the startup probe's success (pkg/kubelet/prober/worker.go, Kubernetes v1.36.1).
 """
 
-import os
-import signal
+import contextlib
+import http.client
 import socket
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import ssl
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from datetime import datetime, timedelta
-from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lab.api_client import Json
-from lab.kubelet.configuration import POD_IP, UnsupportedError
+from lab.kubelet.configuration import UnsupportedError
+from lab.kubelet.runtime import Run
+
+_KINDS = ("exec", "grpc", "httpGet", "tcpSocket")
 
 
-class ReadinessProbe:
-    """One run's probe; ``ready`` is its present verdict."""
+class Probes:
+    """Those of one run of a container."""
 
-    def __init__(
-        self,
-        container: Json,
-        given: Mapping[str, str],
-        directory: Path,
-        started_at: datetime,
-        executor: Executor,
-    ) -> None:
-        spec = container["readinessProbe"]
+    def __init__(self, container: Json, run: Run, address: str, now: datetime, executor: Executor) -> None:
+        def probe(name: str) -> Probe | None:
+            spec = container.get(name)
+            return None if spec is None else Probe(spec, _question(container, spec, run, address), now, executor)
+
+        self._startup = probe("startupProbe")
+        self._liveness = probe("livenessProbe")
+        self._readiness = probe("readinessProbe")
+
+    def turn(self, now: datetime) -> None:
+        """Asks what is to be asked now; never waits."""
+        if self._startup is not None and not self.started:
+            self._startup.turn(now)
+            return
+        for probe in (self._liveness, self._readiness):
+            if probe is not None:
+                probe.turn(now)
+
+    @property
+    def started(self) -> bool:
+        """The startup probe has succeeded once, or there is none."""
+        return self._startup is None or self._startup.verdict is True
+
+    @property
+    def ready(self) -> bool:
+        """The container may be sent requests."""
+        return self.started and (self._readiness is None or self._readiness.verdict is True)
+
+    @property
+    def failed(self) -> Json | None:
+        """The spec of the probe that says that the container is to be killed."""
+        return next(
+            (one.spec for one in (self._startup, self._liveness) if one is not None and one.verdict is False), None
+        )
+
+
+class Probe:
+    """One probe; ``verdict`` is None until a threshold has been reached."""
+
+    def __init__(self, spec: Json, ask: Callable[[], bool], started_at: datetime, executor: Executor) -> None:
+        self.spec = spec
+        self.verdict: bool | None = None
         self._period = timedelta(seconds=spec.get("periodSeconds", 10))
         self._needed = {True: spec.get("successThreshold", 1), False: spec.get("failureThreshold", 3)}
-        self._ask = _question(container, given, directory)
+        self._ask = ask
         self._executor = executor
         self._next = started_at + timedelta(seconds=spec.get("initialDelaySeconds", 0))
         self._asked: Future[bool] | None = None
         self._same: tuple[bool, int] = (False, 0)
-        self.ready = False
 
     def turn(self, now: datetime) -> None:
         """Takes up an answer that has come, and asks when it is time; never waits for either."""
@@ -46,7 +84,7 @@ class ReadinessProbe:
             before, count = self._same
             self._same = (answer, count + 1 if answer == before else 1)
             if self._same[1] >= self._needed[answer]:
-                self.ready = answer
+                self.verdict = answer
             self._asked = None
         if self._asked is None and now >= self._next:
             self._next = now + self._period
@@ -54,21 +92,25 @@ class ReadinessProbe:
 
 
 def check_supported(container: Json) -> None:
-    """Refuses a probe that is neither tcpSocket nor exec."""
-    spec = container.get("readinessProbe")
-    if spec is not None and not {"tcpSocket", "exec"} & set(spec):
-        kinds = ", ".join(sorted({"httpGet", "grpc"} & set(spec)))
-        raise UnsupportedError(f"readiness probe: the process kubelet has no {kinds}")
+    """Refuses a probe of no kind that is known."""
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        spec = container.get(name)
+        if spec is not None and not set(_KINDS) & set(spec):
+            raise UnsupportedError(f"{name}: the process kubelet has none of its kinds")
 
 
-def _question(container: Json, given: Mapping[str, str], directory: Path) -> Callable[[], bool]:
-    spec = container["readinessProbe"]
+def _question(container: Json, spec: Json, run: Run, address: str) -> Callable[[], bool]:
     seconds = float(spec.get("timeoutSeconds", 1))
     if "exec" in spec:
         command = list(spec["exec"]["command"])
-        return lambda: _succeeds(command, given, directory, seconds)
-    host = spec["tcpSocket"].get("host") or POD_IP
-    port = _port(container, spec["tcpSocket"]["port"])
+        return lambda: run.execute(command, seconds)
+    if "grpc" in spec:
+        target, service = f"{address}:{spec['grpc']['port']}", spec["grpc"].get("service") or ""
+        return lambda: _serves(target, service, seconds)
+    kind = "httpGet" if "httpGet" in spec else "tcpSocket"
+    host, port = spec[kind].get("host") or address, _port(container, spec[kind]["port"])
+    if kind == "httpGet":
+        return lambda: _answers(spec["httpGet"], host, port, seconds)
     return lambda: _connects(host, port, seconds)
 
 
@@ -86,24 +128,33 @@ def _connects(host: str, port: int, seconds: float) -> bool:
     return True
 
 
-def _succeeds(command: Sequence[str], given: Mapping[str, str], directory: Path, seconds: float) -> bool:
-    """Exit code 0 in time; what is left of its process group is killed."""
-    quiet = subprocess.DEVNULL
-    try:
-        asked = subprocess.Popen(
-            command,
-            env=dict(given),
-            cwd=directory,
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
-            start_new_session=True,
-        )
-    except OSError:
-        return False
-    try:
-        return asked.wait(seconds) == 0
-    except subprocess.TimeoutExpired:
-        os.killpg(asked.pid, signal.SIGKILL)
-        asked.wait()
-        return False
+def _answers(spec: Json, host: str, port: int, seconds: float) -> bool:
+    """A status from 200 to 399; certificates are not looked at (pkg/probe/http/http.go). A redirection is a success."""
+    headers = {"User-Agent": "kube-probe/1.36", "Accept": "*/*", "Connection": "close"}
+    headers |= {one["name"]: one["value"] for one in spec.get("httpHeaders") or []}
+    connection: http.client.HTTPConnection
+    if str(spec.get("scheme", "HTTP")).upper() == "HTTPS":
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=seconds)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", spec.get("path") or "/", headers=headers)
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return False
+        return http.HTTPStatus.OK <= status < http.HTTPStatus.BAD_REQUEST
+
+
+def _serves(target: str, service: str, seconds: float) -> bool:
+    """SERVING, by the health protocol of gRPC."""
+    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            request = health_pb2.HealthCheckRequest(service=service)
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=seconds)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

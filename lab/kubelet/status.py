@@ -1,8 +1,7 @@
 """A pod's status as the kubelet writes it, from plain values; no I/O and no clock.
 
 Phase, conditions and container states follow ``getPhase`` and ``convertToAPIContainerStatuses`` in
-pkg/kubelet/kubelet_pods.go and pkg/kubelet/status/generate.go (Kubernetes v1.36.1), for pods without init containers
-and readiness gates.
+pkg/kubelet/kubelet_pods.go and pkg/kubelet/status/generate.go (Kubernetes v1.36.1), for pods without readiness gates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,9 +79,32 @@ class ContainerView:
     restart_count: int
     ready: bool
     container_id: str
+    started: bool = False
+    """It runs, and its startup probe has succeeded if it has one."""
+    sidecar: bool = False
+    """An init container that keeps running beside the others."""
+
+    @property
+    def begun(self) -> bool:
+        """It has been started at least once."""
+        return self.last is not None or not isinstance(self.state, Waiting)
+
+    @property
+    def end(self) -> Terminated | None:
+        """How it stopped, also while it waits for its next start."""
+        if isinstance(self.state, Terminated):
+            return self.state
+        return self.last if isinstance(self.state, Waiting) else None
+
+    @property
+    def initialized(self) -> bool:
+        """An init container has done its part: others may start."""
+        if self.sidecar:
+            return self.started
+        return self.end is not None and self.end.exit_code == 0
 
     def render(self) -> Json:
-        """One entry of ``containerStatuses``. The ID is of the newest run, and left out before the first."""
+        """One entry of ``containerStatuses`` or ``initContainerStatuses``. The ID is the newest run's, absent before."""
         status: Json = {
             "name": self.name,
             "image": self.image,
@@ -90,7 +112,7 @@ class ContainerView:
             "state": self.state.render(),
             "lastState": self.last.render() if self.last else {},
             "ready": self.ready,
-            "started": isinstance(self.state, Running),
+            "started": self.started,
             "restartCount": self.restart_count,
         }
         if self.container_id:
@@ -103,17 +125,28 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def phase(containers: Sequence[ContainerView], restart_policy: str, *, ending: bool) -> str:
+def phase(  # noqa: PLR0911 - a list of cases, each with its answer
+    containers: Sequence[ContainerView],
+    restart_policy: str,
+    *,
+    ending: bool,
+    init: Sequence[ContainerView] = (),
+) -> str:
     """The pod's phase; ``ending`` (deleted, past its deadline) says that nothing is restarted whatever the policy."""
-    ends = [_end(one) for one in containers]
-    if any(isinstance(one.state, Waiting) and one.last is None for one in containers):
+    ordinary = [one for one in init if not one.sidecar]
+    sidecars = [one for one in init if one.sidecar]
+    if restart_policy == "Never" and any(one.end is not None and one.end.exit_code != 0 for one in ordinary):
+        return "Failed"
+    initializing = any(one.end is None for one in ordinary) or (
+        not any(one.begun for one in containers) and not all(one.started or one.end for one in sidecars)
+    )
+    if initializing or not all(one.begun for one in (*containers, *sidecars)):
         return "Pending"
-    finished = [end for end in ends if end is not None]
-    if len(finished) < len(containers):
+    if any(isinstance(one.state, Running) for one in (*containers, *sidecars)):
         return "Running"
     if restart_policy == "Always" and not ending:
         return "Running"
-    if all(end.exit_code == 0 for end in finished):
+    if all(one.end is not None and one.end.exit_code == 0 for one in containers):
         return "Succeeded"
     if restart_policy == "Never" or ending:
         return "Failed"
@@ -127,13 +160,14 @@ def conditions(
     now: datetime,
     *,
     started: bool,
+    init: Sequence[ContainerView] = (),
 ) -> list[Json]:
     """The five of a bound pod. ``lastTransitionTime`` moves only with a condition's status."""
     since = {one["type"]: (one["status"], one["lastTransitionTime"]) for one in before}
-    ready, reason, message = _readiness(pod_phase, containers)
+    ready, reason, message = _readiness(pod_phase, [*(one for one in init if one.sidecar), *containers])
     wanted = [
         ("PodReadyToStartContainers", started and pod_phase not in TERMINAL_PHASES, "", ""),
-        ("Initialized", True, "PodCompleted" if pod_phase == "Succeeded" else "", ""),
+        ("Initialized", *_initialization(pod_phase, containers, init)),
         ("Ready", ready, reason, message),
         ("ContainersReady", ready, reason, message),
         ("PodScheduled", True, "", ""),
@@ -152,11 +186,16 @@ def conditions(
     return rendered
 
 
-def _end(one: ContainerView) -> Terminated | None:
-    """How the container stopped, also while it waits for its next start."""
-    if isinstance(one.state, Terminated):
-        return one.state
-    return one.last if isinstance(one.state, Waiting) else None
+def _initialization(
+    pod_phase: str, containers: Sequence[ContainerView], init: Sequence[ContainerView]
+) -> tuple[bool, str, str]:
+    if pod_phase == "Succeeded":
+        return True, "PodCompleted", ""
+    incomplete = [one.name for one in init if not one.initialized]
+    if incomplete and not any(one.begun for one in containers):
+        message = f"containers with incomplete status: [{' '.join(incomplete)}]"
+        return False, "ContainersNotInitialized", message
+    return True, "", ""
 
 
 def _readiness(pod_phase: str, containers: Sequence[ContainerView]) -> tuple[bool, str, str]:

@@ -1,0 +1,183 @@
+"""``examples/rollout`` as a team has it in its repository: its own names, hosts and charts, everything else as it stands.
+
+Knows the examples, YAML and nothing that runs. What a scenario wants otherwise it changes in the parsed values and commits.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
+
+from lab.images import admin_tools_tag
+
+if TYPE_CHECKING:
+    from lab.temporal import Databases
+
+Json = dict[str, Any]
+
+MIGRATIONS = "data-migrations-temporal"
+GATE = "data-temporal-recovery-hook"
+RUNTIME = "data-temporal"
+SECOND_GATE = "data-temporal-second-gate"
+BOOTSTRAP = "data-temporal-namespace-bootstrap"
+APPLICATIONS = (MIGRATIONS, GATE, RUNTIME, SECOND_GATE, BOOTSTRAP)
+"""In the order of their steps, as the examples name them; a team's are prefixed with its name."""
+
+TEMPORAL_NAMESPACE = "orders"
+"""The namespace that the bootstrap registers in Temporal."""
+
+_ROOT = Path(__file__).parent.parent
+_ROLLOUT = _ROOT / "examples" / "rollout"
+_FOLDERS = {
+    MIGRATIONS: "migrations", GATE: "gate", RUNTIME: "runtime", SECOND_GATE: "second-gate", BOOTSTRAP: "bootstrap",
+}  # fmt: skip
+_CHARTS = {
+    MIGRATIONS: _ROOT / "lab" / "charts" / "temporal",
+    RUNTIME: _ROOT / "lab" / "charts" / "temporal",
+    GATE: _ROOT / "charts" / "temporal-recovery-hook",
+    SECOND_GATE: _ROOT / "charts" / "temporal-recovery-hook",
+}
+"""The charts that the examples depend on, put where ``helm dependency`` would put them."""
+
+
+class GitTree:
+    """What one team commits. ``values`` by Application, ``release`` and ``application_set`` are there to be changed."""
+
+    def __init__(self, team: str, repository_url: str, databases: Databases, host: str) -> None:
+        """A team whose name is the prefix of its Applications and its namespace, with its database at ``host``."""
+        self.team = team
+        self.release: Json = _parsed(_ROLLOUT / "temporal" / "release.yaml")
+        self.application_set = self._application_set(repository_url)
+        self.values: dict[str, Json] = {
+            name: _parsed(_ROLLOUT / "temporal" / folder / "values.yaml") for name, folder in _FOLDERS.items()
+        }
+        self.more: dict[str, str] = {}
+        """Further files by path, such as a template of a team's own chart."""
+        self._adapt(databases, host)
+
+    def name(self, application: str) -> str:
+        """What an Application of the examples is called here."""
+        return f"{self.team}-{application}"
+
+    @property
+    def gate(self) -> Json:
+        """The values of the gate's chart."""
+        return _dependency(self.values[GATE])
+
+    @property
+    def second_gate(self) -> Json:
+        """Those of the second one's."""
+        return _dependency(self.values[SECOND_GATE])
+
+    @property
+    def migrations(self) -> Json:
+        """The values of Temporal's chart in the migrations."""
+        return _dependency(self.values[MIGRATIONS])
+
+    @property
+    def runtime(self) -> Json:
+        """Those of the runtime."""
+        return _dependency(self.values[RUNTIME])
+
+    def roll_to(self, release: str, admin_tools: str | None = None) -> None:
+        """Say in the release's file which Temporal is rolled out; ``admin_tools`` where the schema's tool is another's."""
+        self.release["temporalVersion"] = release
+        self.release["adminToolsVersion"] = admin_tools_tag(admin_tools or release)
+
+    def merge_steps(self, *phases: str) -> None:
+        """Put the Applications of these phases into one step of RollingSync, where the first of them is."""
+        steps = self.application_set["spec"]["strategy"]["rollingSync"]["steps"]
+        values = [step["matchExpressions"][0]["values"] for step in steps]
+        flat = [[phase] for each in values for phase in each]
+        first = next(number for number, each in enumerate(flat) if each[0] in phases)
+        merged = [each for each in flat if each[0] not in phases]
+        merged.insert(first, list(phases))
+        expression = steps[0]["matchExpressions"][0]
+        steps[:] = [{"matchExpressions": [{**expression, "values": each}]} for each in merged]
+
+    def leave_out(self, *applications: str) -> None:
+        """Generate no Application for these."""
+        elements = self._elements()
+        elements[:] = [one for one in elements if one["name"] not in {self.name(each) for each in applications}]
+
+    def add(self, application: str, phase: str, folder: str) -> None:
+        """Generate one more Application, from this folder; its step has to be there."""
+        self._elements().append({"name": self.name(application), "phase": phase, "folder": folder})
+
+    def files(self) -> dict[str, str]:
+        """Everything, by path in the repository."""
+        found = {"temporal/release.yaml": _dumped(self.release)}
+        for name, folder in _FOLDERS.items():
+            source = _ROLLOUT / "temporal" / folder
+            found |= _texts(source, f"temporal/{folder}")
+            found[f"temporal/{folder}/values.yaml"] = _dumped(self.values[name])
+            if name in _CHARTS:
+                chart = _CHARTS[name]
+                found |= _texts(chart, f"temporal/{folder}/charts/{chart.name}")
+        return found | self.more
+
+    def _elements(self) -> list[Json]:
+        generators = self.application_set["spec"]["generators"][0]["matrix"]["generators"]
+        elements: list[Json] = generators[1]["list"]["elements"]
+        return elements
+
+    def _application_set(self, repository_url: str) -> Json:
+        found: Json = _parsed(_ROLLOUT / "applicationset.yaml")
+        found["metadata"]["name"] = self.team
+        spec = found["spec"]
+        git = spec["generators"][0]["matrix"]["generators"][0]["git"]
+        git["repoURL"] = repository_url
+        git["requeueAfterSeconds"] = 5  # a minute in the examples
+        for element in spec["generators"][0]["matrix"]["generators"][1]["list"]["elements"]:
+            element["name"] = self.name(element["name"])
+        template = spec["template"]["spec"]
+        template["source"]["repoURL"] = repository_url
+        template["destination"]["namespace"] = self.team
+        return found
+
+    def _adapt(self, databases: Databases, host: str) -> None:
+        place = {"host": host, "port": databases.port}
+        for chart in (self.migrations, self.runtime):
+            persistence = copy.deepcopy(chart["server"]["config"]["persistence"])  # the examples share it by an anchor
+            for store in ("default", "visibility"):
+                persistence[store]["sql"] |= place
+            chart["server"]["config"] = {"persistence": persistence}
+        address = f"temporal-frontend.{self.team}.svc:7233"
+        for chart in (self.gate, self.second_gate):
+            chart["stores"]["default"] |= place
+            chart["temporal"]["frontend"]["address"] = address
+            chart["runtime"]["namespace"] = self.team
+            for reference in (
+                chart["migrations"]["application"],
+                chart["runtime"]["application"],
+                *chart.get("downstream", []),
+            ):
+                reference["name"] = self.name(reference["name"])
+        bootstrap = self.values[BOOTSTRAP]
+        bootstrap["address"] = address
+
+
+def _dependency(values: Json) -> Json:
+    """The one block of values that is for the dependency."""
+    (found,) = values.values()
+    return cast("Json", found)
+
+
+def _parsed(path: Path) -> Json:
+    found: Json = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _dumped(value: Json) -> str:
+    return str(yaml.safe_dump(value, sort_keys=False))
+
+
+def _texts(folder: Path, where: str) -> dict[str, str]:
+    return {
+        f"{where}/{path.relative_to(folder)}": path.read_text(encoding="utf-8")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

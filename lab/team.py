@@ -1,0 +1,419 @@
+"""One team on the platform: its repository, its database, its ApplicationSet; what its people do, and what they can look at.
+
+It knows how a person acts (a commit, a sync, a look) and nothing of how the gate works. Everything of a team is named
+after it, so that teams are out of each other's way: a namespace, the Applications' prefix, a PostgreSQL of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from lab import git_tree, temporal_client
+from lab.api_client import ApiClient, ApiError
+from lab.control_plane import argocd
+from lab.control_plane.git import Repository
+from lab.git_tree import APPLICATIONS, GATE, TEMPORAL_NAMESPACE, GitTree
+from lab.history import History, Watched
+from lab.postgres import Postgres
+from lab.processes import wait_until
+from lab.temporal import Databases, Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.platform import Platform
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+PATIENCE_SECONDS = 180.0
+SECRET = "temporal-db-app"  # noqa: S105 -- its name
+_LOOK_SECONDS = 0.3
+_ENDED = frozenset({"Succeeded", "Failed", "Error"})
+
+
+class Team:
+    """A team whose name is its namespace; its repository is empty until it commits, its databases are there and empty."""
+
+    def __init__(self, platform: Platform, name: str) -> None:
+        self.platform = platform
+        self.name = name
+        self.client: ApiClient = platform.client
+        self.postgres = Postgres()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start its database, and make what its platform gives it: a namespace with the database's Secret."""
+        with ExitStack() as stack:
+            host = f"temporal-db-rw.{self.name}.svc"
+            self.platform.hosts[host] = self.postgres.host
+            stack.enter_context(self.postgres)
+            self.databases = Databases(self.postgres.host, self.postgres.port, "temporal", "not-for-anyones-eyes")
+            self.postgres.create_role(self.databases.user, self.databases.password)
+            self._create_databases()
+            self.repository = Repository(self.platform.directory / f"git-{self.name}")
+            self.git = GitTree(self.name, self.repository.url, self.databases, host)
+            self.client.create("/api/v1/namespaces", {"metadata": {"name": self.name}})
+            self.set_password(self.databases.password)
+            self.history = stack.enter_context(History(self.client, self._watched()))
+            stack.callback(self._leave)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take everything of it off the platform."""
+        self._stack.close()
+
+    # --- what its people do -----------------------------------------------------------------------------------------
+
+    def commit(self, message: str) -> str:
+        """Commit its tree as it is now; the revision."""
+        return self.repository.commit(self.git.files(), message)
+
+    def apply(self) -> None:
+        """Apply its ApplicationSet: for the first time, or as it is now."""
+        path, body = argocd.APPLICATION_SETS, self.git.application_set
+        try:
+            self.client.create(path, body)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            self.client.patch(f"{path}/{self.name}", {"spec": body["spec"]})
+
+    def roll_out(self, message: str = "Temporal") -> str:
+        """Commit and apply: what a first rollout is; the revision."""
+        revision = self.commit(message)
+        self.apply()
+        return revision
+
+    def sync(self, application: str) -> None:
+        """Sync an Application as a person does by Argo CD's command line or page; returns at once."""
+        operation = {
+            "initiatedBy": {"username": "admin"},
+            "sync": {"revision": "main", "syncStrategy": {"hook": {}}, "prune": False},
+        }
+        self.client.patch(f"{argocd.APPLICATIONS}/{self.git.name(application)}", {"operation": operation})
+
+    def sync_to_end(self, application: str) -> Json:
+        """Sync and wait for the end of that operation; its operationState."""
+        before = self.operation(application).get("startedAt")
+        # Times are whole seconds: two operations within one could not be told apart.
+        self.until(lambda: before is None or _now() > before, "the next second")
+        self.sync(application)
+
+        def ended() -> Json | None:
+            state = self.operation(application)
+            found = state.get("phase") in _ENDED and state.get("startedAt") != before
+            return state if found and "operation" not in self.application(application) else None
+
+        return self.until(ended, f"the sync of {application} to end") or {}
+
+    def set_password(self, password: str) -> None:
+        """Write the database's Secret, as an operator for PostgreSQL does."""
+        self.add_secret(SECRET, password)
+
+    def add_secret(self, name: str, password: str) -> None:
+        """Write a Secret with the database's role and this password."""
+        path = f"/api/v1/namespaces/{self.name}/secrets"
+        data = {"username": self.databases.user, "password": password}
+        body = {"metadata": {"name": name, "namespace": self.name}, "stringData": data}
+        try:
+            self.client.create(path, body)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            self.client.patch(f"{path}/{name}", body)
+
+    def migrate(self, release: str | None = None) -> None:
+        """Run the migrations by hand, with the tool of a release; the lab's first where none is named."""
+        builds = self.platform.builds
+        Schema(builds[release or next(iter(builds))].schema_tool, self.databases).migrate()
+
+    def replace_databases(self) -> None:
+        """Drop both databases under whatever runs on them, and make them anew, empty."""
+        for name in (self.databases.default, self.databases.visibility):
+            self.postgres.drop_database(name)
+        self._create_databases()
+
+    def delete(self, path: str) -> None:
+        """Delete an object of its namespace, such as ``pods/NAME``."""
+        self.client.delete(f"/api/v1/namespaces/{self.name}/{path}")
+
+    def start_workflow(self, namespace: str = TEMPORAL_NAMESPACE) -> str:
+        """The proof of the end: a workflow's id. A new namespace takes a second to be known everywhere."""
+        said = ""
+
+        def started() -> str:
+            nonlocal said
+            try:
+                return temporal_client.start_workflow(self.frontend, namespace)
+            except (temporal_client.CallError, ApiError) as error:
+                said = str(error)
+                return ""
+
+        try:
+            return wait_until(started, 30.0, "a workflow to start", _LOOK_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"no workflow starts: {said}\n\n{self.describe()}") from None
+
+    # --- what can be looked at --------------------------------------------------------------------------------------
+
+    @property
+    def frontend(self) -> str:
+        """``host:port`` of the frontend's Service."""
+        service = self.client.get(f"/api/v1/namespaces/{self.name}/services/temporal-frontend")
+        return f"{service['spec']['clusterIP']}:7233"
+
+    def application(self, application: str) -> Json:
+        """An Application as it is now."""
+        return self.client.get(f"{argocd.APPLICATIONS}/{self.git.name(application)}")
+
+    def operation(self, application: str) -> Json:
+        """Its operationState, empty where there is none."""
+        return dict(self.application(application).get("status", {}).get("operationState") or {})
+
+    def state(self, application: str) -> tuple[str, str]:
+        """Sync and health as Argo CD's page shows them, such as ``("Synced", "Healthy")``."""
+        return sync_and_health(self.application(application))
+
+    def steps(self) -> dict[str, str]:
+        """The ApplicationSet's status by Application, such as ``Healthy`` or ``Waiting``."""
+        found = (
+            self.client.get(f"{argocd.APPLICATION_SETS}/{self.name}").get("status", {}).get("applicationStatus") or []
+        )
+        return {one["application"].removeprefix(f"{self.name}-"): one["status"] for one in found}
+
+    def objects(self, group: str, kind: str, selector: str | None = None) -> list[Json]:
+        """Objects of its namespace: ``group`` such as ``api/v1`` or ``apis/batch/v1``, ``kind`` in the plural."""
+        return self.client.list(f"/{group}/namespaces/{self.name}/{kind}", label_selector=selector)
+
+    def pods(self, component: str | None = None) -> list[Json]:
+        """Temporal's pods, the web page's too, or those of one component."""
+        selector = "app.kubernetes.io/name=temporal,app.kubernetes.io/component" + (
+            f"={component}" if component else "!=database"
+        )
+        return self.objects("api/v1", "pods", selector)
+
+    def pod_uids(self) -> dict[str, str]:
+        """The pods' uids by component; a component with several pods has one of them."""
+        return {
+            component_of(pod): pod["metadata"]["uid"]
+            for pod in self.pods()
+            if "deletionTimestamp" not in pod["metadata"]
+        }
+
+    def events(self, application: str) -> list[str]:
+        """The gate's Events on an Application, as ``Reason: message``, oldest first."""
+        name = self.git.name(application)
+        found = [
+            one
+            for one in self.client.list(f"/api/v1/namespaces/{argocd.NAMESPACE}/events")
+            if one["involvedObject"].get("name") == name and one.get("reportingComponent") == "temporal-recovery-hook"
+        ]
+        found.sort(key=lambda one: one.get("eventTime") or one.get("lastTimestamp") or "")
+        return [f"{one['reason']}: {one['message']}" for one in found]
+
+    def receipt(self, gate: str = GATE) -> Json | None:
+        """The receipt of a gate, None where there is none."""
+        name = self.git.name(gate)
+        found = self.objects(
+            "api/v1", "configmaps", f"app.kubernetes.io/component=receipt,app.kubernetes.io/instance={name}"
+        )
+        return dict(found[0]["data"]) if found else None
+
+    def gate_ends(self, gate: str = GATE, since: float = 0.0, component: str = "gate") -> list[tuple[int, str]]:
+        """How the pods of a gate have ended, in order: exit code and termination message. They may be gone by now."""
+        ends: dict[str, tuple[int, str]] = {}
+        for version in self.history.versions("Pod", since=since):
+            labels = version.body["metadata"].get("labels", {})
+            wanted = {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": self.git.name(gate)}
+            if wanted.items() <= labels.items():
+                for status in version.body.get("status", {}).get("containerStatuses", []):
+                    if ended := status["state"].get("terminated"):
+                        ends[version.name] = (ended["exitCode"], ended.get("message", ""))
+        return list(ends.values())
+
+    def gate_pods(self, gate: str = GATE, component: str = "gate") -> list[Json]:
+        """The pods of a gate that are there now."""
+        name = self.git.name(gate)
+        selector = f"app.kubernetes.io/component={component},app.kubernetes.io/instance={name}"
+        return self.objects("api/v1", "pods", selector)
+
+    def log(self, pod: Json, container: str | None = None, *, previous: bool = False) -> str:
+        """A pod's log, as ``kubectl logs`` shows it."""
+        query = f"?tailLines=300{f'&container={container}' if container else ''}{'&previous=true' if previous else ''}"
+        return self.client.get_text(f"/api/v1/namespaces/{self.name}/pods/{pod['metadata']['name']}/log{query}")
+
+    def schema_versions(self) -> tuple[str | None, str | None]:
+        """What the two version rows say, None where there is none."""
+        default, visibility = (self._version(name) for name in (self.databases.default, self.databases.visibility))
+        return default, visibility
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    def until(self, holds: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+        """Wait for it; a ``TimeoutError`` describes what there was instead."""
+        try:
+            return cast("T", wait_until(lambda: _answer(holds), seconds, what, _LOOK_SECONDS))
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n\n{self.describe()}") from None
+
+    def until_rolled_out(
+        self, *applications: str, revision: str | None = None, seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        """Until these Applications, by default all, are Synced and Healthy, and their steps done, at this revision."""
+        wanted = applications or tuple(self._generated())
+
+        def done() -> bool:
+            steps = self.steps()
+            return all(steps.get(one) == "Healthy" and self._is_at(one, revision) for one in wanted)
+
+        self.until(done, f"{', '.join(wanted)} to be Synced, Healthy and done", seconds)
+
+    def until_crash_looping(self, components: int = 4) -> None:
+        """Until so many components' pods are in back-off."""
+        self.until(
+            lambda: len({component_of(pod) for pod in self.pods() if is_in_back_off(pod)}) >= components, "a crash loop"
+        )
+
+    def until_serving(self) -> None:
+        """Until the frontend serves."""
+
+        def serves() -> bool:
+            try:
+                return temporal_client.health(self.frontend) == "SERVING"
+            except temporal_client.CallError:
+                return False
+
+        self.until(serves, "Temporal to serve")
+
+    def holds_for(self, seconds: float, holds: Callable[[], object], what: str) -> None:
+        """Look for so long that it stays so. Raises ``AssertionError``."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not holds():
+                raise AssertionError(f"not for {seconds:g} s: {what}\n\n{self.describe()}")
+            time.sleep(_LOOK_SECONDS)
+
+    def describe(self) -> str:
+        """What a person would look at first, in words."""
+        steps = self.steps()
+        lines = [f"logs below {self.platform.directory}", "Applications:"]
+        for name in self._generated():
+            try:
+                found = self.application(name)
+            except ApiError:
+                lines.append(f"  {name}: not there")
+                continue
+            operation = self.operation(name)
+            lines.append(f"  {name}: {' '.join(sync_and_health(found))}, step {steps.get(name)}")
+            lines.append(f"    operation {operation.get('phase')}: {operation.get('message', '')[:300]}")
+            lines += [
+                f"    {one['type']}: {one['message'][:300]}" for one in found.get("status", {}).get("conditions", [])
+            ]
+            lines += [f"    Event {one[:300]}" for one in self.events(name)[-3:]]
+        lines.append("pods:")
+        for pod in self.objects("api/v1", "pods"):
+            status = pod.get("status", {})
+            states = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+            told = [f"{one['name']} {json.dumps(one['state'])[:400]}" for one in states]
+            lines.append(f"  {pod['metadata']['name']}: {status.get('phase')}; {'; '.join(told)}")
+        for component in ("gate", "watchdog"):
+            for pod in self.objects("api/v1", "pods", f"app.kubernetes.io/component={component}")[-2:]:
+                try:
+                    said = self.log(pod)
+                except ApiError as error:
+                    said = str(error)
+                lines += [
+                    f"log of {pod['metadata']['name']}:",
+                    textwrap.indent("\n".join(said.splitlines()[-15:]), "  "),
+                ]
+        return "\n".join(lines)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _generated(self) -> list[str]:
+        generators = self.git.application_set["spec"]["generators"][0]["matrix"]["generators"]
+        return [one["name"].removeprefix(f"{self.name}-") for one in generators[1]["list"]["elements"]]
+
+    def _is_at(self, application: str, revision: str | None) -> bool:
+        found = self.application(application)
+        at = revision in (None, found.get("status", {}).get("sync", {}).get("revision"))
+        return at and sync_and_health(found) == ("Synced", "Healthy")
+
+    def _create_databases(self) -> None:
+        for name in (self.databases.default, self.databases.visibility):
+            self.postgres.create_database(name, owner=self.databases.user)
+
+    def _version(self, database: str) -> str | None:
+        if not self.postgres.execute(database, "SELECT to_regclass('schema_version') IS NOT NULL")[0][0]:
+            return None
+        rows = self.postgres.execute(database, "SELECT curr_version FROM schema_version")
+        return str(rows[0][0]) if rows else None
+
+    def _watched(self) -> list[Watched]:
+        def ours(body: Json) -> bool:
+            return str(body["metadata"]["name"]).startswith(f"{self.name}-") or body["metadata"]["name"] == self.name
+
+        def on_ours(body: Json) -> bool:
+            return str(body.get("involvedObject", {}).get("name", "")).startswith(f"{self.name}-")
+
+        return [
+            Watched("Application", argocd.APPLICATIONS, ours),
+            Watched("ApplicationSet", argocd.APPLICATION_SETS, ours),
+            Watched("Pod", f"/api/v1/namespaces/{self.name}/pods"),
+            Watched("Job", f"/apis/batch/v1/namespaces/{self.name}/jobs"),
+            Watched("ConfigMap", f"/api/v1/namespaces/{self.name}/configmaps"),
+            Watched("Event", f"/api/v1/namespaces/{argocd.NAMESPACE}/events", on_ours),
+        ]
+
+    def _leave(self) -> None:
+        """Its ApplicationSet first, or that would make its Applications anew; without finalizers nothing is waited for."""
+        for path in (
+            f"{argocd.APPLICATION_SETS}/{self.name}",
+            *(f"{argocd.APPLICATIONS}/{self.git.name(one)}" for one in self._generated()),
+            f"/api/v1/namespaces/{self.name}",
+        ):
+            try:
+                self.client.delete(path)
+            except ApiError as error:
+                if error.reason != "NotFound":
+                    raise
+
+
+def component_of(pod: Json) -> str:
+    """Its component, such as ``frontend``."""
+    return str(pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", ""))
+
+
+def sync_and_health(application: Json) -> tuple[str, str]:
+    """As Argo CD's page shows them."""
+    status = application.get("status", {})
+    return status.get("sync", {}).get("status", ""), status.get("health", {}).get("status", "")
+
+
+def is_in_back_off(pod: Json) -> bool:
+    """Whether a container of it waits out a back-off."""
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    return any(one["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff" for one in statuses)
+
+
+def _answer(holds: Callable[[], T]) -> T | None:
+    """None while the API server is away or the object is not there yet."""
+    try:
+        return holds()
+    except ApiError as error:
+        if error.status in (0, 404) or error.status >= 500:  # noqa: PLR2004
+            return None
+        raise
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+__all__ = ["APPLICATIONS", "Team", "component_of", "git_tree", "is_in_back_off", "sync_and_health"]

@@ -1,0 +1,50 @@
+"""One platform an Argo CD and worker, a team of its own for each scenario."""
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lab.platform import Platform
+from lab.team import Team
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def platforms(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], Platform]]:
+    """Starts a platform the first time that it is asked for, and ends all of them with the session."""
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    started: dict[str, Platform] = {}
+    with ExitStack() as stack:
+
+        def platform(line: str) -> Platform:
+            if line not in started:
+                directory = tmp_path_factory.mktemp(f"argocd-{line}")
+                tell = reporter.write_line if reporter else print
+                started[line] = stack.enter_context(Platform(directory, line, progress=tell))
+            return started[line]
+
+        yield platform
+
+
+@pytest.fixture
+def team(request: pytest.FixtureRequest, platforms: Callable[[str], Platform]) -> Iterator[Team]:
+    """A team on the platform of the Argo CD that the scenario names (``scenario.on``)."""
+    platform = platforms(request.param)
+    story = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_"))[:24].strip("-")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    with Team(platform, f"t{worker}{next(_numbers)}-{story}") as found:
+        yield found
+
+
+@pytest.fixture
+def logs(team: Team) -> Path:
+    """Where everything of the platform is logged."""
+    return team.platform.directory

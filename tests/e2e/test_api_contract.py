@@ -1,0 +1,52 @@
+"""The fake API's contract, case by case, against a real API server: what the fake refuses, the real one refuses."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from test_fake_api import *  # noqa: F403 -- the cases; their fixtures are replaced below
+
+from lab.api_client import ApiClient, Json
+from lab.control_plane.kubernetes import ControlPlane
+from lab.platform import Platform
+
+_numbers = itertools.count(1)
+_RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
+
+
+@pytest.fixture
+def plane(platforms: Callable[[str], Platform]) -> ControlPlane:
+    return platforms("3.6").plane
+
+
+@pytest.fixture
+def client(plane: ControlPlane) -> ApiClient:
+    return plane.client
+
+
+@pytest.fixture
+def namespace(client: ApiClient) -> Iterator[str]:
+    name = f"contract-{next(_numbers)}"
+    client.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    yield name
+    client.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def user_with(plane: ControlPlane, client: ApiClient, namespace: str) -> Iterator[Callable[..., tuple[str, ApiClient]]]:
+    made: list[ApiClient] = []
+
+    def make(rules: Sequence[Json]) -> tuple[str, ApiClient]:
+        name = f"tenant-{next(_numbers)}"
+        client.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
+        client.create(f"{_RBAC}/{namespace}/roles", {"metadata": {"name": name}, "rules": list(rules)})
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+        binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]}
+        client.create(f"{_RBAC}/{namespace}/rolebindings", binding)
+        made.append(ApiClient(plane.url, plane.token(namespace, name), str(plane.ca_file)))
+        return f"system:serviceaccount:{namespace}:{name}", made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -1,0 +1,135 @@
+"""The rollout itself: fresh, the incident, the replaced database."""
+
+from scenario import assert_never_crash_looped, assert_order, assert_passed, assert_works, on
+
+from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
+from lab.team import Team, component_of, is_in_back_off
+
+SERVERS = {"frontend", "history", "matching", "worker"}
+
+
+@on("3.6", "3.2")
+def test_fresh(team: Team) -> None:
+    """A commit: everything from nothing, in its order, without a crash; a workflow starts."""
+    revision = team.roll_out()
+    team.until_rolled_out(revision=revision)
+    assert_order(team)
+    assert_never_crash_looped(team)
+    assert_passed(team)
+    assert team.receipt() == team.receipt() | {"revision": revision}
+    assert_works(team)
+
+
+@on("3.6")
+def test_incident(team: Team) -> None:
+    """A person syncs each by hand before the database is ready, then the gate once: it repairs all of it."""
+    spec = team.git.application_set["spec"]
+    del (
+        spec["strategy"],
+        spec["template"]["spec"]["syncPolicy"]["automated"],
+        spec["template"]["spec"]["syncPolicy"]["retry"],
+    )
+    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
+    team.postgres.stop()
+    team.roll_out()
+    team.sync_to_end(MIGRATIONS)
+    team.until(lambda: team.state(MIGRATIONS)[1] == "Degraded", "the migration to fail")
+    team.postgres.start()
+    team.sync_to_end(RUNTIME)
+    team.until_crash_looping()
+    crash = team.log(team.pods("frontend")[0], previous=True)
+    assert 'relation "schema_version" does not exist' in crash
+    assert team.sync_to_end(BOOTSTRAP)["phase"] == "Failed"
+    before = team.pod_uids()
+
+    assert team.sync_to_end(GATE)["phase"] == "Succeeded"
+
+    assert_works(team)
+    assert_passed(team, GATE)
+    after = team.pod_uids()
+    assert {component for component in before if after[component] != before[component]} == SERVERS
+    assert not any(is_in_back_off(pod) for pod in team.pods())
+    team.until(
+        lambda: {team.state(one) for one in (MIGRATIONS, GATE, RUNTIME, BOOTSTRAP)} == {("Synced", "Healthy")}, "all"
+    )
+
+
+@on("3.6")
+def test_replaced_database(team: Team) -> None:
+    """Dropped and made anew under running pods that all look healthy: a person syncs the gate once."""
+    team.roll_out()
+    team.until_rolled_out()
+    team.replace_databases()
+    before = team.pod_uids()
+    team.holds_for(5, lambda: all(one == "Healthy" for one in team.steps().values()), "everything looks healthy")
+    assert not any(is_in_back_off(pod) for pod in team.pods())
+
+    team.sync_to_end(GATE)
+
+    team.until_rolled_out()
+    assert_passed(team, GATE)
+    after = team.pod_uids()
+    assert {component for component in before if after[component] != before[component]} == SERVERS
+    assert {component_of(pod) for pod in team.pods()} == SERVERS | {"web"}
+    team.start_workflow()
+
+
+@on("3.6", "3.2")
+def test_closed_gate(team: Team) -> None:
+    """A commit whose migration has a wrong password: the runtime never starts; the commit that mends it opens the gate."""
+    team.add_secret("another", "wrong")
+    sql = team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]
+    right, sql["existingSecret"] = sql["existingSecret"], "another"
+    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
+    team.git.gate["migrations"] |= {"attempts": 2, "pauseSeconds": 2}
+    team.roll_out()
+
+    team.until(lambda: any(code for code, _ in team.gate_ends()), "the gate to fail")
+    code, message = team.gate_ends()[-1]
+    assert (code, message.partition(":")[0]) == (5, "MigrationFailed"), message
+    assert any(event.startswith("MigrationFailed") for event in team.events(GATE))
+    assert any(event.startswith("MigrationFailed") for event in team.events(MIGRATIONS))
+    team.holds_for(
+        20,
+        lambda: team.operation(RUNTIME) == {} and team.pods() == [] and team.receipt() is None,
+        "the runtime's step has not started",
+    )
+
+    sql["existingSecret"] = right
+    revision = team.commit("the password is right now")
+    team.until_rolled_out(revision=revision)
+    assert_order(team)
+    assert_never_crash_looped(team)
+    assert_works(team)
+
+
+@on("3.6")
+def test_hook_only_migrations(team: Team) -> None:
+    """A commit: the migrations hold nothing but a hook Job, so RollingSync never syncs them; the gate does."""
+    team.git.migrations["schema"]["annotations"] = {
+        "argocd.argoproj.io/hook": "Sync",
+        "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation",
+    }
+    team.roll_out()
+    team.until_rolled_out()
+    assert {one["name"]: one["value"] for one in team.operation(MIGRATIONS)["operation"]["info"]}
+    assert team.operation(MIGRATIONS)["operation"]["initiatedBy"]["username"] == "temporal-recovery-hook"
+    assert_never_crash_looped(team)
+    assert_passed(team)
+    assert_works(team)
+
+
+@on("3.6")
+def test_plain_job_migrations_that_failed(team: Team) -> None:
+    """A commit while the database is away: the plain schema Job fails for good; the gate in its step gets it done."""
+    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
+    team.postgres.stop()
+    team.roll_out()
+    team.until(lambda: team.state(MIGRATIONS)[1] == "Degraded", "the migration to fail")
+    assert team.gate_ends() == []
+    team.holds_for(10, lambda: team.operation(RUNTIME) == {}, "the runtime's step has not started")
+    team.postgres.start()
+    team.until_rolled_out()
+    assert_never_crash_looped(team)
+    assert_passed(team)
+    assert_works(team)
