@@ -6,6 +6,7 @@ protects.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ from hook.reasons import Patience, Reason
 from hook.versions import Release, Store, VersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
 COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
@@ -177,7 +178,9 @@ def _schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
 def _pods_live_on_the_present_database(observation: Observation, policy: Policy) -> Step | None:
     """Restart pods that wait out a back-off whose cause may be gone, and pods that live on a database that is gone.
 
-    Bounded without a count: a new pod is younger than what made the old one be restarted.
+    Bounded without a count: a new pod is younger than what made the old one be restarted. Those that run go one component
+    after the other: a server joins the ring through members that it reads from the database, and one that finds none but
+    servers on their way out stands alone for its `maxJoinDuration`, 30 s in Temporal's chart (seen, 1.29.1).
     """
     if isinstance(observation.runtime, Unknown) and not _is_namespace_ahead(observation):
         return Wait((observation.runtime.finding,))
@@ -189,8 +192,12 @@ def _pods_live_on_the_present_database(observation: Observation, policy: Policy)
             for pod in observation.runtime.pods
             if pod.component == component and (why := _why_restart(pod, observation, policy))
         }
-        if reasons:
-            return RestartPods(component, tuple(reasons), next(iter(reasons.values())))
+        if not reasons:
+            continue
+        starting = tuple(_starting_pods(observation, policy))
+        if starting and any(pod.state is PodState.RUNNING for pod in reasons):
+            return _wait_or_lose_patience(starting, observation, policy)
+        return RestartPods(component, tuple(reasons), next(iter(reasons.values())))
     return None
 
 
@@ -378,8 +385,8 @@ def _pods(observation: Observation) -> tuple[Pod, ...]:
     return observation.runtime.pods if isinstance(observation.runtime, Runtime) else ()
 
 
-def _absent_pods(observation: Observation) -> Iterator[Finding]:
-    """Yield a finding for each component that lacks a pod, and for each pod that does not run or is not ready."""
+def _absent_pods(observation: Observation, counts: Callable[[Pod], bool] = lambda _: True) -> Iterator[Finding]:
+    """Yield a finding for each component that lacks a pod, and for each pod that counts and does not run or is not ready."""
     if not isinstance(observation.runtime, Runtime):
         return
     pods = observation.runtime.pods
@@ -387,11 +394,23 @@ def _absent_pods(observation: Observation) -> Iterator[Finding]:
         present = sum(pod.component == component for pod in pods)
         if present < replicas:
             yield Finding(Reason.PODS_NOT_STABLE, f"component {component}", f"{present} of {replicas} pods are there")
-    for pod in pods:
+    for pod in filter(counts, pods):
         if pod.finding is not None:
             yield pod.finding
         elif pod.state is not PodState.RUNNING or not pod.ready:
             yield Finding(Reason.PODS_NOT_STABLE, f"pod {pod.namespace}/{pod.name}", f"{pod.state}, not ready")
+
+
+def _starting_pods(observation: Observation, policy: Policy) -> Iterator[Finding]:
+    """Yield a finding for each pod on its way: not for one that is to be restarted, or that something keeps from running."""
+    for finding in _absent_pods(
+        observation, lambda pod: _is_starting(pod) and not _why_restart(pod, observation, policy)
+    ):
+        yield replace(finding, detail=f"{finding.detail}; the next component is restarted after it")
+
+
+def _is_starting(pod: Pod) -> bool:
+    return pod.finding is None and pod.state is not PodState.BACK_OFF
 
 
 def _frontend_trouble(observation: Observation) -> Iterator[Finding]:

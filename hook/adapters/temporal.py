@@ -1,8 +1,8 @@
-"""Asks Temporal's frontend by gRPC whether it serves, and proves it by a read that needs the database.
+"""Asks Temporal's frontend by gRPC whether it serves, and proves it by reads that need the database and a history server.
 
-SERVING alone proves nothing: it goes on saying so over dropped databases (seen, 1.29.1). GetClusterInfo reads the
-cluster metadata,
-and with an empty request needs no generated code.
+SERVING alone proves nothing: it goes on saying so over dropped databases (seen, 1.29.1). GetClusterInfo reads the cluster
+metadata, but through the frontend alone: no workflow started for half a minute while it answered, because no history server
+was in the ring yet (seen, 1.29.1). So a workflow that is not there is asked for as well. Both need no generated code.
 """
 
 from __future__ import annotations
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 _SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 """The name that turns NOT_SERVING until the membership is up; the empty name says SERVING from the first moment (seen)."""
+
+_SYSTEM_NAMESPACE = "temporal-system"
+"""Registered by the servers themselves, whatever the bootstrap did (common/primitives/namespaces.go)."""
+
+_NOT_THERE = "temporal-recovery-hook-probe"
+
+_NO_HISTORY = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+}
+"""How it fails where no history server owns the workflow's shard ("Not enough hosts to serve the request", "shard status
+unknown") or the shard's database is gone. NOT_FOUND is the right answer; a limit or an authorizer answers before history."""
 
 _TLS_SIGNS = (
     "handshake failed",
@@ -106,18 +120,37 @@ class FrontendClient:
         if status != health_pb2.HealthCheckResponse.SERVING:
             said = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
             return Finding(Reason.FRONTEND_NOT_SERVING, about, f"it says {said}")
-        get_cluster_info = channel.unary_unary(
-            f"/{_SERVICE}/GetClusterInfo", request_serializer=bytes, response_deserializer=bytes
-        )
-        try:
-            get_cluster_info(b"", timeout=self._timeout_seconds)
-        except grpc.RpcError as error:
-            code, details = _status(error)
-            if code in _AN_AUTHORIZER_ANSWERED:
-                return None
-            detail = f"it says SERVING, but GetClusterInfo fails: {code.name}: {details}"
-            return Finding(Reason.FRONTEND_NOT_SERVING, about, detail)
+        for method, message, says_otherwise in (
+            ("GetClusterInfo", b"", _says_no_database),
+            ("DescribeWorkflowExecution", _describe_workflow(_SYSTEM_NAMESPACE, _NOT_THERE), _says_no_history),
+        ):
+            call = channel.unary_unary(f"/{_SERVICE}/{method}", request_serializer=bytes, response_deserializer=bytes)
+            try:
+                call(message, timeout=self._timeout_seconds)
+            except grpc.RpcError as error:
+                code, details = _status(error)
+                if says_otherwise(code):
+                    detail = f"it says SERVING, but {method} fails: {code.name}: {details}"
+                    return Finding(Reason.FRONTEND_NOT_SERVING, about, detail)
         return None
+
+
+def _says_no_database(code: grpc.StatusCode) -> bool:
+    return code not in _AN_AUTHORIZER_ANSWERED
+
+
+def _says_no_history(code: grpc.StatusCode) -> bool:
+    return code in _NO_HISTORY
+
+
+def _describe_workflow(namespace: str, workflow_id: str) -> bytes:
+    """DescribeWorkflowExecutionRequest: field 1 the namespace, field 2 an execution, whose field 1 is the workflow's id."""
+    return _field(1, namespace.encode()) + _field(2, _field(1, workflow_id.encode()))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of protobuf's wire format, of less than 128 bytes."""
+    return bytes([number << 3 | 2, len(content)]) + content
 
 
 def tls_credentials(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> grpc.ChannelCredentials:

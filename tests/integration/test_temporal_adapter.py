@@ -197,12 +197,23 @@ def test_a_temporal_not_restarted_after_its_databases_were_migrated_anew_is_in_t
     )
 
 
+def is_without_history(found: Finding | None) -> bool:
+    """It serves, and reads its database; nothing can start on it all the same."""
+    return found is not None and "DescribeWorkflowExecution fails: UNAVAILABLE: Not enough hosts" in found.detail
+
+
+def test_a_frontend_without_a_history_server_is_in_trouble(installation: Installation, tmp_path: Path) -> None:
+    """It says SERVING and reads the cluster's metadata, and no workflow could start."""
+    with alone(installation.config, tmp_path) as client:
+        wait_until(lambda: is_without_history(look(client)), 30, "the frontend to serve")
+
+
 def test_a_frontend_whose_membership_is_not_up_is_in_trouble(
     installation: Installation, temporal_build: toolchain.TemporalBuild, tmp_path: Path
 ) -> None:
     """It tries to join a member that was killed a moment ago, and says NOT_SERVING meanwhile."""
     with alone(installation.config, tmp_path) as client:
-        wait_until(lambda: look(client) is None, 30, "the member that is killed to have joined")
+        wait_until(lambda: is_without_history(look(client)), 30, "the member that is killed to have joined")
     successor = ServerConfig(temporal_build, installation.databases, tmp_path / "successor")
     with alone(successor, tmp_path) as client:
         trouble = awaited(
@@ -285,7 +296,7 @@ def test_temporals_own_frontend_with_mutual_tls_answers_only_a_client_with_a_cer
         ):
             assert refused(address, credentials).reason is Reason.FRONTEND_TLS_REFUSED
         with FrontendClient(address, SECONDS, certificates.for_client(certificate=True)) as client:
-            wait_until(lambda: look(client) is None, 30, "the frontend to serve")
+            wait_until(lambda: is_without_history(look(client)), 30, "the frontend to serve")
 
 
 # --- small servers ------------------------------------------------------------------------------------------------

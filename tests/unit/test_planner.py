@@ -7,6 +7,7 @@ import pytest
 from worlds import (
     BEHIND,
     BOOTSTRAP,
+    COMPONENTS,
     EMPTY,
     GATE,
     JOB,
@@ -324,6 +325,14 @@ def test_the_end_after_the_last_attempt_says_how_often_and_why() -> None:
 RIGHT_FOR = 30
 """Seconds since when the default store is right in the cases below, later than the run's start."""
 
+STARTING: dict[str, Any] = {"state": PodState.PENDING, "ready": False, "started_at": None}
+
+
+def stale(component: str, **changes: Any) -> Pod:
+    """A pod that has run since before the database of `NEW_DATABASE` was made, as all of `runtime` have."""
+    return pod(component, **changes)
+
+
 JUST_MIGRATED = stores(default=schema(Store.DEFAULT, since=-RIGHT_FOR))
 NEW_DATABASE = stores(default=schema(Store.DEFAULT, since=-RIGHT_FOR, born=-RIGHT_FOR))
 SKEW = AUTO.clock_skew.total_seconds()
@@ -367,6 +376,22 @@ SKEW = AUTO.clock_skew.total_seconds()
          runtime=runtime(*(in_back_off(one, RUN_STARTED - 1) for one in ("worker", "matching", "history")))),
     case("a component at a time, in order", ("restart", "matching", "temporal-matching-0"),
          runtime=runtime(*(in_back_off(one, RUN_STARTED - 1) for one in ("worker", "frontend", "matching")))),
+    case("running on a database that is gone: after those that are on their way", wait(Reason.PODS_NOT_STABLE),
+         runtime=runtime(pod("history", **STARTING), stale("matching")), stores=NEW_DATABASE),
+    case("the same, after a pod whose replacement is not made yet", wait(Reason.PODS_NOT_STABLE),
+         runtime=Runtime(dict.fromkeys(COMPONENTS, 1), tuple(map(stale, ("matching", "frontend", "worker")))),
+         stores=NEW_DATABASE),
+    case("the same, after one that is not ready yet", wait(Reason.PODS_NOT_STABLE),
+         runtime=runtime(pod("history", ready=False, started_at=NOW), stale("matching")), stores=NEW_DATABASE),
+    case("but it is not held by itself, ready or not", ("restart", "history", "temporal-history-0"),
+         runtime=runtime(stale("history", ready=False), stale("matching", ready=False)), stores=NEW_DATABASE),
+    case("nor by one that something keeps from running", ("restart", "matching", "temporal-matching-0"),
+         runtime=runtime(pod("history", **STARTING, finding=finding(Reason.IMAGE_NOT_PULLABLE)), stale("matching")),
+         stores=NEW_DATABASE),
+    case("nor by one in back-off", ("restart", "matching", "temporal-matching-0"),
+         runtime=runtime(in_back_off("history", -RIGHT_FOR + SKEW), stale("matching")), stores=NEW_DATABASE),
+    case("in back-off, it was no member of the ring: nothing to wait for", ("restart", "matching", "temporal-matching-0"),
+         runtime=runtime(pod("history", **STARTING), in_back_off("matching", RUN_STARTED - 1))),
     case("a pod that is none of the servers is not ours to restart", wait(Reason.PODS_NOT_STABLE),
          runtime=runtime(in_back_off("web", RUN_STARTED - 1))),
     case("even while the runtime's next step is ahead", ("restart", "history", "temporal-history-0"),

@@ -32,7 +32,7 @@ def test_its_links_and_targets_are_there() -> None:
         text = document.read_text()
         for link in re.findall(r"\]\(([^)#]+)\)", text):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
-        for target in re.findall(r"(?m)(?:^|`)make ([a-z-]+)", text):
+        for target in re.findall(r"(?m)(?:^|`)make ([a-z0-9-]+)", text):
             assert f"\n{target}:" in makefile, f"{document.name}: make {target}"
 
 
