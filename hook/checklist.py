@@ -147,14 +147,14 @@ def _describe(pod: Pod) -> str:
 
 
 def _frontend(observation: Observation, *, asked: bool) -> Item:
-    frontend, wanted = observation.frontend, "SERVING, and reads its database"
+    frontend, wanted = observation.frontend, "SERVING, reads its database, reaches history"
     if not asked:
         return Item("frontend", Mark.NOT_ASKED, "not asked for now", wanted)
     if isinstance(frontend, Unknown):
         return _unseen("frontend", frontend)
     if frontend is not None and frontend.trouble is not None:
         return _troubled("frontend", frontend.trouble, Mark.WAITING)
-    return Item("frontend", Mark.OK, "serves, and reads its database", wanted)
+    return Item("frontend", Mark.OK, "serves, reads its database, reaches history", wanted)
 
 
 def _downstream(
