@@ -51,6 +51,9 @@ class Item:
     remedy: str = ""
 
 
+_UNDER_WAY = {MigrationPhase.RUNNING, MigrationPhase.UNCOMPARED}
+
+
 def items(observation: Observation, policy: Policy) -> tuple[Item, ...]:
     """Return the list, in the order in which things have to become right.
 
@@ -66,8 +69,12 @@ def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
     for pod in observation.migration_pods:
         if pod.finding is not None:
             yield _troubled(f"migration pod {pod.namespace}/{pod.name}", pod.finding)
+    under_way = isinstance(observation.migration, Migration) and observation.migration.phase in _UNDER_WAY
     for store, schema in observation.stores.items():
-        yield _schema(f"schema of {store}", schema, policy)
+        item = _schema(f"schema of {store}", schema, policy)
+        # In the middle of a migration what is between two versions is no fault, and not judged (the planner's rule, too).
+        being_changed = under_way and item.mark is Mark.WRONG
+        yield Item(item.subject, Mark.WAITING, "being migrated", item.wanted) if being_changed else item
     if observation.application is not None:
         yield _runtime_application(observation.application)
     if observation.runtime is not None:

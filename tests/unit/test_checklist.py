@@ -225,6 +225,15 @@ def test_a_schema_is_shown_beside_what_the_release_wants() -> None:
     assert (by_hand.seen, by_hand.wanted) == ("at 1.18", "1.18")
 
 
+@pytest.mark.parametrize("phase", [MigrationPhase.RUNNING, MigrationPhase.UNCOMPARED])
+def test_a_schema_in_the_middle_of_a_migration_is_no_fault(phase: MigrationPhase) -> None:
+    """Between two versions it looks stuck, behind or empty for a moment; the planner does not judge it either."""
+    stuck = {Store.DEFAULT: unknown(Reason.SCHEMA_STUCK), Store.VISIBILITY: schema(Store.VISIBILITY, "1.7")}
+    items = listed(migration=migration(phase), stores=stuck)
+    for subject in (DEFAULT, VISIBILITY):
+        assert (items[subject].mark, items[subject].seen) == (Mark.WAITING, "being migrated")
+
+
 def test_a_migrations_state_names_its_owner_and_what_it_said() -> None:
     assert listed(migration=attempted(1))["migrations"].seen == f"Application {MIGRATIONS}: failed (exit code 1)"
     assert listed()["migrations"].seen == f"Application {MIGRATIONS}: idle"
