@@ -77,5 +77,5 @@ lint-release: $(BIN)/.installed ## lint the Dockerfile and the workflows
 	$(BIN)/python -m scripts.lint_release
 
 .PHONY: image-test
-image-test: $(BIN)/.installed build ## build the image and try it in its own file system; root; buildah by apt-get where it is missing
-	$(BIN)/pytest tests/image --timeout 1800 $(PYTEST)
+image-test: $(BIN)/.installed build ## build the image and try it in its own file system; PLATFORM=linux/arm64 emulated; root; buildah, qemu by apt-get
+	$(if $(PLATFORM),IMAGE_PLATFORM=$(PLATFORM)) $(BIN)/pytest tests/image --timeout 3600 $(PYTEST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import subprocess
@@ -10,14 +9,17 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from lab import gate_log
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from lab.gate_log import Line
 
 ROOT = Path(__file__).parent.parent
 HOOK = str(Path(sys.executable).with_name("temporal-recovery-hook"))
@@ -84,25 +86,6 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> Path:
     return file
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a gate's log."""
-
-    at: float
-    """Seconds since the epoch."""
-    event: str
-    reason: str
-
-
 def log_lines(log: Path) -> list[Line]:
     """Return the whole lines that a gate has written so far as JSON. Raises where it wrote anything else."""
-    text = log.read_text(encoding="utf-8")
-    lines = []
-    for line in text[: text.rfind("\n") + 1].splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise RuntimeError(f"the gate said: {text}") from error
-        moment = datetime.fromisoformat(record["timestamp"]).timestamp()
-        lines.append(Line(moment, record["event"], record.get("reason", "")))
-    return lines
+    return gate_log.lines(log.read_text(encoding="utf-8"))

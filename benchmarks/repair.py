@@ -20,9 +20,10 @@ from lab.temporal import SERVICES, Store
 from lab.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from lab.gate_log import Line
     from lab.toolchain import TemporalBuild
 
 _LONGEST_SECONDS = 90.0
@@ -57,10 +58,10 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
     """Measure it, alternating, each in a world of its own."""
     limits, repairs = [], []
     for turn in range(rounds):
-        limits.append(_limit(build, directory / f"limit-{turn}"))
+        limits.append(limit(build, directory / f"limit-{turn}"))
         repairs.append(_repair(build, directory / f"repair-{turn}"))
-    serving = [limit.serving for limit in limits]
-    with_bootstrap = [limit.serving + limit.bootstrap for limit in limits]
+    serving = [one.serving for one in limits]
+    with_bootstrap = [one.serving + one.bootstrap for one in limits]
     reached = {name: [one.marks[name] for one in repairs] for name in repairs[0].marks}
 
     def row(name: str, values: list[float], base: list[float]) -> Row:
@@ -73,8 +74,8 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
         "alternating, a world a round. The ratio is to the limit, except where it says otherwise.",
         [
             row("limit", serving, serving),
-            row("  of it: schema tool, both stores", [limit.tool for limit in limits], serving),
-            row("  of it: servers' start to SERVING", [limit.servers for limit in limits], serving),
+            row("  of it: schema tool, both stores", [one.tool for one in limits], serving),
+            row("  of it: servers' start to SERVING", [one.servers for one in limits], serving),
             row("limit with bootstrap's own process", with_bootstrap, serving),
             row("repair (a): frontend serving", reached[_SERVING], serving),
             row("repair (b): bootstrap Succeeded", reached[_BOOTSTRAPPED], serving),
@@ -87,20 +88,26 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
             f"(a) and (b) are seen from outside, every {_LOOK_SECONDS:g} s, as the limit is; (c) is the gate's last line."
         ],
     )
-    parts: dict[str, list[float]] = {}
-    for one in repairs:
-        for (_, before), (name, after) in pairwise([("", 0.0), *one.marks.items()]):
-            parts.setdefault(name, []).append(after - before)
     rest = Table(
         "Where a repair's time goes",
         "The same repairs, from one moment to the next: by the gate's log, the version rows' own time, and Argo CD and the "
         "frontend seen from outside. The ratio is the share of the whole repair (c).",
-        [row(f"to: {name}", taken, reached[_PASSED]) for name, taken in parts.items()],
+        [row(f"to: {name}", taken, reached[_PASSED]) for name, taken in phases([one.marks for one in repairs]).items()],
     )
     return [repair, rest]
 
 
-def _limit(build: TemporalBuild, directory: Path) -> Limit:
+def phases(repairs: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Return what each took from the moment before it, of several repairs' moments since their beginning."""
+    found: dict[str, list[float]] = {}
+    for marks in repairs:
+        for (_, before), (name, after) in pairwise([("", 0.0), *marks.items()]):
+            found.setdefault(name, []).append(after - before)
+    return found
+
+
+def limit(build: TemporalBuild, directory: Path) -> Limit:
+    """Measure it, in a world of its own in this directory, which it makes."""
     directory.mkdir()
     with World(build, directory) as world, ExitStack() as stack:
         tool = _seconds(lambda: world.schema.run(world.schema.migration_command(create_databases=False)))
@@ -133,7 +140,7 @@ def _repair(build: TemporalBuild, directory: Path) -> Repair:
         lines = programs.log_lines(gate.log)
         right = max(_version_written_at(world, store) for store in Store)
     first = lines[0].at
-    return Repair(first - began, {name: at - first for name, at in _in_order(_marks(lines, right, seen))})
+    return Repair(first - began, {name: at - first for name, at in in_order(_marks(lines, right, seen))})
 
 
 _MIGRATED = "the migration Succeeded in Argo CD (the Job's end, Argo CD's look)"
@@ -142,7 +149,7 @@ _BOOTSTRAPPED = "bootstrap Succeeded in Argo CD (its Job, its process)"
 _PASSED = "Passed (the last pods' 3 s of stability)"
 
 
-def _marks(lines: list[programs.Line], right: float, seen: dict[str, float]) -> Iterator[tuple[str, float | None]]:
+def _marks(lines: list[Line], right: float, seen: dict[str, float]) -> Iterator[tuple[str, float | None]]:
     """Yield the moments in the order of a repair; None where a repair had no such moment."""
 
     def first(*words: str) -> float | None:
@@ -162,7 +169,7 @@ def _marks(lines: list[programs.Line], right: float, seen: dict[str, float]) -> 
     yield _PASSED, next(line.at for line in lines if line.reason == "Passed")
 
 
-def _in_order(marks: Iterator[tuple[str, float | None]]) -> Iterator[tuple[str, float]]:
+def in_order(marks: Iterable[tuple[str, float | None]]) -> Iterator[tuple[str, float]]:
     """Yield them so that none is before the one before it: two things may happen side by side."""
     last = 0.0
     for name, at in marks:

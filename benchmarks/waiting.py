@@ -16,13 +16,16 @@ from lab.rollout import ARGO_CD_NAMESPACE, MIGRATIONS, NAMESPACE, RUNTIME
 from lab.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from lab.fake_api import Request
+    from lab.processes import Process
     from lab.toolchain import TemporalBuild
 
-_TURNS, _MANY_TURNS = 20, 200
-_APPLICATIONS, _PODS = 2000, 500
+TURNS, _MANY_TURNS = 20, 200
+APPLICATIONS, PODS = 2000, 500
 _LONGEST_SECONDS = 120.0
-_SETTINGS: dict[str, Any] = {"intervalSeconds": 0.1, "deadlineSeconds": 600}
+SETTINGS: dict[str, Any] = {"intervalSeconds": 0.1, "deadlineSeconds": 600}
 """Turns are what is counted here; at the default of 2 s they would only be slower to come."""
 
 _MB = 1000 * 1000
@@ -49,14 +52,14 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
             "database unreachable": {"stores": {"default": {"port": free_port()}}},
             "frontend NOT_SERVING": {"temporal": {"frontend": {"address": frontend.address}}},
         }
-        small, crowded = "3 Applications", f"{_APPLICATIONS} Applications, {_PODS} pods"
+        small, crowded = "3 Applications", f"{APPLICATIONS} Applications, {PODS} pods"
         waits: dict[tuple[str, str], list[Wait]] = defaultdict(list)
         for size in (small, crowded):
             if size == crowded:
                 _crowd(world)
             for _ in range(rounds):
                 for cause, changes in causes.items():
-                    waits[cause, size].append(_wait(world, changes, _TURNS))
+                    waits[cause, size].append(_wait(world, changes, TURNS))
         long = {cause: [_wait(world, changes, _MANY_TURNS)] for cause, changes in causes.items()}
     memory, traffic = [], []
     for cause in causes:
@@ -74,14 +77,14 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
     return [
         Table(
             "Memory of a waiting gate",
-            f"VmHWM of /proc/PID/status, the peak of resident memory, after {_TURNS} turns of waiting. The ratio is to the "
+            f"VmHWM of /proc/PID/status, the peak of resident memory, after {TURNS} turns of waiting. The ratio is to the "
             "same wait in the small cluster.",
             memory,
         ),
         Table(
             "What a waiting gate asks of the API a turn",
             f"As the API's stand-in counted them: requests, and bytes of answers, n turns of {rounds} gates each. The "
-            f"ratio is to the same wait in the small cluster. Of the {_PODS} pods half are in the runtime's namespace.",
+            f"ratio is to the same wait in the small cluster. Of the {PODS} pods half are in the runtime's namespace.",
             traffic,
             notes=["A few bytes of difference are digits of resourceVersions, which grow as the cluster does."],
         ),
@@ -89,40 +92,36 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
 
 
 def _wait(world: World, changes: dict[str, Any], turns: int) -> Wait:
-    """Let a gate wait for so many turns, then end it."""
+    """Let a gate of this world wait for so many turns."""
     world.api.requests.clear()
-    gate = world.gate(**_SETTINGS, **changes)
-    wait_until(lambda: gate.poll() is not None or _begun(world) > turns, _LONGEST_SECONDS, f"{turns} turns")
+    gate = world.gate(**SETTINGS, **changes)
+    return waited(gate, lambda: world.api.requests.by("gate"), MIGRATIONS, turns)
+
+
+def waited(gate: Process, requests: Callable[[], Sequence[Request]], migrations: str, turns: int = TURNS) -> Wait:
+    """Let a gate wait for so many turns, then end it; the migrations Application is what a turn reads first, and once."""
+
+    def asked() -> list[list[Request]]:
+        """Split what was asked into turns."""
+        found: list[list[Request]] = []
+        for request in requests():
+            if request.method == "GET" and request.path.endswith(f"/applications/{migrations}"):
+                found.append([])
+            if found:
+                found[-1].append(request)
+        return found
+
+    wait_until(lambda: gate.poll() is not None or len(asked()) > turns, _LONGEST_SECONDS, f"{turns} turns")
     if gate.poll() is not None:
         raise RuntimeError(f"the gate ended instead of waiting:\n{gate.tail()}")
     status = Path(f"/proc/{gate.pid}/status").read_text(encoding="ascii")
     gate.stop()
-    whole = _turns(world.api.requests.by("gate"))[2 : turns - 1]  # the first reads what it then remembers
+    whole = asked()[2 : turns - 1]  # the first reads what it then remembers
     return Wait(
         peak=_kilobytes(status, "VmHWM") * 1024 / _MB,
         requests=[float(len(turn)) for turn in whole],
         bytes=[float(sum(request.bytes_sent for request in turn)) for turn in whole],
     )
-
-
-def _begins_turn(request: Request) -> bool:
-    """The migrations Application is what a turn reads first, and once."""
-    return request.method == "GET" and request.path.endswith(f"/applications/{MIGRATIONS}")
-
-
-def _begun(world: World) -> int:
-    return sum(map(_begins_turn, world.api.requests.by("gate")))
-
-
-def _turns(requests: list[Request]) -> list[list[Request]]:
-    """Split what was asked into turns."""
-    turns: list[list[Request]] = []
-    for request in requests:
-        if _begins_turn(request):
-            turns.append([])
-        if turns:
-            turns[-1].append(request)
-    return turns
 
 
 def _kilobytes(status: str, name: str) -> int:
@@ -135,10 +134,10 @@ def _kilobytes(status: str, name: str) -> int:
 def _crowd(world: World) -> None:
     """Fill the cluster with other teams' Applications and pods; the pods are another node's business."""
     status = world.application(RUNTIME)["status"]
-    for number in range(_APPLICATIONS):
+    for number in range(APPLICATIONS):
         application = {**rollout.application(f"team-{number}"), "status": status}
         world.client.create(f"/apis/argoproj.io/v1alpha1/namespaces/{ARGO_CD_NAMESPACE}/applications", application)
-    for number in range(_PODS):
+    for number in range(PODS):
         namespace = (NAMESPACE, "default")[number % 2]
         pod = {
             "apiVersion": "v1",

@@ -201,6 +201,29 @@ def _pods_live_on_the_present_database(observation: Observation, policy: Policy)
     return None
 
 
+def _migrations_can_be_done(observation: Observation, policy: Policy) -> Step | None:
+    """Have a plain Job that failed run again though the schemas are right: its step would stay Degraded for ever (seen).
+
+    It can be repeated: on a schema that is right the tool changes nothing. Where it fails all the same the gate passes.
+    """
+    migration = observation.migration
+    application = migration.application if isinstance(migration, Migration) else None
+    if not isinstance(migration, Migration) or application is None or not application.jobs:
+        return None
+    if rollout.job_health(application) != "Degraded" or migration.attempts >= policy.attempts:
+        return None
+    if not rollout.is_compared(application, _run_started_at(observation)):
+        return _compare(application, "before its Job is run again")
+    if migration.phase not in {MigrationPhase.IDLE, MigrationPhase.FAILED}:
+        return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
+    if _is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
+        detail = f"attempt {migration.attempts} of {policy.attempts} failed: {migration.message}"
+        return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, detail),))
+    return Migrate(
+        migration, migration.attempts + 1, "the schemas are right, but its Job failed and would hold its step"
+    )
+
+
 def _reachability_is_not_asked(observation: Observation, policy: Policy) -> Step | None:
     """Pass on the schemas alone where Temporal is not asked for."""
     if not is_asked_for_reachability(observation, policy):
@@ -264,6 +287,7 @@ _RULES = (
     _stores_are_seen,
     _schemas_are_right,
     _pods_live_on_the_present_database,
+    _migrations_can_be_done,
     _reachability_is_not_asked,
     _temporal_answers,
     _downstream_is_done,

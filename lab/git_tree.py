@@ -84,8 +84,9 @@ class GitTree:
 
     def roll_to(self, release: str, admin_tools: str | None = None) -> None:
         """Say in the release's file which Temporal is rolled out; ``admin_tools`` where the schema's tool is another's."""
-        self.release["temporalVersion"] = release
-        self.release["adminToolsVersion"] = admin_tools_tag(admin_tools or release)
+        self.release["temporal"]["server"]["image"]["tag"] = release
+        self.release["migrations"]["admintools"]["image"]["tag"] = admin_tools_tag(admin_tools or release)
+        self.release["temporal-recovery-hook"]["temporal"]["version"] = release
 
     def merge_steps(self, *phases: str) -> None:
         """Put the Applications of these phases into one step of RollingSync, where the first of them is."""
@@ -106,6 +107,13 @@ class GitTree:
     def add(self, application: str, phase: str, folder: str) -> None:
         """Generate one more Application, from this folder; its step has to be there."""
         self._elements().append({"name": self.name(application), "phase": phase, "folder": folder})
+
+    def add_step(self, phase: str) -> None:
+        """Give this phase a step of its own, in the order of the phases."""
+        steps = self.application_set["spec"]["strategy"]["rollingSync"]["steps"]
+        expression = steps[0]["matchExpressions"][0]
+        steps.append({"matchExpressions": [{**expression, "values": [phase]}]})
+        steps.sort(key=lambda step: int(step["matchExpressions"][0]["values"][0]))
 
     def files(self) -> dict[str, str]:
         """Everything, by path in the repository."""

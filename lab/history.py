@@ -59,10 +59,8 @@ class History:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End; what was recorded stays."""
+        """End; what was recorded stays. A watch that nothing happens to ends some seconds later, by itself."""
         self._stop.set()
-        for thread in self._threads:
-            thread.join(5.0)
 
     def versions(self, kind: str, name: str | None = None, since: float = 0.0) -> list[Version]:
         """All versions of a kind, of one object or of all, in their order."""

@@ -2,14 +2,14 @@
 
 Root only. Where no registry can be reached, the Dockerfile's two base images are made by debootstrap; what then differs is
 the base (Debian's Python of the same minor version), never the Dockerfile. Layers are kept in the lab's cache.
-``python -m lab.image`` builds the image and states its size.
+For another platform than this machine's own both are done under emulation (``lab.emulation``).
+``python -m lab.image [PLATFORM]`` builds the image and states its size.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,18 +24,23 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from lab import emulation
+from lab.emulation import EmulationError
 from lab.processes import Process
-from lab.toolchain import cache_directory
+from lab.toolchain import BuildError, cache_directory, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from lab.emulation import Machine
     from lab.toolchain import Progress
 
 Json = dict[str, Any]
 
 BASE = "IMAGE_BASE"
 """The variable that says which base: ``registry`` or ``debootstrap``; unset: the registry's where that can be reached."""
+PLATFORM = "IMAGE_PLATFORM"
+"""The variable that says for which platform: ``linux/amd64`` or ``linux/arm64``; unset: this machine's own."""
 
 _SOURCE = Path(__file__).parent.parent
 _REGISTRY = "https://registry-1.docker.io/v2/"
@@ -44,7 +49,10 @@ _SUITE = "bookworm"
 _RUNTIME_PACKAGES = "python3-minimal,libpython3-stdlib,ca-certificates"
 _BUILD_PACKAGES = "python3-venv"
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-_SECONDS = 1800.0
+_SLOWER_EMULATED = 5
+"""By so much longer a program may take under emulation."""
+_SECONDS = 3600.0
+"""For one step; under emulation on a busy machine debootstrap and the build took 7 minutes each."""
 
 _ENTER = """
 set -eu
@@ -87,6 +95,7 @@ class Image:
     """A built image: its configuration as in the registry, its layers, and how it came to be."""
 
     name: str
+    machine: Machine
     config: Json
     parts: tuple[Part, ...]
     base: str
@@ -106,33 +115,38 @@ class Image:
         """Its size and its parts."""
         parts = (*self.parts, Part("together", self.unpacked, self.compressed))
         sizes = [f"{part.unpacked / 1e6:6.1f} MB {part.compressed / 1e6:6.1f} MB  {part.made_by}" for part in parts]
-        last = f"base: {self.base}; built in {self.seconds:.0f} s"
+        how = "" if self.machine.is_this_one else " under emulation"
+        last = f"{self.machine.oci}; base: {self.base}; built in {self.seconds:.0f} s{how}"
         return "\n".join([f"{'unpacked':>9} {'pulled':>9}", *sizes, last])
 
 
 class Builder:
-    """Buildah on a storage of the lab's own."""
+    """Buildah on a storage of the lab's own, for one platform."""
 
-    def __init__(self, progress: Progress = print) -> None:
-        """Raise ``ImageError`` where it cannot work here."""
+    def __init__(self, progress: Progress = print, platform: str | None = None) -> None:
+        """Raise ``ImageError``, ``EmulationError`` or ``BuildError`` where it cannot work here."""
         if os.geteuid() != 0:
             raise ImageError("building and entering an image needs root here: its file system is mounted and entered")
         self._progress = progress
-        _need("buildah", progress)
+        self._machine = emulation.machine(platform or os.environ.get(PLATFORM) or None)
+        program("buildah", "buildah", progress)
+        emulation.enable(self._machine, progress)
         self.directory = cache_directory() / "image"
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.directory / ".lock")
 
-    def build(self, name: str = "localhost/temporal-recovery-hook:lab") -> Image:
+    def build(self) -> Image:
         """Build the Dockerfile, from the layers that are kept where nothing changed. Raises ``ImageError``."""
         with self._lock, self._tidied():
             base, arguments = self._base()
             began = time.monotonic()
+            name = f"localhost/temporal-recovery-hook:lab-{self._machine.architecture}"
             version = tomllib.loads((_SOURCE / "pyproject.toml").read_text())["project"]["version"]
-            self._progress(f"building the image on {base}: about a minute where no layer is kept")
+            takes = "about a minute" if self._machine.is_this_one else "7 minutes under emulation"
+            self._progress(f"building the image for {self._machine.oci} on {base}: {takes} where no layer is kept")
             self._run(
-                "build", "--isolation", "chroot", "--layers", "--quiet", "--build-arg", f"VERSION={version}",
-                *arguments, "--tag", name, str(_SOURCE),
+                "build", "--platform", self._machine.oci, "--isolation", "chroot", "--layers", "--quiet",
+                "--build-arg", f"VERSION={version}", *arguments, "--tag", name, str(_SOURCE),
             )  # fmt: skip
             seconds = time.monotonic() - began
             return self._measured(name, base, seconds)
@@ -141,7 +155,7 @@ class Builder:
     def root_of(self, image: Image) -> Iterator[Path]:
         """The image's file system, unpacked for the length of the block; what is written to it is thrown away."""
         with self._lock, self._tidied():
-            container = self._run("from", "--pull-never", image.name).strip()
+            container = self._from(image.name)
             yield Path(self._run("mount", container).strip())
 
     @contextmanager
@@ -174,7 +188,7 @@ class Builder:
                 made_by, ("base", "dependencies", "program"), here["layers"], manifest["layers"], strict=True
             )
         )
-        return Image(name, config, parts, base, seconds)
+        return Image(name, self._machine, config, parts, base, seconds)
 
     # --- the base -------------------------------------------------------------------------------------------------
 
@@ -183,7 +197,8 @@ class Builder:
         wanted = os.environ.get(BASE)
         if wanted == "registry" or (wanted is None and _registry_answers()):
             return "the Dockerfile's own base images", []
-        runtime, build = f"localhost/lab-runtime:{_SUITE}", f"localhost/lab-build:{_SUITE}"
+        tag = f"{_SUITE}-{self._machine.architecture}"
+        runtime, build = f"localhost/lab-runtime:{tag}", f"localhost/lab-build:{tag}"
         if not self._has(runtime):
             self._make_runtime(runtime)
         if not self._has(build):
@@ -195,16 +210,16 @@ class Builder:
         return bool(self._run("images", "--quiet", "--filter", f"reference={image}").strip())
 
     def _make_runtime(self, name: str) -> None:
-        _need("debootstrap", self._progress)
-        self._progress(
-            f"no registry to be reached: making a base of Debian {_SUITE} by debootstrap, once, in 2 minutes"
-        )
+        program("debootstrap", "debootstrap", self._progress)
+        takes = "2 minutes" if self._machine.is_this_one else "7 minutes under emulation"
+        self._progress(f"no registry to be reached: making a base of Debian {_SUITE} by debootstrap, once, in {takes}")
         with tempfile.TemporaryDirectory(prefix="base-", dir=self.directory) as scratch:
             os.chmod(scratch, 0o755)  # noqa: PTH101, S103 -- it becomes the root directory, which everybody reads
             # A mount namespace of its own: what debootstrap mounts ends with it.
             _output(
                 "unshare", "--mount", "--propagation", "private",
-                "debootstrap", "--variant=minbase", f"--include={_RUNTIME_PACKAGES}", _SUITE, scratch,
+                "debootstrap", f"--arch={self._machine.architecture}", "--variant=minbase",
+                f"--include={_RUNTIME_PACKAGES}", _SUITE, scratch,
             )  # fmt: skip
             with self._container("scratch", name) as container:
                 self._run("add", "--quiet", container, scratch, "/")
@@ -221,12 +236,16 @@ class Builder:
 
     @contextmanager
     def _container(self, parent: str, name: str) -> Iterator[str]:
-        container = self._run("from", *(() if parent == "scratch" else ("--pull-never",)), parent).strip()
+        container = self._from(parent)
         try:
             yield container
             self._run("commit", "--quiet", container, name)
         finally:
             self._run("rm", container)
+
+    def _from(self, parent: str) -> str:
+        pull = () if parent == "scratch" else ("--pull-never",)
+        return self._run("from", "--platform", self._machine.oci, *pull, parent).strip()
 
     def _run(self, *arguments: str) -> str:
         storage = ("--root", str(self.directory / "storage"), "--runroot", str(self.directory / "run"))
@@ -245,6 +264,8 @@ class Sandbox:
         self._config = image.config["config"]
         self._root = root
         self.given = given
+        self.patience = 1 if image.machine.is_this_one else _SLOWER_EMULATED
+        """What waiting times are multiplied by; ``run`` does so itself."""
         self._count = 0
         given.chmod(0o755)
         (given / "termination-log").touch()
@@ -279,7 +300,7 @@ class Sandbox:
     def run(self, *arguments: str, entrypoint: Sequence[str] | None = None, seconds: float = 60) -> tuple[int, str]:
         """Run it to its end; exit code and output."""
         with self.start(*arguments, entrypoint=entrypoint) as process:
-            return process.wait(seconds), process.log.read_text()
+            return process.wait(seconds * self.patience), process.log.read_text()
 
 
 def first_process(sandbox: Process) -> int:
@@ -297,20 +318,8 @@ def _registry_answers() -> bool:
         return False
 
 
-def _need(program: str, progress: Progress) -> None:
-    """Install a Debian package that is missing. Raises ``ImageError``."""
-    if shutil.which(program):
-        return
-    if not shutil.which("apt-get"):
-        raise ImageError(f"{program} is not installed, and there is no apt-get to install it by: install {program}")
-    progress(f"{program} is not installed: installing it with apt-get")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    _output("apt-get", "update", "--quiet", environment=environment)
-    _output("apt-get", "install", "--yes", "--no-install-recommends", program, environment=environment)
-
-
-def _output(*argv: str, environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=_SECONDS, env=environment)
+def _output(*argv: str) -> str:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=_SECONDS)
     if done.returncode != 0:
         raise ImageError(f"{' '.join(argv[:9])} … ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout
@@ -318,6 +327,6 @@ def _output(*argv: str, environment: Mapping[str, str] | None = None) -> str:
 
 if __name__ == "__main__":
     try:
-        print(Builder().build())
-    except ImageError as failure:
+        print(Builder(platform=sys.argv[1] if len(sys.argv) > 1 else None).build())
+    except (ImageError, EmulationError, BuildError) as failure:
         sys.exit(str(failure))

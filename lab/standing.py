@@ -121,7 +121,7 @@ def _instructions(platform: Platform, team: Team) -> str:
     dsn.write_text(team.postgres.dsn(), encoding="utf-8")
     return _SAID.format(
         argocd=platform.argocd.release,
-        temporal=team.git.release["temporalVersion"],
+        temporal=team.git.release["temporal"]["server"]["image"]["tag"],
         team=team.name,
         kubectl=platform.plane.build.kubectl,
         kubeconfig=platform.plane.kubeconfig,

@@ -7,6 +7,8 @@ after it, so that teams are out of each other's way: a namespace, the Applicatio
 from __future__ import annotations
 
 import json
+import os
+import signal
 import textwrap
 import time
 from contextlib import ExitStack
@@ -90,16 +92,19 @@ class Team:
         self.apply()
         return revision
 
-    def sync(self, application: str) -> None:
+    def sync(self, application: str, *, retries: int = 0) -> None:
         """Sync an Application as a person does by Argo CD's command line or page; returns at once."""
-        operation = {
+        operation: Json = {
             "initiatedBy": {"username": "admin"},
             "sync": {"revision": "main", "syncStrategy": {"hook": {}}, "prune": False},
         }
+        if retries:
+            operation["retry"] = {"limit": retries}
         self.client.patch(f"{argocd.APPLICATIONS}/{self.git.name(application)}", {"operation": operation})
 
     def sync_to_end(self, application: str) -> Json:
         """Sync and wait for the end of that operation; its operationState."""
+        self.until(lambda: self.application(application), f"{application} to be there")
         before = self.operation(application).get("startedAt")
         # Times are whole seconds: two operations within one could not be told apart.
         self.until(lambda: before is None or _now() > before, "the next second")
@@ -138,6 +143,27 @@ class Team:
         for name in (self.databases.default, self.databases.visibility):
             self.postgres.drop_database(name)
         self._create_databases()
+
+    def start_watchdog(self, gate: str = GATE) -> str:
+        """Start the watchdog of a gate now, as ``kubectl create job --from=cronjob/NAME`` does; the Job's name."""
+        cron_job = self.watchdog(gate)
+        metadata = cron_job["metadata"]
+        owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": metadata["name"], "uid": metadata["uid"]}
+        body = {
+            "metadata": {
+                "generateName": f"{metadata['name']}-by-hand-",
+                "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
+                "ownerReferences": [{**owner, "controller": True}],
+            },
+            "spec": cron_job["spec"]["jobTemplate"]["spec"],
+        }
+        made = self.client.create(f"/apis/batch/v1/namespaces/{self.name}/jobs", body)
+        return str(made["metadata"]["name"])
+
+    def kill(self, pod: Json) -> None:
+        """SIGKILL the processes of a pod, as the kernel does where memory runs out."""
+        for pid in self.platform.kubelet.pids(pod["metadata"]["uid"]):
+            os.kill(pid, signal.SIGKILL)
 
     def delete(self, path: str) -> None:
         """Delete an object of its namespace, such as ``pods/NAME``."""
@@ -236,6 +262,12 @@ class Team:
                     if ended := status["state"].get("terminated"):
                         ends[version.name] = (ended["exitCode"], ended.get("message", ""))
         return list(ends.values())
+
+    def watchdog(self, gate: str = GATE) -> Json:
+        """The CronJob of a gate."""
+        selector = f"app.kubernetes.io/component=watchdog,app.kubernetes.io/instance={self.git.name(gate)}"
+        (found,) = self.objects("apis/batch/v1", "cronjobs", selector)
+        return found
 
     def gate_pods(self, gate: str = GATE, component: str = "gate") -> list[Json]:
         """The pods of a gate that are there now."""

@@ -5,6 +5,7 @@ The status fields and what Argo CD makes of them are in facts.md ("Argo CD: star
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ ATTEMPT_INFO = "temporal-recovery-hook/attempt"
 
 _REFRESH = "argocd.argoproj.io/refresh"
 _BLOCKED = "blocked by sync window"
+_MESSAGE_CHARACTERS = 500
+"""A refused change of a Job carries the whole pod's specification, many kilobytes (seen)."""
 
 
 class Applications:
@@ -159,7 +162,7 @@ def _operation(requested: Mapping[str, Any] | None, state: Mapping[str, Any], ru
         phase=found,
         started_at=_time(state.get("startedAt")),
         finished_at=_time(state.get("finishedAt")),
-        message=" ".join(message.split()),
+        message=textwrap.shorten(message, _MESSAGE_CHARACTERS, placeholder=" …"),
         revisions=_revisions(state.get("syncResult") or {})
         or _revisions((state.get("operation") or {}).get("sync") or {}),
         attempt=_attempt(state.get("operation") or {}, run_id),

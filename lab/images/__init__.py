@@ -54,7 +54,11 @@ def images(builds: Iterable[TemporalBuild], directory: Path) -> dict[str, Image]
         GATE: Image(
             command=["/app/bin/temporal-recovery-hook"],
             files={"/app": gate},
-            environment={"PATH": "/app/bin:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
+            environment={
+                "PATH": "/app/bin:/usr/local/bin:/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
             user=(65532, 65532),
         ),
         WEB: Image(command=["sleep", "infinity"]),

@@ -79,7 +79,7 @@ class IsolatedRuntime:
         finally:
             os.close(reader)
         namespace, _, error = told.partition("\n")
-        run = IsolatedRun(process, message, program.environment, user, namespace)
+        run = IsolatedRun(process, message, program.environment, user, namespace, _held(process.pid, namespace))
         if error or not namespace:
             run.sweep()
             process.wait(10.0)
@@ -144,13 +144,17 @@ class OwnNetwork:
 
 @dataclass(frozen=True)
 class IsolatedRun:
-    """One process in its namespace, which is named as ``/proc/PID/ns/mnt`` is."""
+    """One process in its namespace, which is named as ``/proc/PID/ns/mnt`` is.
+
+    It is held open until what is left in it has been killed: the kernel gives its name to the next one at once.
+    """
 
     process: Process
     message: Path
     environment: Mapping[str, str]
     user: Security
     namespace: str
+    held: int | None
 
     def execute(self, command: Sequence[str], seconds: float) -> bool:
         """In its root, as its user."""
@@ -163,10 +167,25 @@ class IsolatedRun:
         """All that lives in its namespace: it may have left its group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        if self.held is None:
+            return
         for entry in Path("/proc").glob("[1-9]*"):
             with contextlib.suppress(OSError):  # it has ended meanwhile
-                if self.namespace and str((entry / "ns/mnt").readlink()) == self.namespace:
+                if str((entry / "ns/mnt").readlink()) == self.namespace:
                     os.kill(int(entry.name), signal.SIGKILL)
+        os.close(self.held)
+
+
+def _held(pid: int, namespace: str) -> int | None:
+    """A descriptor of the process' namespace; None where it is gone, and its name may be another's already."""
+    try:
+        held = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if f"mnt:[{os.fstat(held).st_ino}]" == namespace:
+        return held
+    os.close(held)
+    return None
 
 
 def _report(reader: int, process: Process) -> str:

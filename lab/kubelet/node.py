@@ -145,9 +145,9 @@ class ProcessKubelet:
         """Where it serves logs to the API server."""
         return None if self._log_server is None else self._log_server.port
 
-    def pids(self) -> list[int]:
-        """The processes that run now, one a container."""
-        return [pid for pod in list(self._pods.values()) for pid in pod.pids()]
+    def pids(self, uid: str | None = None) -> list[int]:
+        """The processes that run now, one a container; of all pods, or of the one with this uid."""
+        return [pid for own, pod in list(self._pods.items()) if uid in (None, own) for pid in pod.pids()]
 
     def container_log(  # noqa: PLR0917 -- LogSource, as the API calls it
         self,

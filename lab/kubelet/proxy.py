@@ -30,7 +30,8 @@ class ServiceProxy:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="service-proxy", daemon=True)
-        self._listeners: dict[Place, asyncio.Server] = {}
+        # Not asyncio's own servers: Python 3.11 drops what they have accepted, unclosed, when they are closed (_attach).
+        self._listeners: dict[Place, socket.socket] = {}
         self._turns: dict[Place, Iterator[Place]] = {}
         self._table: dict[Place, tuple[Place, ...]] = {}
         self._connections: set[asyncio.Task[None]] = set()
@@ -60,42 +61,58 @@ class ServiceProxy:
         if table == self._table and (complete or now - self._failed_at < RETRY_SECONDS):
             return
         for place in self._listeners.keys() - table.keys():
-            self._listeners.pop(place).close()
+            self._unlisten(self._listeners.pop(place))
         for place, backends in table.items():
             if self._table.get(place) != backends:
                 self._turns[place] = itertools.cycle(backends)
         self._table = table
         for place in table.keys() - self._listeners.keys():
             try:
-                self._listeners[place] = await asyncio.start_server(self._serve, *place, backlog=256)
+                self._listeners[place] = self._listen(place)
             except OSError as error:
                 # As when a program listens on 0.0.0.0 at this port: without network namespaces that is here, too.
                 log.warning("cannot listen for a Service: %s", error)
                 self._failed_at = now
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine that runs is a task's
+    def _listen(self, place: Place) -> socket.socket:
+        listener = socket.create_server(place, backlog=256)
+        listener.settimeout(0)
+        self._loop.add_reader(listener, self._accept, listener, place)
+        return listener
+
+    def _unlisten(self, listener: socket.socket) -> None:
+        self._loop.remove_reader(listener)
+        listener.close()
+
+    def _accept(self, listener: socket.socket, place: Place) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # it has gone again
+            return
+        connection.settimeout(0)
+        task = self._loop.create_task(self._serve(connection, place))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
-        place = writer.get_extra_info("sockname")[:2]
-        try:
-            back_reader, back_writer = await asyncio.open_connection(*next(self._turns[place]))
-        except OSError:
-            _reset(writer)
-            return
-        try:
-            await asyncio.gather(_pump(reader, back_writer), _pump(back_reader, writer))
-        except OSError:
-            _reset(writer)
-            _reset(back_writer)
-        finally:
-            for one in (writer, back_writer):
-                one.close()
+
+    async def _serve(self, connection: socket.socket, place: Place) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        with contextlib.closing(writer):
+            try:
+                back_reader, back_writer = await asyncio.open_connection(*next(self._turns[place]))
+            except OSError:
+                _reset(writer)
+                return
+            with contextlib.closing(back_writer):
+                try:
+                    await asyncio.gather(_pump(reader, back_writer), _pump(back_reader, writer))
+                except OSError:
+                    _reset(writer)
+                    _reset(back_writer)
 
     async def _close(self) -> None:
         for listener in self._listeners.values():
-            listener.close()
+            self._unlisten(listener)
+        await asyncio.sleep(0)  # what was accepted is begun, so that it is closed
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)

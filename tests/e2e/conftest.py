@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,9 +37,9 @@ def platforms(
 def team(request: pytest.FixtureRequest, platforms: Callable[[str], Platform]) -> Iterator[Team]:
     """A team on the platform of the Argo CD that the scenario names (``scenario.on``)."""
     platform = platforms(request.param)
-    story = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_"))[:24].strip("-")
+    # Short: helm takes 53 characters of an Application's name, and the longest of the examples has 33.
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    with Team(platform, f"t{worker}{next(_numbers)}-{story}") as found:
+    with Team(platform, f"t{worker}{next(_numbers)}") as found:
         yield found
 
 

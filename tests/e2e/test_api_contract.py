@@ -1,5 +1,8 @@
 """The fake API's contract, case by case, against a real API server: what the fake refuses, the real one refuses."""
 
+# The fixtures below take the place of the imported ones.
+# mypy: disable-error-code="no-redef"
+
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 

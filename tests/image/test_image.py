@@ -59,6 +59,22 @@ def test_it_is_small(image: Image) -> None:
     assert image.compressed < _MOST_PULLED_BYTES, str(image)
 
 
+def test_its_machine_code_is_for_its_platform(image: Image, root: Path) -> None:
+    """The interpreter, libc, and the wheels that are compiled: every one of them, and none of them left out."""
+    assert (image.config["os"], image.config["architecture"]) == ("linux", image.machine.architecture)
+    machines: dict[Path, int] = {}
+    for path, it in _files(root):
+        if stat.S_ISREG(it.st_mode):
+            with (root / path.relative_to("/")).open("rb") as file:
+                header = file.read(20)
+            if header.startswith(b"\x7fELF"):
+                machines[path] = int.from_bytes(header[18:20], "little")
+    assert {path: code for path, code in machines.items() if code != image.machine.elf} == {}
+    parts = {path.parts[5] for path in machines if path.is_relative_to("/app/lib/python3.11/site-packages")}
+    assert {"google", "grpc", "psycopg_binary", "psycopg_binary.libs", "pydantic_core", "yaml"} <= parts
+    assert [path for path in machines if re.fullmatch(r"python3(\.11)?", path.name)]
+
+
 def test_nothing_in_it_installs_or_builds(root: Path) -> None:
     programs = [path for path, it in _files(root) if stat.S_ISREG(it.st_mode) and it.st_mode & 0o111]
     assert Path("/app/bin/temporal-recovery-hook") in programs
@@ -139,7 +155,7 @@ def test_it_does_not_listen_to_python_variables(sandbox: Sandbox) -> None:
     (sandbox.given / "hook").mkdir()
     (sandbox.given / "hook" / "__init__.py").write_text("raise SystemExit('not the program')")
     with sandbox.start("versions", "1.29.1", environment={"PYTHONPATH": "/mnt"}) as process:
-        assert process.wait(30) == 0, process.log.read_text()
+        assert process.wait(30 * sandbox.patience) == 0, process.log.read_text()
 
 
 def test_check_with_bad_settings_names_them(sandbox: Sandbox) -> None:
@@ -181,13 +197,14 @@ def test_a_name_server_that_hangs_does_not_hold_the_end_up_for_long(sandbox: San
             "nameserver 127.77.0.53\nsearch data.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
         )
         with sandbox.start("run", "--config", "/mnt/config.yaml") as process:
-            server.settimeout(20)
+            server.settimeout(20 * sandbox.patience)
             server.recv(512)  # its first question
             time.sleep(after)  # into the one or the other name: what is tested is the image with real time
             began = time.monotonic()
             os.kill(first_process(process), signal.SIGTERM)
-            code = process.wait(30)
+            code = process.wait(30 * sandbox.patience)
             took = time.monotonic() - began
     assert code == 143, process.log.read_text()
     # Two names: the one that is being asked for, and the next one before it is seen that the run is to stop.
-    assert took < 4.5, process.log.read_text()
+    # An emulated program needs seconds for its end (6.7 s in all, seen on a busy machine): far from 20 s still.
+    assert took < (4.5 if sandbox.patience == 1 else 12), process.log.read_text()

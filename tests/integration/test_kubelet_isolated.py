@@ -593,3 +593,15 @@ def answer_of(url: str) -> bytes:
     with urlopen(url) as found:  # noqa: S310 - of this machine
         content: bytes = found.read()
     return content
+
+
+@needs_root
+def test_what_ends_takes_nothing_else_with_it(node: Node) -> None:
+    """The kernel gives the name of a namespace that is gone to the next one: it is not mistaken for it."""
+    for number in range(4):
+        node.pod(f"ends-{number}", "sleep 0.05")
+    for number in range(8):
+        node.pod(f"stays-{number}", "exec sleep 60", restartPolicy="Never")
+        node.until(f"stays-{number}", lambda it: "running" in container(it)["state"], "a start")
+    for number in range(8):
+        assert node.api.get(f"{PODS}/stays-{number}")["status"]["phase"] == "Running"

@@ -42,6 +42,7 @@ from hook.model import (
     Finding,
     Frontend,
     Migrate,
+    Migration,
     MigrationPhase,
     OnEmptyDatabase,
     OperationPhase,
@@ -418,6 +419,34 @@ def test_pods_are_restarted_whose_crash_or_database_is_a_thing_of_the_past(
     case("they are not looked at", PASSES, runtime=None),
 )  # fmt: skip
 def test_pods_that_cannot_be_seen_are_waited_for(changes: dict[str, Any], policy: Policy, expected: object) -> None:
+    assert step(policy, **changes) == expected
+
+
+# --- a failed schema Job on schemas that are right ----------------------------------------------------------------
+
+
+def with_failed_job(found: Migration, **changes: Any) -> Migration:
+    """The owner is an Application whose plain Job failed."""
+    return replace(found, application=application(MIGRATIONS, health="Degraded", jobs=(JOB,), **changes))
+
+
+@cases(
+    case("it is run again, or its step would stay Degraded", ("migrate", 1), migration=with_failed_job(migration())),
+    case("even where Temporal is not asked for", ("migrate", 1), NEVER, migration=with_failed_job(migration())),
+    case("not on an old status", ("refresh", MIGRATIONS),
+         migration=with_failed_job(migration(), compared_at=at(RUN_STARTED - 1))),
+    case("again after a pause", ("migrate", 2), migration=with_failed_job(attempted(1))),
+    case("not within it", wait(Reason.MIGRATION_PAUSING), migration=with_failed_job(attempted(1, ended=-1))),
+    case("not while Argo CD itself is between two retries", wait(Reason.MIGRATION_PAUSING),
+         migration=with_failed_job(migration(MigrationPhase.PAUSING))),
+    case("boundedly: it does not keep the gate from passing", PASSES, migration=with_failed_job(attempted(3))),
+    case("a hook Job's failure holds no step", PASSES,
+         migration=replace(migration(), application=application(MIGRATIONS, health="Degraded"))),
+    case("nor does a command's", PASSES, migration=replace(migration(MigrationPhase.FAILED), application=None)),
+)  # fmt: skip
+def test_a_failed_job_does_not_hold_the_step_of_schemas_that_are_right(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
     assert step(policy, **changes) == expected
 
 

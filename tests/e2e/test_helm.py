@@ -1,0 +1,109 @@
+"""The chart by helm itself, without an Application of its own; and what ci/ renders, before a real API server."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from scenario import hook_migrations, on
+
+from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
+from lab.helm import Helm, helm
+from lab.platform import Platform
+from lab.team import Team, component_of
+
+CHART = Path(__file__).parent.parent.parent / "charts" / "temporal-recovery-hook"
+RELEASE = "gate"
+SECONDS = 240.0
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def helm3() -> Helm:
+    return helm(3)
+
+
+def _run(team: Team, program: Helm, command: str, values: Json) -> subprocess.CompletedProcess[str]:
+    """`helm install` or `helm upgrade` of the chart as shipped, with these values."""
+    return subprocess.run(  # noqa: S603
+        [
+            str(program.path), command, RELEASE, str(CHART), "--values=-",
+            f"--namespace={team.name}", f"--kubeconfig={team.platform.plane.kubeconfig}",
+        ],
+        input=json.dumps(values), capture_output=True, text=True, check=False, timeout=SECONDS,
+    )  # fmt: skip
+
+
+def _values(team: Team) -> Json:
+    """`ci/plain-helm-values.yaml` with the team's names."""
+    values: Json = yaml.safe_load((CHART / "ci" / "plain-helm-values.yaml").read_text())
+    shared = team.git.gate
+    values["stores"]["default"] |= shared["stores"]["default"]
+    values["temporal"]["version"] = team.git.release["temporal-recovery-hook"]["temporal"]["version"]
+    values["temporal"]["frontend"] = shared["temporal"]["frontend"]
+    values["migrations"] |= {"application": shared["migrations"]["application"]}
+    values["runtime"] = shared["runtime"]
+    return values
+
+
+def _ends(team: Team) -> list[tuple[int, str]]:
+    """How the pods of the gate have ended, as ``Team.gate_ends`` has it; the release is helm's here."""
+    ended: dict[str, Json] = {}
+    for version in team.history.versions("Pod"):
+        if component_of(version.body) == "gate":
+            for status in version.body.get("status", {}).get("containerStatuses", []):
+                if found := status["state"].get("terminated"):
+                    ended[version.name] = found
+    return [(one["exitCode"], one.get("message", "")) for one in ended.values()]
+
+
+@on("3.6")
+def test_helm_alone(team: Team, helm3: Helm) -> None:
+    """A person's `helm install` while Temporal crash-loops repairs it; `helm upgrade` runs it again, or fails with it."""
+    team.git.leave_out(GATE, SECOND_GATE, BOOTSTRAP)
+    hook_migrations(team)
+    team.roll_out()
+    team.until_crash_looping()
+
+    installed = _run(team, helm3, "install", _values(team))
+    assert installed.returncode == 0, (installed.stderr, _ends(team))
+    assert [code for code, _ in _ends(team)] == [0]
+    team.until_serving()
+    uids = team.pod_uids()
+
+    for upgrades in (1, 2):
+        upgraded = _run(team, helm3, "upgrade", _values(team))
+        assert upgraded.returncode == 0, (upgraded.stderr, _ends(team))
+        assert [(code, message.partition(":")[0]) for code, message in _ends(team)] == [(0, "Passed")] * (1 + upgrades)
+    assert team.pod_uids() == uids
+
+    wrong = _values(team)
+    wrong["stores"]["default"]["database"] = "another"
+    wrong["graceSeconds"] = 0
+    failed = _run(team, helm3, "upgrade", wrong)
+    assert failed.returncode != 0
+    assert "post-upgrade hooks failed" in failed.stderr
+    assert f"job {RELEASE}-temporal-recovery-hook failed" in failed.stderr, failed.stderr
+    code, message = _ends(team)[-1]
+    assert (code, message.partition(":")[0]) == (6, "DatabaseMissing"), message
+    assert team.pod_uids() == uids
+    assert {team.state(one) for one in (MIGRATIONS, RUNTIME)} == {("Synced", "Healthy")}
+
+
+@pytest.mark.parametrize("values", sorted((CHART / "ci").glob("*-values.yaml")), ids=lambda path: path.stem)
+def test_dry_run(values: Path, helm3: Helm, platforms: Callable[[str], Platform]) -> None:
+    """All that the chart renders for a scenario of ci/ passes as with `--dry-run=server --validate=strict`."""
+    objects, client = helm3.objects(CHART, values), platforms("3.6").client
+    there = {one["metadata"]["name"] for one in client.list("/api/v1/namespaces")}
+    for name in {one["metadata"]["namespace"] for one in objects} - there:
+        client.create("/api/v1/namespaces", {"metadata": {"name": name}})  # they go with the platform
+    assert {one["kind"] for one in objects} >= {"Job", "ConfigMap"}
+    for one in objects:
+        root = "apis" if "/" in one["apiVersion"] else "api"
+        path = f"/{root}/{one['apiVersion']}/namespaces/{one['metadata']['namespace']}/{one['kind'].lower()}s"
+        answer = client.create(f"{path}?dryRun=All&fieldValidation=Strict", one)
+        assert answer["metadata"]["uid"]

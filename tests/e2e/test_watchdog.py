@@ -1,0 +1,130 @@
+"""The watchdog: what it repairs between rollouts, what it leaves alone, and that it closes nothing itself."""
+
+import time
+
+from scenario import assert_works, by_the_gate, has_settled, on
+
+from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
+from lab.team import Team, is_in_back_off
+
+SERVERS = {"frontend", "history", "matching", "worker"}
+NEVER = "0 0 29 2 *"
+EACH_MINUTE = "* * * * *"
+
+
+def keep_watch(team: Team, schedule: str) -> None:
+    """Have a watchdog in the next commit; its faults are named after a second, not after two minutes."""
+    team.git.gate["watchdog"] = {"enabled": True, "schedule": schedule}
+    team.git.gate["graceSeconds"] = 1
+
+
+def assert_watchdog_ends(team: Team, since: float, code: int, reason: str) -> None:
+    """The first run of the watchdog that ends after ``since`` ends so."""
+    ends = team.until(lambda: team.gate_ends(GATE, since, "watchdog"), "the watchdog to end")
+    assert (ends[0][0], ends[0][1].partition(":")[0]) == (code, reason), ends
+
+
+@on("3.6")
+def test_watchdog_repairs(team: Team) -> None:
+    """The watchdog alone, after an outage of the database: all servers crash-loop and the bootstrap failed; nobody syncs."""
+    keep_watch(team, NEVER)
+    spec = team.git.application_set["spec"]
+    del spec["strategy"], spec["template"]["spec"]["syncPolicy"]["automated"]
+    del spec["template"]["spec"]["syncPolicy"]["retry"]
+    team.git.leave_out(SECOND_GATE)
+    team.roll_out()
+    team.sync_to_end(MIGRATIONS)
+    assert team.sync_to_end(GATE)["phase"] == "Succeeded"
+    team.postgres.stop()
+    team.sync_to_end(RUNTIME)
+    team.until_crash_looping()
+    assert team.sync_to_end(BOOTSTRAP)["phase"] == "Failed"
+    before, synced = team.pod_uids(), {one: team.operation(one) for one in (MIGRATIONS, GATE, RUNTIME)}
+    team.postgres.start()
+    since = time.time()
+
+    team.start_watchdog()
+
+    assert_watchdog_ends(team, since, 0, "Passed")
+    assert_works(team)
+    after = team.pod_uids()
+    assert {component for component in before if after[component] != before[component]} == SERVERS
+    assert not any(is_in_back_off(pod) for pod in team.pods())
+    assert by_the_gate(team.operation(BOOTSTRAP))
+    assert {one: team.operation(one) for one in synced} == synced
+    team.until(
+        lambda: {team.state(one) for one in APPLICATIONS if one != SECOND_GATE} == {("Synced", "Healthy")}, "all"
+    )
+
+
+@on("3.6")
+def test_watchdog_leaves_an_empty_database_alone(team: Team) -> None:
+    """The schedule, while a restore is under way: it fails and says why, migrates nothing, and closes no step."""
+    keep_watch(team, EACH_MINUTE)
+    team.git.leave_out(SECOND_GATE, BOOTSTRAP)
+    del team.git.gate["downstream"]
+    team.roll_out()
+    team.until_rolled_out()
+    team.start_watchdog()
+    # Argo CD calls a CronJob Degraded whose last run failed only where one had succeeded before.
+    team.until(lambda: "lastSuccessfulTime" in team.watchdog().get("status", {}), "the watchdog to have passed")
+    team.until(lambda: has_settled(team, "Succeeded"), "no second run of the gate, which would migrate")
+    pods, synced = team.pod_uids(), team.operation(MIGRATIONS)
+    team.replace_databases()
+    since = time.time()
+
+    assert_watchdog_ends(team, since, 4, "DatabaseEmpty")
+
+    def failed() -> bool:
+        status = team.watchdog()["status"]
+        return bool(status["lastSuccessfulTime"] < status["lastScheduleTime"] and not status.get("active"))
+
+    team.until(failed, "the schedule's last run to have failed")
+    team.holds_for(
+        12,
+        lambda: team.state(GATE) == ("Synced", "Healthy") and set(team.steps().values()) == {"Healthy"},
+        "the gate's step stays open",
+    )
+    assert team.schema_versions() == (None, None)
+    assert team.operation(MIGRATIONS) == synced
+    assert team.pod_uids() == pods
+    assert any(event.startswith("DatabaseEmpty") for event in team.events(GATE))
+
+
+@on("3.6")
+def test_watchdog_reopens(team: Team) -> None:
+    """A commit finds the gate's own password wrong; once it is right, the watchdog syncs the gate: the rollout goes on."""
+    keep_watch(team, NEVER)
+    team.git.leave_out(SECOND_GATE, BOOTSTRAP)
+    del team.git.gate["downstream"]
+    team.git.gate["stores"]["default"]["secret"]["name"] = "gate"
+    team.add_secret("gate", team.databases.password)
+    team.git.application_set["spec"]["template"]["spec"]["syncPolicy"]["retry"] = {"limit": 0}
+    team.roll_out()
+    team.until_rolled_out()
+    team.add_secret("gate", "wrong")
+    team.git.runtime["server"]["config"]["persistence"]["default"]["sql"]["maxConns"] = 21
+    revision = team.commit("more connections")
+    team.until(lambda: has_settled(team, "Failed"), "the gate to fail, and not to be synced again")
+    assert team.gate_ends()[-1][0] == 6
+    since = time.time()
+    team.start_watchdog()
+    assert_watchdog_ends(team, since, 6, "DatabaseLoginRefused")
+    team.add_secret("gate", team.databases.password)
+    team.holds_for(
+        10, lambda: has_settled(team, "Failed") and not is_synced_to(team, RUNTIME, revision), "the gate stays closed"
+    )
+    since = time.time()
+
+    team.start_watchdog()
+
+    assert_watchdog_ends(team, since, 0, "Passed")
+    team.until_rolled_out(revision=revision)
+    assert by_the_gate(team.operation(GATE))
+    assert team.receipt() == (team.receipt() or {}) | {"revision": revision}
+    assert any(event.startswith("ApplicationSynced") for event in team.events(GATE))
+
+
+def is_synced_to(team: Team, application: str, revision: str) -> bool:
+    """Whether an Application's last operation was of this revision."""
+    return bool(team.operation(application).get("syncResult", {}).get("revision") == revision)
