@@ -49,11 +49,11 @@ test: $(BIN)/.installed build lint-release ## lint, types, import contracts; uni
 	$(BIN)/pytest --quiet tests/unit/test_planner.py --cov=hook.planner --cov-branch --cov-report= --cov-fail-under=100
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST)
 
-# Two platforms side by side are what 2 cores and 24 GB carry; those of a group (Argo CD 3.2) share one.
+# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): as much as 2 cores carry.
 .PHONY: e2e
 e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, Argo CD 3.6 and 3.2, Temporal; root
 	$(BIN)/python -m lab.control_plane
-	$(BIN)/pytest tests/e2e --numprocesses $(E2E_WORKERS) --dist loadgroup --timeout 900 $(PYTEST)
+	$(BIN)/pytest tests/e2e --numprocesses $(E2E_WORKERS) --timeout 900 $(PYTEST)
 
 .PHONY: lab
 lab: $(BIN)/.installed ## the same world, left up to be looked into; root

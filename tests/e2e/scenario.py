@@ -10,12 +10,8 @@ from lab.team import Team, is_in_back_off
 
 
 def on(*lines: str) -> pytest.MarkDecorator:
-    """The Argo CD that the scenario is played on; those of 3.2 share one worker, and so one platform."""
-    return pytest.mark.parametrize(
-        "team",
-        [pytest.param(one, marks=[pytest.mark.xdist_group("argocd-3.2")] if one == "3.2" else []) for one in lines],
-        indirect=True,
-    )
+    """The Argo CD that the scenario is played on."""
+    return pytest.mark.parametrize("team", lines, indirect=True)
 
 
 def succeeded(application: dict) -> bool:  # type: ignore[type-arg]

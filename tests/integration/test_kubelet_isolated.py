@@ -497,7 +497,11 @@ def test_probes_speak_http_grpc_and_tcp(tmp_path: Path) -> None:
             return Probes(given, run, address, NEVER, executor)
 
         def settled(tried: Probes, holds: Callable[[], object]) -> None:
-            wait_until(lambda: tried.turn(datetime.now(UTC)) or holds(), SECONDS, "a verdict")
+            def seen() -> object:
+                tried.turn(datetime.now(UTC))
+                return holds()
+
+            wait_until(seen, SECONDS, "a verdict")
 
         tried = probes(readinessProbe={"grpc": {"port": port, "service": "web"}})
         assert not tried.ready
