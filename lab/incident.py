@@ -35,7 +35,7 @@ class Repair:
     """When a workflow started."""
 
 
-def break_by_hand(team: Team) -> None:
+def break_by_hand(team: Team, *, back_off_seconds: float = 30.0) -> None:
     """Leave a new team with failed migrations, servers that crash-loop and a failed bootstrap; nothing syncs by itself."""
     spec = team.git.application_set["spec"]
     del (
@@ -50,9 +50,10 @@ def break_by_hand(team: Team) -> None:
     team.until(lambda: team.state(MIGRATIONS)[1] == "Degraded", "the migration to fail")
     team.postgres.start()
     team.sync_to_end(RUNTIME)
-    team.until_crash_looping()
     if (phase := team.sync_to_end(BOOTSTRAP)["phase"]) != "Failed":
         raise RuntimeError(f"the bootstrap's sync should have Failed, and is {phase}\n\n{team.describe()}")
+    # Pods whose next start is near would come up by themselves in the middle of a repair.
+    team.until_crash_looping(back_off_seconds=back_off_seconds)
 
 
 def repair(team: Team) -> Repair:

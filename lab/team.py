@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import textwrap
 import time
@@ -33,6 +34,7 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 PATIENCE_SECONDS = 180.0
+SERVERS = frozenset({"frontend", "history", "matching", "worker"})
 SECRET = "temporal-db-app"  # noqa: S105 -- its name
 _LOOK_SECONDS = 0.3
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})
@@ -116,6 +118,11 @@ class Team:
             return state if found and "operation" not in self.application(application) else None
 
         return self.until(ended, f"the sync of {application} to end") or {}
+
+    def terminate(self, application: str) -> None:
+        """End its operation, as a person does by Argo CD's command line or page; returns at once."""
+        path = f"{argocd.APPLICATIONS}/{self.git.name(application)}"
+        self.client.patch(path, {"status": {"operationState": {"phase": "Terminating"}}})
 
     def set_password(self, password: str) -> None:
         """Write the database's Secret, as an operator for PostgreSQL does."""
@@ -306,11 +313,14 @@ class Team:
 
         self.until(done, f"{', '.join(wanted)} to be Synced, Healthy and done", seconds)
 
-    def until_crash_looping(self, components: int = 4) -> None:
-        """Until so many components' pods are in back-off."""
-        self.until(
-            lambda: len({component_of(pod) for pod in self.pods() if is_in_back_off(pod)}) >= components, "a crash loop"
-        )
+    def until_crash_looping(self, *, back_off_seconds: float = 0.0) -> None:
+        """Until all four servers' pods are in back-off, by now of so many seconds at least."""
+
+        def crash_loops() -> bool:
+            found = {component_of(pod): longest_back_off(pod) for pod in self.pods() if is_in_back_off(pod)}
+            return found.keys() >= SERVERS and min(found.values()) >= back_off_seconds
+
+        self.until(crash_loops, f"a crash loop with a back-off of {back_off_seconds:g} s")
 
     def until_serving(self) -> None:
         """Until the frontend serves."""
@@ -404,7 +414,7 @@ class Team:
         ]
 
     def _leave(self) -> None:
-        """Its ApplicationSet first, or that would make its Applications anew; without finalizers nothing is waited for."""
+        """Its ApplicationSet first, or that would make its Applications anew; their ends are not waited for."""
         for path in (
             f"{argocd.APPLICATION_SETS}/{self.name}",
             *(f"{argocd.APPLICATIONS}/{self.git.name(one)}" for one in self._generated()),
@@ -426,6 +436,13 @@ def sync_and_health(application: Json) -> tuple[str, str]:
     """As Argo CD's page shows them."""
     status = application.get("status", {})
     return status.get("sync", {}).get("status", ""), status.get("health", {}).get("status", "")
+
+
+def longest_back_off(pod: Json) -> float:
+    """Seconds that a container of it waits in all, by the kubelet's words: ``back-off 1m20s restarting failed ...``."""
+    states = (one["state"].get("waiting", {}) for one in pod.get("status", {}).get("containerStatuses", []))
+    found = (re.match(r"back-off (?:(\d+)m)?(\d+)s ", waiting.get("message", "")) for waiting in states)
+    return max((60.0 * int(one[1] or 0) + int(one[2]) for one in found if one), default=0.0)
 
 
 def is_in_back_off(pod: Json) -> bool:

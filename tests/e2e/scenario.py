@@ -8,6 +8,9 @@ import pytest
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, SECOND_GATE
 from lab.team import Team, is_in_back_off
 
+TERMINATED = 143
+"""How a pod of the gate ends whose hook Job is deleted while it runs."""
+
 
 def on(*lines: str) -> pytest.MarkDecorator:
     """The Argo CD that the scenario is played on."""

@@ -2,13 +2,20 @@
 
 import time
 
-from scenario import assert_never_crash_looped, assert_order, assert_passed, assert_works, on
+from scenario import (
+    assert_never_crash_looped,
+    assert_order,
+    assert_passed,
+    assert_works,
+    by_the_gate,
+    has_settled,
+    hook_migrations,
+    on,
+)
 
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.incident import break_by_hand
-from lab.team import Team, component_of, is_in_back_off
-
-SERVERS = {"frontend", "history", "matching", "worker"}
+from lab.team import SERVERS, Team, component_of, is_in_back_off
 
 
 @on("3.6", "3.2")
@@ -48,6 +55,7 @@ def test_replaced_database(team: Team) -> None:
     """Dropped and made anew under running pods that all look healthy: a person syncs the gate once."""
     team.roll_out()
     team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded"), "no second run of the gate, which would repair it")
     team.replace_databases()
     before, since = team.pod_uids(), time.time()
     team.holds_for(5, lambda: all(one == "Healthy" for one in team.steps().values()), "everything looks healthy")
@@ -95,14 +103,10 @@ def test_closed_gate(team: Team) -> None:
 @on("3.6")
 def test_hook_only_migrations(team: Team) -> None:
     """A commit: the migrations hold nothing but a hook Job, so RollingSync never syncs them; the gate does."""
-    team.git.migrations["schema"]["annotations"] = {
-        "argocd.argoproj.io/hook": "Sync",
-        "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation",
-    }
+    hook_migrations(team)
     team.roll_out()
     team.until_rolled_out()
-    assert {one["name"]: one["value"] for one in team.operation(MIGRATIONS)["operation"]["info"]}
-    assert team.operation(MIGRATIONS)["operation"]["initiatedBy"]["username"] == "temporal-recovery-hook"
+    assert by_the_gate(team.operation(MIGRATIONS))
     assert_never_crash_looped(team)
     assert_passed(team)
     assert_works(team)

@@ -5,9 +5,8 @@ import time
 from scenario import assert_works, by_the_gate, has_settled, on
 
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
-from lab.team import Team, is_in_back_off
+from lab.team import SERVERS, Team, is_in_back_off
 
-SERVERS = {"frontend", "history", "matching", "worker"}
 NEVER = "0 0 29 2 *"
 EACH_MINUTE = "* * * * *"
 
@@ -37,8 +36,8 @@ def test_watchdog_repairs(team: Team) -> None:
     assert team.sync_to_end(GATE)["phase"] == "Succeeded"
     team.postgres.stop()
     team.sync_to_end(RUNTIME)
-    team.until_crash_looping()
     assert team.sync_to_end(BOOTSTRAP)["phase"] == "Failed"
+    team.until_crash_looping(back_off_seconds=30)
     before, synced = team.pod_uids(), {one: team.operation(one) for one in (MIGRATIONS, GATE, RUNTIME)}
     team.postgres.start()
     since = time.time()
