@@ -16,6 +16,8 @@ from lab.team import Team, is_in_back_off
 Json = dict[str, Any]
 
 NO_RETRY = {"limit": 0}
+TWICE = 2
+"""How often RollingSync of 3.6 may sync an Application for one step."""
 NOT_COMPARED = "argocd.argoproj.io/skip-reconcile"
 """With it Argo CD neither compares nor syncs an Application: so the others hear of a commit first."""
 
@@ -98,6 +100,34 @@ def test_post_sync_holds(team: Team) -> None:
     revision = team.commit("more patience")
     team.until_rolled_out(revision=revision)
     assert team.history.ever("Pod", is_in_back_off) == []
+
+
+@on("3.6", "3.2")
+def test_failed_gate(team: Team) -> None:
+    """A commit finds the gate's own password wrong, and nothing retries: 3.2 syncs the gate for ever, 3.6 does not."""
+    only_up_to_the_runtime(team)
+    team.git.gate["graceSeconds"] = 1
+    team.git.gate["hook"] = {"backoffLimit": 0}
+    team.git.gate["stores"]["default"]["secret"]["name"] = "gate"
+    team.add_secret("gate", "wrong")
+    policy(team)["retry"] = NO_RETRY
+    team.roll_out()
+
+    if team.platform.argocd_line == "3.2":
+        team.until(lambda: len(operations_of_the_gate(team)) > TWICE, "the gate to be synced again and again")
+    else:
+        team.until(lambda: has_settled(team, "Failed"), "the gate to fail")
+        team.holds_for(15, lambda: len(operations_of_the_gate(team)) <= TWICE, "nobody syncs the gate again")
+    assert {code for code, _ in team.gate_ends()} <= {6, TERMINATED}
+    assert team.operation(RUNTIME) == {}
+    assert team.receipt() is None
+
+
+def operations_of_the_gate(team: Team) -> set[str]:
+    """When its Application's operations began."""
+    versions = team.history.versions("Application", team.git.name(GATE))
+    states = (version.body.get("status", {}).get("operationState") or {} for version in versions)
+    return {state["startedAt"] for state in states if state}
 
 
 def began_with_its_step(team: Team) -> bool:
@@ -315,8 +345,14 @@ def sync_of(application: Json) -> Json:
     return found
 
 
-def compared_at(application: Json) -> datetime:
-    return datetime.fromisoformat(application["status"]["reconciledAt"])
+def compared_at(team: Team) -> str:
+    """When ``small`` was last compared, empty where it never was."""
+    return str(team.application("small").get("status", {}).get("reconciledAt", ""))
+
+
+def this_second() -> str:
+    """As Kubernetes writes times."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @on("3.6", "3.2")
@@ -379,14 +415,13 @@ def test_reconciled_at(team: Team) -> None:
     by_hand(team)
     put(team, "small", config_map("small"))
     team.roll_out()
-    team.until(lambda: compared_at(team.application("small")), "the first comparison")
+    team.until(lambda: compared_at(team), "the first comparison")
     for _ in range(3):
-        before = compared_at(team.application("small"))
-        team.until(lambda before=before: datetime.now(UTC).replace(microsecond=0) > before, "the next second")  # type: ignore[misc]
-        asked_at = datetime.now(UTC).replace(microsecond=0)
+        before = compared_at(team)
+        team.until(lambda before=before: this_second() > before, "the next second")  # type: ignore[misc]
+        asked_at = this_second()
         refresh(team, "small")
-        team.until(lambda at=asked_at: compared_at(team.application("small")) >= at, "the comparison", 4.0)  # type: ignore[misc]
-        assert compared_at(team.application("small")) > before
+        team.until(lambda at=asked_at: compared_at(team) >= at, "the comparison", 4.0)  # type: ignore[misc]
 
 
 @on("3.6", "3.2")
