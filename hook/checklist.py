@@ -95,7 +95,7 @@ def _troubled(subject: str, finding: Finding, mark: Mark = Mark.WRONG) -> Item:
 
 
 def _unseen(subject: str, unknown: Unknown) -> Item:
-    only_a_person_can_mend_it = unknown.finding.reason.patience is Patience.NONE
+    only_a_person_can_mend_it = unknown.finding.reason.patience is Patience.MOMENT
     return _troubled(subject, unknown.finding, Mark.WRONG if only_a_person_can_mend_it else Mark.UNSEEN)
 
 

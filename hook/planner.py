@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
 """Temporal's services in the order in which they are restarted: history owns the shards and is what the others wait for."""
 
+_MOMENT = timedelta(seconds=5)
+"""The schema tool takes one for all of its versions, and each of them passes through states that look like an end."""
 _KUBERNETES_RESOLUTION = timedelta(seconds=1)
 """Kubernetes cuts its times to whole seconds: what started at :05 may have started just before :06."""
 
@@ -141,11 +143,12 @@ def _migration_is_seen_and_still(observation: Observation, policy: Policy) -> St
     return None
 
 
-def _stores_are_seen(observation: Observation, policy: Policy) -> Step | None:  # noqa: ARG001
-    """Wait for a store that cannot be seen; end on what only a person can mend in it."""
+def _stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
+    """Wait for a store that cannot be seen; end on what only a person can mend in it, once it lasts."""
     findings = tuple(schema.finding for schema in observation.stores.values() if isinstance(schema, Unknown))
+    moment = min(_MOMENT, policy.grace)
     for finding in findings:
-        if finding.reason.patience is Patience.NONE:
+        if finding.reason.patience is Patience.MOMENT and _lasts(finding, observation, moment):
             return Fail(finding)
     return Wait(findings) if findings else None
 
@@ -351,7 +354,11 @@ def _is_namespace_ahead(observation: Observation) -> bool:
 
 
 def _is_over_grace(finding: Finding, observation: Observation, policy: Policy) -> bool:
-    return observation.now - observation.since.get(finding.key, observation.now) >= policy.grace
+    return _lasts(finding, observation, policy.grace)
+
+
+def _lasts(finding: Finding, observation: Observation, time: timedelta) -> bool:
+    return observation.now - observation.since.get(finding.key, observation.now) >= time
 
 
 def _compare(application: Application, why: str) -> Step:

@@ -29,6 +29,8 @@ class Patience(Enum):
 
     NONE = "at once"
     """Waiting cannot help: only a person can."""
+    MOMENT = "once it lasts for a moment"
+    """Only a person can mend it, and somebody who migrates by hand passes through the same."""
     GRACE = "after the grace"
     """Others may still mend it (a Secret, a role, an Application that is on its way)."""
     DEADLINE = "at the deadline"
@@ -98,28 +100,28 @@ class Reason(Enum):
     SCHEMA_STUCK = (
         "SchemaStuck",
         ExitCode.SCHEMA,
-        Patience.NONE,
+        Patience.MOMENT,
         "A migration was interrupted inside a version whose statements cannot be run twice: every further migration fails.",
         "Run the SQL that is shown, then sync the gate's Application.",
     )
     SCHEMA_VERSION_MISSING = (
         "SchemaVersionMissing",
         ExitCode.SCHEMA,
-        Patience.NONE,
+        Patience.MOMENT,
         "The database holds Temporal's tables but no version row for its name (renamed or partly restored); a migration would replay from 0.0 and fail.",
         "Restore the row of schema_version for this database name as shown, then sync the gate's Application.",
     )
     SCHEMA_VERSION_MALFORMED = (
         "SchemaVersionMalformed",
         ExitCode.SCHEMA,
-        Patience.NONE,
+        Patience.MOMENT,
         "The version in schema_version is not a version; Temporal would take it for 0.",
         "Correct curr_version in schema_version to the version the schema really has.",
     )
     SCHEMA_VERSION_AMBIGUOUS = (
         "SchemaVersionAmbiguous",
         ExitCode.SCHEMA,
-        Patience.NONE,
+        Patience.MOMENT,
         "The table schema_version holds more than one row for this database; its primary key is gone.",
         "Keep the one row that is true, delete the others, and restore the primary key (version_partition, db_name).",
     )

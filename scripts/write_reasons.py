@@ -30,6 +30,7 @@ ENDINGS = {
 
 PATIENCE = {
     Patience.NONE: "at once",
+    Patience.MOMENT: "once it has lasted for 5 s",
     Patience.GRACE: "after the grace (`graceSeconds`)",
     Patience.DEADLINE: "at the deadline (`deadlineSeconds`)",
 }

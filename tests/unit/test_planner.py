@@ -246,6 +246,9 @@ def test_no_schema_is_judged_in_the_middle_of_an_update(
 
 # --- the schemas --------------------------------------------------------------------------------------------------
 
+STUCK, RENAMED = unknown(Reason.SCHEMA_STUCK), unknown(Reason.SCHEMA_VERSION_MISSING)
+FOR_A_MOMENT = seen_for(5, STUCK.finding, RENAMED.finding)
+
 
 @cases(
     case("unreachable", wait(Reason.DATABASE_UNREACHABLE), stores=stores(default=unknown(Reason.DATABASE_UNREACHABLE))),
@@ -254,9 +257,15 @@ def test_no_schema_is_judged_in_the_middle_of_an_update(
          stores=stores(default=unknown(Reason.DATABASE_UNREACHABLE), visibility=unknown(Reason.DATABASE_MISSING))),
     case("one unseen, the other behind: the migration has to wait", wait(Reason.DATABASE_UNREACHABLE),
          stores=BEHIND | {Store.VISIBILITY: unknown(Reason.DATABASE_UNREACHABLE)}),
-    case("stuck: only a person can mend it", fail(Reason.SCHEMA_STUCK), stores=stores(default=unknown(Reason.SCHEMA_STUCK))),
-    case("one unreachable, the other renamed: a person has to", fail(Reason.SCHEMA_VERSION_MISSING),
-         stores=stores(default=unknown(Reason.DATABASE_UNREACHABLE), visibility=unknown(Reason.SCHEMA_VERSION_MISSING))),
+    case("stuck, as in the middle of a migration by hand", wait(Reason.SCHEMA_STUCK), stores=stores(default=STUCK)),
+    case("stuck a moment ago, too", wait(Reason.SCHEMA_STUCK),
+         stores=stores(default=STUCK), since=seen_for(4, STUCK.finding)),
+    case("stuck for longer: only a person can mend it", fail(Reason.SCHEMA_STUCK),
+         stores=stores(default=STUCK), since=FOR_A_MOMENT),
+    case("stuck, no grace at all: at once", fail(Reason.SCHEMA_STUCK), policy(grace=AUTO.grace * 0),
+         stores=stores(default=STUCK)),
+    case("one unreachable, the other renamed: a person has to", fail(Reason.SCHEMA_VERSION_MISSING), since=FOR_A_MOMENT,
+         stores=stores(default=unknown(Reason.DATABASE_UNREACHABLE), visibility=RENAMED)),
 )  # fmt: skip
 def test_a_store_that_cannot_be_judged_is_waited_for_unless_only_a_person_can_mend_it(
     changes: dict[str, Any], policy: Policy, expected: object

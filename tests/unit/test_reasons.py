@@ -93,6 +93,8 @@ def test_patience_fits_the_exit_code(reason: Reason) -> None:
             assert reason.exit_code is ExitCode.DEADLINE
         case Patience.GRACE:
             assert reason.exit_code in {ExitCode.ACCESS, ExitCode.TEMPORAL}
+        case Patience.MOMENT:
+            assert reason.exit_code is ExitCode.SCHEMA
         case Patience.NONE:
             assert reason.exit_code is not ExitCode.ACCESS
             assert reason.exit_code is not ExitCode.DEADLINE or reason is Reason.DEADLINE_EXCEEDED

@@ -158,7 +158,9 @@ def test_a_wait_that_others_can_end_is_a_warning_with_its_remedy(reason: Reason)
     assert dict(last.fields) == {"remedy": reason.remedy}
 
 
-@pytest.mark.parametrize("reason", [one for one in Reason if one.patience is Patience.DEADLINE], ids=str)
+@pytest.mark.parametrize(
+    "reason", [one for one in Reason if one.patience in {Patience.MOMENT, Patience.DEADLINE}], ids=str
+)
 def test_a_wait_that_time_may_end_is_a_line_of_the_log(reason: Reason) -> None:
     """No warning and no Event: nothing is wrong yet."""
     heard = Heard()
