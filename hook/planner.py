@@ -139,7 +139,7 @@ def _migration_is_seen_and_still(observation: Observation, policy: Policy) -> St
         hung = tuple(pod.finding for pod in observation.migration_pods if pod.finding)
         return Wait((Finding(Reason.MIGRATION_RUNNING, migration.owner, migration.message), *hung))
     if migration.phase is MigrationPhase.UNCOMPARED and migration.application is not None:
-        return _compare(migration.application, "its Job's end is not in its status yet")
+        return _compare(migration.application, "its Job's end is not in its status yet", observation)
     return None
 
 
@@ -216,7 +216,7 @@ def _migrations_can_be_done(observation: Observation, policy: Policy) -> Step | 
     if rollout.job_health(application) != "Degraded" or migration.attempts >= policy.attempts:
         return None
     if not rollout.is_compared(application, _run_started_at(observation)):
-        return _compare(application, "before its Job is run again")
+        return _compare(application, "before its Job is run again", observation)
     if migration.phase not in {MigrationPhase.IDLE, MigrationPhase.FAILED}:
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
     if _is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
@@ -252,7 +252,7 @@ def _temporal_answers(observation: Observation, policy: Policy) -> Step | None:
         return _wait_or_lose_patience(missing, observation, policy)
     application = observation.application
     if isinstance(application, Application) and not rollout.is_compared(application, _run_started_at(observation)):
-        return _compare(application, f"before ending on {causes[0].reason}")
+        return _compare(application, f"before ending on {causes[0].reason}", observation)
     return _give_up(causes, observation, policy)
 
 
@@ -310,7 +310,7 @@ def _reopen(observation: Observation) -> Step | None:
     if gate is None or operation is None or operation.phase is not OperationPhase.FAILED or operation.attempt:
         return None
     if not rollout.is_compared(gate, _run_started_at(observation)):
-        return _compare(gate, "before it is synced again")
+        return _compare(gate, "before it is synced again", observation)
     return Resync(gate, 1, "it failed, and would pass now")
 
 
@@ -361,9 +361,10 @@ def _lasts(finding: Finding, observation: Observation, time: timedelta) -> bool:
     return observation.now - observation.since.get(finding.key, observation.now) >= time
 
 
-def _compare(application: Application, why: str) -> Step:
-    """Ask for a fresh comparison, or wait for the one that was asked for."""
-    if application.refresh_requested or rollout.is_busy(application):
+def _compare(application: Application, why: str, observation: Observation) -> Step:
+    """Ask for a fresh comparison, or wait: for the one that was asked for, or until one would prove something."""
+    too_early = observation.now.replace(microsecond=0) <= rollout.last_change(application, _run_started_at(observation))
+    if application.refresh_requested or rollout.is_busy(application) or too_early:
         return Wait((Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),))
     return Refresh(application, why)
 
@@ -481,7 +482,7 @@ def _downstream_step(application: Application, observation: Observation, policy:
             waiting = Finding(Reason.COMPARISON_PENDING, about, "Argo CD cannot tell what it should be")
             return _wait_or_lose_patience((waiting,), observation, policy)
         if not settled:
-            return _compare(application, "before it is synced again")
+            return _compare(application, "before it is synced again", observation)
         if attempts and (young := _pods_are_stable(observation, policy)) is not None:
             return young  # the attempt before may have met servers that were about to crash, as these may be
         if attempts >= policy.attempts:
@@ -491,7 +492,7 @@ def _downstream_step(application: Application, observation: Observation, policy:
             return _wait_or_lose_patience((Finding(Reason.DOWNSTREAM_PAUSING, about, detail),), observation, policy)
         return Resync(application, attempts + 1, failure.detail)
     if attempts and application.jobs and not settled:
-        return _compare(application, "its Job's end is not in its status yet")
+        return _compare(application, "its Job's end is not in its status yet", observation)
     if application.health != "Healthy":
         waiting = Finding(Reason.DOWNSTREAM_RUNNING, about, rollout.describe(application))
         return _wait_or_lose_patience((waiting,), observation, policy)

@@ -53,14 +53,17 @@ def is_busy(application: Application) -> bool:
 
 
 def is_compared(application: Application, run_started_at: datetime) -> bool:
-    """Tell whether the status rests on a comparison made since this run began and since the last operation ended.
+    """Tell whether the status rests on a comparison made since this run began and since the last operation ended."""
+    return application.compared_at is not None and application.compared_at > last_change(application, run_started_at)
 
-    Both times are whole seconds, so a comparison in the very second proves nothing.
+
+def last_change(application: Application, run_started_at: datetime) -> datetime:
+    """Return when the run began or the last operation ended, whichever is later.
+
+    It is a whole second, as a comparison's time is: one in the very second proves nothing.
     """
     finished_at = application.operation.finished_at if application.operation else None
-    return application.compared_at is not None and application.compared_at > max(
-        filter(None, (run_started_at, finished_at))
-    )
+    return max(filter(None, (run_started_at, finished_at)))
 
 
 def job_health(application: Application) -> str:
