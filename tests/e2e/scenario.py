@@ -97,7 +97,17 @@ def by_the_gate(operation_state: dict) -> bool:  # type: ignore[type-arg]
 
 
 def hook_migrations(team: Team) -> None:
-    """Make the migrations a hook Job alone, which RollingSync never syncs."""
+    """Make the migrations a hook Job alone, which RollingSync never syncs.
+
+    But for chance in the first step, whose Applications it may look at before they are compared (seen): so there is one
+    before it.
+    """
+    team.git.add_step("100")
+    team.git.add("data-first", "100", "temporal/first")
+    team.git.more |= {
+        "temporal/first/Chart.yaml": "{apiVersion: v2, name: first, version: 0.1.0}",
+        "temporal/first/templates/first.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: first}}",
+    }
     team.git.migrations["schema"]["annotations"] = {
         "argocd.argoproj.io/hook": "Sync",
         "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation",
