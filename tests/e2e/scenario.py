@@ -2,12 +2,17 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from lab.control_plane import argocd
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, SECOND_GATE
 from lab.team import Team, is_in_back_off
 
+Json = dict[str, Any]
+
+NO_RETRY = {"limit": 0}
 TERMINATED = 143
 """How a pod of the gate ends whose hook Job is deleted while it runs."""
 
@@ -17,7 +22,7 @@ def on(*lines: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("team", lines, indirect=True)
 
 
-def succeeded(application: dict) -> bool:  # type: ignore[type-arg]
+def succeeded(application: Json) -> bool:
     """Whether an Application's operation succeeded."""
     return bool(application.get("status", {}).get("operationState", {}).get("phase") == "Succeeded")
 
@@ -25,7 +30,7 @@ def succeeded(application: dict) -> bool:  # type: ignore[type-arg]
 def assert_order(team: Team, since: float = 0.0) -> None:
     """Each Application's operation succeeded before the next one's began, in the order of their steps."""
 
-    def began(application: dict) -> bool:  # type: ignore[type-arg]
+    def began(application: Json) -> bool:
         return "operationState" in application.get("status", {})
 
     for before, after in itertools.pairwise(APPLICATIONS):
@@ -81,17 +86,17 @@ def operations(team: Team, application: str) -> tuple[set[tuple[str, str]], set[
     return written, ran
 
 
-def says(team: Team, words: str, gate: str = GATE) -> dict:  # type: ignore[type-arg]
+def says(team: Team, words: str, gate: str = GATE) -> Json:
     """Wait until the log of a gate's pod has these words; the pod that said them."""
 
-    def speaker() -> dict | None:  # type: ignore[type-arg]
+    def speaker() -> Json | None:
         started = [pod for pod in team.gate_pods(gate) if pod["status"].get("phase") not in {None, "Pending"}]
         return next((pod for pod in started if words in team.log(pod)), None)
 
     return team.until(speaker, f"the gate to say: {words}") or {}
 
 
-def by_the_gate(operation_state: dict) -> bool:  # type: ignore[type-arg]
+def by_the_gate(operation_state: Json) -> bool:
     """Whether the program asked for this operation: a gate, or its watchdog."""
     return bool(operation_state["operation"]["initiatedBy"].get("username") == "temporal-recovery-hook")
 
@@ -120,3 +125,28 @@ def has_settled(team: Team, phase: str) -> bool:
     if state.get("phase") != phase or "operation" in team.application(GATE):
         return False
     return datetime.now(UTC) - datetime.fromisoformat(state["finishedAt"]) > timedelta(seconds=10)
+
+
+def policy(team: Team) -> Json:
+    """The sync policy of its Applications."""
+    found: Json = team.git.application_set["spec"]["template"]["spec"]["syncPolicy"]
+    return found
+
+
+def annotate(team: Team, value: str | None, annotation: str, *applications: str) -> None:
+    """Write an annotation of Argo CD's on Applications, or take it away."""
+    for one in applications:
+        path = f"{argocd.APPLICATIONS}/{team.git.name(one)}"
+        team.client.patch(path, {"metadata": {"annotations": {annotation: value}}})
+
+
+def refresh(team: Team, *applications: str) -> None:
+    """Have Argo CD compare them now, as a webhook does, and wait until it has begun."""
+    annotate(team, "normal", "argocd.argoproj.io/refresh", *applications)
+    for one in applications:
+        team.until(
+            lambda one=one: (
+                "argocd.argoproj.io/refresh" not in team.application(one)["metadata"].get("annotations", {})
+            ),  # type: ignore[misc]
+            f"{one} to be compared",
+        )

@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from scenario import assert_order, assert_passed, assert_works, by_the_gate, on
+from scenario import Json, assert_order, assert_passed, assert_works, by_the_gate, on
 
 from lab.git_tree import BOOTSTRAP, GATE, RUNTIME, SECOND_GATE
 from lab.team import SERVERS, Team, is_in_back_off
@@ -149,9 +148,9 @@ def is_over(team: Team) -> bool:
     return team.steps()[BOOTSTRAP] not in {"Waiting", "Pending"} and "operation" not in team.application(BOOTSTRAP)
 
 
-def sql_of_runtime(team: Team) -> dict:  # type: ignore[type-arg]
+def sql_of_runtime(team: Team) -> Json:
     """What the servers are told of the default store."""
-    sql: dict[str, Any] = team.git.runtime["server"]["config"]["persistence"]["default"]["sql"]
+    sql: Json = team.git.runtime["server"]["config"]["persistence"]["default"]["sql"]
     return sql
 
 
