@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from hook import checklist, gate, planner
+from hook import checklist, gate, planner, pods
 from hook.model import (
     Fail,
     Finding,
@@ -50,7 +50,7 @@ def look(world: gate.World, policy_for: Callable[[Release | None], Policy]) -> V
     ``policy_for`` gets the release that Temporal's pods run, for settings that name none.
     """
     observation = gate.observe(world, datetime.now(UTC))
-    policy = replace(policy_for(planner.live_release(observation)), grace=timedelta(0))
+    policy = replace(policy_for(pods.live_release(observation)), grace=timedelta(0))
     step = planner.next_step(observation, policy)
     return Verdict(checklist.items(observation, policy), step, gate.outcome_of(step))
 

@@ -15,7 +15,7 @@ from hook.adapters import postgres
 from hook.gate import World
 from hook.loading import secrets
 from hook.model import ApplicationRef, JobRef, Run
-from hook.planner import COMPONENTS
+from hook.pods import COMPONENTS
 from hook.report import EventsListener, Log, Teller
 from hook.rollout import migration as migration_of
 from hook.settings import KubeconfigSettings, Settings

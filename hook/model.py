@@ -253,6 +253,26 @@ class Observation:
     refused: tuple[Finding, ...] = ()
     since: Mapping[tuple[Reason, str], datetime] = field(default_factory=dict)
 
+    @property
+    def run_started_at(self) -> datetime:
+        """Return since when the run counts; now, where it cannot be seen."""
+        return self.run.started_at if isinstance(self.run, Run) else self.now
+
+    @property
+    def schemas(self) -> tuple[Schema, ...]:
+        """Return the schemas of the stores that could be seen."""
+        return tuple(schema for schema in self.stores.values() if isinstance(schema, Schema))
+
+    @property
+    def right_since(self) -> datetime | None:
+        """Return since when all schemas are what they are."""
+        return max((schema.since for schema in self.schemas if schema.since), default=None)
+
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        """Return Temporal's pods, none where they could not be seen."""
+        return self.runtime.pods if isinstance(self.runtime, Runtime) else ()
+
 
 # --- what is decided ----------------------------------------------------------------------------------------------
 

@@ -6,11 +6,10 @@ protects.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook import rollout
+from hook import pods, rollout
 from hook.model import (
     Application,
     ApplicationRef,
@@ -24,14 +23,12 @@ from hook.model import (
     OnEmptyDatabase,
     OperationPhase,
     Pass,
-    Pod,
     PodState,
     Policy,
     Reachability,
     Refresh,
     RestartPods,
     Resync,
-    Run,
     Runtime,
     Schema,
     Step,
@@ -39,19 +36,13 @@ from hook.model import (
     Wait,
 )
 from hook.reasons import Patience, Reason
-from hook.versions import Release, Store, VersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
-
-COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
-"""Temporal's services in the order in which they are restarted: history owns the shards and is what the others wait for."""
 
 _MOMENT = timedelta(seconds=5)
 """The schema tool takes one for all of its versions, and each of them passes through states that look like an end."""
-_KUBERNETES_RESOLUTION = timedelta(seconds=1)
-"""Kubernetes cuts its times to whole seconds: what started at :05 may have started just before :06."""
 
 _LONGEST_PAUSE = 2**6
 """The pause doubles so often at the most, whatever the number of attempts."""
@@ -99,7 +90,7 @@ def downstream_failure(application: Application, observation: Observation, polic
     if rollout.has_failed(application):
         return rollout.failure(application)
     finished_at = application.operation.finished_at if application.operation else None
-    if finished_at is not None and _is_older_than_the_database(finished_at, observation, policy):
+    if finished_at is not None and pods.is_older_than_the_database(finished_at, observation, policy):
         detail = "it ran before its database's schema was made"
         return Finding(Reason.DOWNSTREAM_FAILED, f"Application {application.ref}", detail)
     return None
@@ -155,7 +146,7 @@ def _stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
 
 def _schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     """Ask the owner to migrate what is empty or behind, boundedly."""
-    wrong = [schema for schema in _schemas(observation) if not is_right(schema, policy)]
+    wrong = [schema for schema in observation.schemas if not is_right(schema, policy)]
     migration = observation.migration
     if not wrong or not isinstance(migration, Migration):
         return None
@@ -189,15 +180,15 @@ def _pods_live_on_the_present_database(observation: Observation, policy: Policy)
         return Wait((observation.runtime.finding,))
     if not isinstance(observation.runtime, Runtime):
         return None
-    for component in COMPONENTS:
+    for component in pods.COMPONENTS:
         reasons = {
             pod: why
             for pod in observation.runtime.pods
-            if pod.component == component and (why := _why_restart(pod, observation, policy))
+            if pod.component == component and (why := pods.why_restart(pod, observation, policy))
         }
         if not reasons:
             continue
-        starting = tuple(_starting_pods(observation, policy))
+        starting = tuple(pods.starting(observation, policy))
         if starting and any(pod.state is PodState.RUNNING for pod in reasons):
             return _wait_or_lose_patience(starting, observation, policy)
         return RestartPods(component, tuple(reasons), next(iter(reasons.values())))
@@ -215,7 +206,7 @@ def _migrations_can_be_done(observation: Observation, policy: Policy) -> Step | 
         return None
     if rollout.job_health(application) != "Degraded" or migration.attempts >= policy.attempts:
         return None
-    if not rollout.is_compared(application, _run_started_at(observation)):
+    if not rollout.is_compared(application, observation.run_started_at):
         return _compare(application, "before its Job is run again", observation)
     if migration.phase not in {MigrationPhase.IDLE, MigrationPhase.FAILED}:
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
@@ -238,12 +229,12 @@ def _reachability_is_not_asked(observation: Observation, policy: Policy) -> Step
 
 def _temporal_answers(observation: Observation, policy: Policy) -> Step | None:
     """Wait until all pods are there and the frontend really answers; give up on what is diagnosed and not ours."""
-    missing = (*_absent_pods(observation), *_frontend_trouble(observation))
+    missing = (*pods.absent(observation), *_frontend_trouble(observation))
     if not missing:
         return None
     causes = tuple(
         pod.finding
-        for pod in _pods(observation)
+        for pod in observation.pods
         if pod.finding is not None
         and pod.finding.reason.patience is not Patience.DEADLINE
         and (pod.finding.reason.patience is Patience.NONE or _is_over_grace(pod.finding, observation, policy))
@@ -251,7 +242,7 @@ def _temporal_answers(observation: Observation, policy: Policy) -> Step | None:
     if not causes:
         return _wait_or_lose_patience(missing, observation, policy)
     application = observation.application
-    if isinstance(application, Application) and not rollout.is_compared(application, _run_started_at(observation)):
+    if isinstance(application, Application) and not rollout.is_compared(application, observation.run_started_at):
         return _compare(application, f"before ending on {causes[0].reason}", observation)
     return _give_up(causes, observation, policy)
 
@@ -271,15 +262,7 @@ def _downstream_is_done(observation: Observation, policy: Policy) -> Step | None
 
 def _pods_are_stable(observation: Observation, policy: Policy) -> Step | None:
     """Trust no pod that has just started and has no readiness probe: one that crashes at once runs for a moment (seen)."""
-    young = tuple(
-        Finding(
-            Reason.PODS_NOT_STABLE,
-            f"pod {pod.namespace}/{pod.name}",
-            f"started less than {policy.stable.total_seconds():g} s ago, and has no readiness probe",
-        )
-        for pod in _pods(observation)
-        if not pod.probed and pod.started_at is not None and observation.now - pod.started_at < policy.stable
-    )
+    young = tuple(pods.young(observation, policy))
     return Wait(young) if young else None
 
 
@@ -309,7 +292,7 @@ def _reopen(observation: Observation) -> Step | None:
     operation = gate.operation if gate else None
     if gate is None or operation is None or operation.phase is not OperationPhase.FAILED or operation.attempt:
         return None
-    if not rollout.is_compared(gate, _run_started_at(observation)):
+    if not rollout.is_compared(gate, observation.run_started_at):
         return _compare(gate, "before it is synced again", observation)
     return Resync(gate, 1, "it failed, and would pass now")
 
@@ -342,10 +325,6 @@ def _targets(observation: Observation) -> Iterator[ApplicationRef]:
     yield from observation.downstream
 
 
-def _run_started_at(observation: Observation) -> datetime:
-    return observation.run.started_at if isinstance(observation.run, Run) else observation.now
-
-
 def _is_namespace_ahead(observation: Observation) -> bool:
     """Tell whether the pods' namespace is missing because the runtime's own step makes it."""
     runtime = observation.runtime
@@ -363,14 +342,10 @@ def _lasts(finding: Finding, observation: Observation, time: timedelta) -> bool:
 
 def _compare(application: Application, why: str, observation: Observation) -> Step:
     """Ask for a fresh comparison, or wait: for the one that was asked for, or until one would prove something."""
-    too_early = observation.now.replace(microsecond=0) <= rollout.last_change(application, _run_started_at(observation))
+    too_early = observation.now.replace(microsecond=0) <= rollout.last_change(application, observation.run_started_at)
     if application.refresh_requested or rollout.is_busy(application) or too_early:
         return Wait((Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),))
     return Refresh(application, why)
-
-
-def _schemas(observation: Observation) -> Iterator[Schema]:
-    yield from (schema for schema in observation.stores.values() if isinstance(schema, Schema))
 
 
 def describe_schema(schema: Schema, policy: Policy) -> str:
@@ -387,64 +362,6 @@ def _is_pausing(attempts: int, ended_at: datetime | None, now: datetime, policy:
     return now - ended_at < pause
 
 
-def _right_since(observation: Observation) -> datetime | None:
-    """Return since when all schemas are what they are."""
-    return max((schema.since for schema in _schemas(observation) if schema.since), default=None)
-
-
-def _why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | None:
-    if pod.state is PodState.BACK_OFF and pod.crashed_at is not None:
-        right_since = _right_since(observation)
-        # It may have looked before and crashed just after; and the database's clock is not the node's.
-        if right_since is not None and pod.crashed_at < right_since + policy.clock_skew:
-            return "in back-off from a crash before the schema was right"
-        if pod.crashed_at < _run_started_at(observation):
-            return "in back-off from a crash before this run"
-    running_since = pod.started_at if pod.state is PodState.RUNNING else None
-    if running_since is not None and _is_older_than_the_database(running_since, observation, policy):
-        return "running since before its database's schema was made"
-    return None
-
-
-def _is_older_than_the_database(moment: datetime, observation: Observation, policy: Policy) -> bool:
-    """Tell whether it was before the default store's schema was made, so that another database was meant."""
-    default = observation.stores.get(Store.DEFAULT)
-    born = default.born if isinstance(default, Schema) else None
-    return born is not None and moment + _KUBERNETES_RESOLUTION <= born - policy.clock_skew
-
-
-def _pods(observation: Observation) -> tuple[Pod, ...]:
-    return observation.runtime.pods if isinstance(observation.runtime, Runtime) else ()
-
-
-def _absent_pods(observation: Observation, counts: Callable[[Pod], bool] = lambda _: True) -> Iterator[Finding]:
-    """Yield a finding for each component that lacks a pod, and for each pod that counts and does not run or is not ready."""
-    if not isinstance(observation.runtime, Runtime):
-        return
-    pods = observation.runtime.pods
-    for component, replicas in observation.runtime.wanted.items():
-        present = sum(pod.component == component for pod in pods)
-        if present < replicas:
-            yield Finding(Reason.PODS_NOT_STABLE, f"component {component}", f"{present} of {replicas} pods are there")
-    for pod in filter(counts, pods):
-        if pod.finding is not None:
-            yield pod.finding
-        elif pod.state is not PodState.RUNNING or not pod.ready:
-            yield Finding(Reason.PODS_NOT_STABLE, f"pod {pod.namespace}/{pod.name}", f"{pod.state}, not ready")
-
-
-def _starting_pods(observation: Observation, policy: Policy) -> Iterator[Finding]:
-    """Yield a finding for each pod on its way: not for one that is to be restarted, or that something keeps from running."""
-    for finding in _absent_pods(
-        observation, lambda pod: _is_starting(pod) and not _why_restart(pod, observation, policy)
-    ):
-        yield replace(finding, detail=f"{finding.detail}; the next component is restarted after it")
-
-
-def _is_starting(pod: Pod) -> bool:
-    return pod.finding is None and pod.state is not PodState.BACK_OFF
-
-
 def _frontend_trouble(observation: Observation) -> Iterator[Finding]:
     frontend = observation.frontend
     if isinstance(frontend, Unknown):
@@ -455,7 +372,7 @@ def _frontend_trouble(observation: Observation) -> Iterator[Finding]:
 
 def _wait_or_lose_patience(missing: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
     """Wait; under `auto` only for a bounded patience, since the cure may lie in a later step."""
-    since = max(filter(None, (_run_started_at(observation), _right_since(observation))))
+    since = max(filter(None, (observation.run_started_at, observation.right_since)))
     if policy.reachability is Reachability.AUTO and observation.now - since >= policy.patience:
         return _give_up(missing, observation, policy)
     return Wait(missing)
@@ -473,7 +390,7 @@ def _downstream_step(application: Application, observation: Observation, policy:
     if rollout.is_busy(application):
         waiting = Finding(Reason.DOWNSTREAM_RUNNING, about, rollout.describe(application))
         return _wait_or_lose_patience((waiting,), observation, policy)
-    settled = rollout.is_compared(application, _run_started_at(observation))
+    settled = rollout.is_compared(application, observation.run_started_at)
     operation = application.operation
     attempts = application.attempts
     failure = downstream_failure(application, observation, policy)
@@ -500,25 +417,13 @@ def _downstream_step(application: Application, observation: Observation, policy:
 
 
 def _notes(observation: Observation, policy: Policy) -> Iterator[Finding]:
-    for schema in _schemas(observation):
+    for schema in observation.schemas:
         if schema.version is not None and schema.version > policy.expected[schema.store]:
             yield Finding(Reason.SCHEMA_NEWER, f"store {schema.store}", describe_schema(schema, policy))
     if policy.estimated_from is not None:
         yield Finding(Reason.RELEASE_ESTIMATED, f"release {policy.release}", f"taken as {policy.estimated_from}")
     if rollout.is_missing(observation.application) and isinstance(observation.application, Unknown):
         yield Finding(Reason.RUNTIME_NOT_FOUND, observation.application.finding.about)
-    live = live_release(observation)
+    live = pods.live_release(observation)
     if live and policy.release and live.major == policy.release.major and policy.release.minor - live.minor > 1:
         yield Finding(Reason.MINOR_SKIPPED, f"release {policy.release}", f"pods run {live}")
-
-
-def live_release(observation: Observation) -> Release | None:
-    """Return the oldest release that Temporal's pods run, read from their images' tags; None where none can be read."""
-    releases = []
-    for pod in _pods(observation):
-        tag = pod.image.partition("@")[0].rpartition(":")[2]
-        try:
-            releases.append(Release.parse(tag))
-        except VersionError:
-            continue
-    return min(releases, default=None)

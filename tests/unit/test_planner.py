@@ -34,7 +34,7 @@ from worlds import (
     unknown,
 )
 
-from hook import planner
+from hook import planner, pods
 from hook.model import (
     Application,
     ApplicationRef,
@@ -775,8 +775,8 @@ def test_a_pass_says_what_a_person_should_know(changes: dict[str, Any], policy: 
 
 def test_the_oldest_release_among_the_pods_is_the_live_one_whatever_else_their_images_hold() -> None:
     images = ("r:5000/server:1.29.1@sha256:0a", "temporalio/server:1.28.2-tctl-1.18.4", "temporalio/server@sha256:0b")
-    pods = runtime(*(pod("history", number, image=image) for number, image in enumerate(images)))
-    assert planner.live_release(observation(runtime=pods)) == Release(1, 28, 2)
+    running = runtime(*(pod("history", number, image=image) for number, image in enumerate(images)))
+    assert pods.live_release(observation(runtime=running)) == Release(1, 28, 2)
 
 
 @pytest.mark.parametrize(
