@@ -17,7 +17,7 @@ from hook.compose import Composition
 from hook.gate import observe
 from hook.loading import load
 from hook.model import ApplicationRef, Finding, FindingError, Frontend, JobRef, Migration, Pass, Pod, PodState, Runtime
-from hook.planner import COMPONENTS
+from hook.pods import COMPONENTS
 from hook.reasons import Reason
 from lab import rollout as platform
 from lab.api_client import ApiClient, Json
