@@ -64,8 +64,12 @@ class ApiClient:
         return items
 
     def watch(self, path: str, resource_version: str, seconds: int = 30) -> Iterator[tuple[str, Json]]:
-        """What happens to a collection from that version on, by type and object, until ``seconds`` passed."""
-        query = urlencode({"watch": "1", "resourceVersion": resource_version, "timeoutSeconds": seconds})
+        """What happens to a collection from that version on, by type and object, until ``seconds`` passed.
+
+        An object of type BOOKMARK has a resourceVersion alone: up to there nothing else has happened.
+        """
+        wanted = {"watch": "1", "allowWatchBookmarks": "true"}
+        query = urlencode({**wanted, "resourceVersion": resource_version, "timeoutSeconds": seconds})
         url = f"{self._base_url}{path}?{query}"
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds + READ_SECONDS)
         try:
