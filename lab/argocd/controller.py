@@ -6,22 +6,19 @@ git is given to it. It writes no Events, does not sync by itself, and deletes no
 """
 
 import contextlib
-import logging
-import threading
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Self
 
 from lab import merge_patch
+from lab.actor import Actor
 from lab.api_client import ApiClient, ApiError, Json
 from lab.argocd import comparison, manifests
 from lab.argocd.git import Git, RevisionError
 from lab.argocd.manifests import Key
 from lab.argocd.operation import COMPLETED, Operation, Settings, stamp
-
-log = logging.getLogger(__name__)
 
 REFRESH = "argocd.argoproj.io/refresh"
 _POLL_SECONDS = 0.05
@@ -53,18 +50,17 @@ class Behaviour:
     """A full sync is followed by one of RollingSync's: what 3.6 was often seen to do to a hook gate."""
 
 
-class ArgoCd:
-    """The controller for the Applications of one namespace. A context manager."""
+class ArgoCd(Actor):
+    """The controller for the Applications of one namespace."""
 
     def __init__(self, client: ApiClient, namespace: str = "argocd", behaviour: Behaviour | None = None) -> None:
+        super().__init__("argocd", _POLL_SECONDS)
         self._client = client
         self._namespace = namespace
         self._behaviour = Behaviour() if behaviour is None else behaviour
         self._root = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}"
         self._git = Git()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="argocd", daemon=True)
-        self._defect: BaseException | None = None
+        self._turns = itertools.cycle(range(_TURNS_BETWEEN_LOOKS))
         self._windows: dict[str, bool] = {}
         self._projects: set[str] = set()
         self._cluster: dict[Key, Json] = {}
@@ -82,23 +78,7 @@ class ArgoCd:
         except ApiError as error:
             if error.reason != _EXISTS:
                 raise
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Stop between two acts; raises what ended the thread, if that was a defect."""
-        self._stop.set()
-        self._thread.join()
-        if self._defect is not None:
-            raise self._defect
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        return super().start()
 
     def commit(self, application: str, wanted: Sequence[Mapping[str, Any]]) -> str:
         """A new commit for an Application; noticed at the next comparison that looks for one. Answers the revision."""
@@ -139,26 +119,13 @@ class ArgoCd:
                 raise _ChangedError(error.message) from error
             raise
 
-    def _run(self) -> None:
-        turn = 0
-        try:
-            while not self._stop.wait(_POLL_SECONDS):
-                try:
-                    self._turn(look=turn % _TURNS_BETWEEN_LOOKS == 0)
-                except ApiError as error:
-                    log.debug("argocd: %s", error)
-                turn += 1
-        except BaseException as error:  # shown by stop(), whatever it is
-            log.exception("Argo CD's stand-in has a defect")
-            self._defect = error
-
-    def _turn(self, *, look: bool) -> None:
+    def _turn(self) -> None:
         applications = self._client.list(f"{self._root}/applications")
-        if look:
+        if next(self._turns) == 0:
             self._projects = {each["metadata"]["name"] for each in self._client.list(f"{self._root}/appprojects")}
             self._cluster = self._live()
         for each in applications:
-            if self._stop.is_set():
+            if self._stopping.is_set():
                 return
             if each["metadata"].get("deletionTimestamp"):
                 continue

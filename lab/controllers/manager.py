@@ -4,78 +4,33 @@ Knows which collections there are. It is the only one that creates their objects
 it needs none of the real one's caches and expectations.
 """
 
-import logging
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from types import TracebackType
-from typing import Self
 
+from lab.actor import Actor
 from lab.api_client import ApiClient, ApiError, Json
 from lab.controllers.deployment import sync_deployment
 from lab.controllers.job import JobController
 from lab.controllers.objects import controller_of, deleted
 from lab.controllers.replicas import sync_replica_set
 
-log = logging.getLogger(__name__)
-
 POLL_SECONDS = 0.05
 _OWNED_KINDS = ("Deployment", "ReplicaSet", "Job")
 
 
-class ControllerManager:
-    """Works on ``namespaces`` until it is stopped; a context manager.
+class ControllerManager(Actor):
+    """Works on ``namespaces`` until it is stopped.
 
     ``job_backoff_seconds`` is the pause before a Job's second pod, the real one's 10 s where a scenario does not need
     it shorter.
     """
 
     def __init__(self, api: ApiClient, namespaces: Sequence[str], *, job_backoff_seconds: float = 10.0) -> None:
+        super().__init__("controllers", POLL_SECONDS)
         self._api = api
         self._namespaces = tuple(namespaces)
         self._jobs = JobController(api, job_backoff_seconds)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="controllers", daemon=True)
-        self._defect: BaseException | None = None
-
-    def start(self) -> Self:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Stop; the objects stay as they are. Raises what ended the thread, if that was a defect."""
-        self._stop.set()
-        self._thread.join()
-        if self._defect is not None:
-            raise self._defect
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def _run(self) -> None:
-        away = ""
-        try:
-            while not self._stop.wait(POLL_SECONDS):
-                try:
-                    self._turn()
-                    away = ""
-                except ApiError as error:
-                    if str(error) != away:
-                        log.warning("controllers: %s", error)
-                    away = str(error)
-        except BaseException as error:  # shown by stop(), whatever it is
-            log.exception("the controllers have a defect")
-            self._defect = error
 
     def _turn(self) -> None:
         jobs: list[Json] = []

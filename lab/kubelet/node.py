@@ -5,17 +5,15 @@ at a turn; while the API server is away it goes by what it read last.
 """
 
 import contextlib
-import logging
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from lab.actor import Actor
 from lab.api_client import ApiClient, ApiError, Json
 from lab.kubelet.container import Logs, World
 from lab.kubelet.image import Image
@@ -32,8 +30,6 @@ from lab.kubelet.status import TERMINAL_PHASES, timestamp
 if TYPE_CHECKING:
     from lab.kubelet.runtime import Runtime
 
-log = logging.getLogger(__name__)
-
 POLL_SECONDS = 0.05
 CLUSTER_POLL_SECONDS = 0.2
 """Of a real API server, which shares the processors with what is tried."""
@@ -47,8 +43,8 @@ UNSCHEDULABLE = (
 """``FitError`` in pkg/scheduler/framework/types.go with the default plugins of Kubernetes v1.36.1."""
 
 
-class ProcessKubelet:
-    """Runs pods below ``directory``; a context manager, so that nothing stays behind.
+class ProcessKubelet(Actor):
+    """Runs pods below ``directory``.
 
     Of ``namespaces`` if they are given. With None it is the node of a whole cluster: it runs the pods of all of them,
     and keeps a Node and a Lease.
@@ -76,13 +72,13 @@ class ProcessKubelet:
         serving_certificate: tuple[Path, Path] | None = None,
         restart_backoff_seconds: float = 10.0,
     ) -> None:
+        super().__init__("kubelet", CLUSTER_POLL_SECONDS if namespaces is None else POLL_SECONDS)
         self._api = api
         prefixes = [""] if namespaces is None else [f"/namespaces/{one}" for one in namespaces]
         # Resource version 0 is answered from the API server's memory instead of etcd.
         suffix = "?resourceVersion=0" if namespaces is None else ""
         self._pod_lists = [f"/api/v1{prefix}/pods{suffix}" for prefix in prefixes]
         self._service_lists = [f"/api/v1{prefix}/services{suffix}" for prefix in prefixes]
-        self._poll_seconds = CLUSTER_POLL_SECONDS if namespaces is None else POLL_SECONDS
         self._directory = directory
         self._node_name = node_name
         self._node_labels = {**default_labels(node_name), **(node_labels or {})}
@@ -97,48 +93,32 @@ class ProcessKubelet:
         self._services_due = 0.0
         self._world = World(api, self._executor, runtime, restart_backoff_seconds)
         self._pods: dict[str, Pod] = {}
-        # Replaced whole at each turn, so that a log request needs no lock.
-        self._logs: Mapping[tuple[str, str], Mapping[str, Logs]] = {}
+        # Replaced whole, so that a log request needs no lock.
+        self._named: Mapping[tuple[str, str], Pod] = {}
         self._log_server = None
         if serving_certificate is not None:
-            self._log_server = LogServer(lambda namespace, pod: self._logs.get((namespace, pod)), *serving_certificate)
+            self._log_server = LogServer(self._logs, *serving_certificate)
         self._registration = None
         if namespaces is None:
             port = None if self._log_server is None else self._log_server.port
             self._registration = Registration(api, node_name, self._node_labels, port)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
-        self._defect: BaseException | None = None
 
     def start(self) -> Self:
         """Begin."""
         for one in (self._proxy, self._log_server, self._registration):
             if one is not None:
                 one.start()
-        self._thread.start()
-        return self
+        return super().start()
 
     def stop(self) -> None:
         """End every process it started: SIGTERM, SIGKILL after 2 s. Raises the defect that ended the thread, if any."""
-        self._stop.set()
-        self._thread.join()
-        for one in (self._proxy, self._log_server, self._registration):
-            if one is not None:
-                one.stop()
-        self._executor.shutdown()
-        if self._defect is not None:
-            raise self._defect
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        try:
+            super().stop()
+        finally:
+            for one in (self._proxy, self._log_server, self._registration):
+                if one is not None:
+                    one.stop()
+            self._executor.shutdown()
 
     @property
     def log_port(self) -> int | None:
@@ -159,25 +139,12 @@ class ProcessKubelet:
         limit_bytes: int | None,
     ) -> bytes | None:
         """What ``pods/log`` answers: the last lines, and of those the first bytes. None where there is no such run."""
-        files = (self._logs.get((namespace, pod)) or {}).get(container)
+        files = (self._logs(namespace, pod) or {}).get(container)
         return None if files is None else read(files, Query(previous, tail_lines, limit_bytes))
 
-    def _run(self) -> None:
-        away = ""
-        try:
-            while not self._stop.wait(self._poll_seconds):
-                try:
-                    self._turn()
-                    away = ""
-                except ApiError as error:
-                    if str(error) != away:
-                        log.warning("kubelet: %s", error)
-                    away = str(error)
-        except BaseException as error:  # shown by stop(), whatever it is
-            log.exception("the process kubelet has a defect")
-            self._defect = error
-        finally:
-            self._end_all()
+    def _logs(self, namespace: str, pod: str) -> Mapping[str, Logs] | None:
+        found = self._named.get((namespace, pod))
+        return None if found is None else found.logs()
 
     def _turn(self) -> None:
         try:
@@ -200,7 +167,7 @@ class ProcessKubelet:
             # Deleted without grace, or for good: nothing to tell the API of.
             if self._pods[uid].abandon(_now(), 0):
                 self._pods.pop(uid).clear()
-        self._logs = {names[uid]: pod.logs() for uid, pod in self._pods.items() if uid in names}
+        self._named = {names[uid]: pod for uid, pod in self._pods.items() if uid in names}
         self._forward()
         if trouble is not None:
             raise trouble
@@ -238,6 +205,7 @@ class ProcessKubelet:
                 return
             home = self._directory / f"{metadata['namespace']}_{metadata['name']}_{uid}"
             self._pods[uid] = Pod(self._world, pod, home, _now())
+            self._named = {**self._named, (metadata["namespace"], metadata["name"]): self._pods[uid]}
         self._pods[uid].turn(pod, _now())
 
     def _schedule(self, pod: Json, path: str) -> None:
@@ -260,7 +228,7 @@ class ProcessKubelet:
         }
         self._api.patch_status(path, {"status": {"conditions": [condition]}})
 
-    def _end_all(self) -> None:
+    def _end(self) -> None:
         grace, limit = STOP_GRACE_SECONDS, time.monotonic() + STOP_LIMIT_SECONDS
         left = list(self._pods.values())
         while left and time.monotonic() < limit:

@@ -6,7 +6,7 @@ waits for a program to end. Follows pkg/kubelet/kubelet.go ``SyncPod``, ``SyncTe
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,6 +39,7 @@ class Pod:
         self._kill_at: datetime | None = None
         self._written: Json = {}
         self._conditions: list[Json] = []
+        self._logs: Mapping[str, Logs] = {}
         self._network = network = world.runtime.network(pod, directory / "etc")
         self._volumes = Volumes(world.api, directory / "volumes", network.address, owned=world.runtime.isolated)
         sandbox = Sandbox(network, self._volumes)
@@ -89,9 +90,9 @@ class Pod:
         ready = any(one["type"] == "Ready" and one["status"] == "True" for one in self._conditions)
         return Endpoint(self.last_seen, self._network.address, ready=ready and self._kill_at is None)
 
-    def logs(self) -> dict[str, Logs]:
-        """The log files by container."""
-        return {one.name: one.logs() for one in self._all()}
+    def logs(self) -> Mapping[str, Logs]:
+        """The log files by container, as of the last turn: whoever was told of a run finds its log. For any thread."""
+        return self._logs
 
     def abandon(self, now: datetime, grace_seconds: float) -> bool:
         """Ends a pod that the API no longer has, or whose node is stopped; True when nothing of it runs any more."""
@@ -181,6 +182,7 @@ class Pod:
                 one.kill()
 
     def _write_status(self, pod: Json, now: datetime) -> None:
+        self._logs = {one.name: one.logs() for one in self._all()}
         init = [_of_init(one.view()) for one in self._init]
         views = [one.view() for one in self._containers]
         pod_phase = phase(
