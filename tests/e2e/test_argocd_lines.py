@@ -1,7 +1,7 @@
 """What holds a rollout and what does not, on both lines of Argo CD: docs/gating.md's table."""
 
 import pytest
-from scenario import NO_RETRY, TERMINATED, Json, annotate, has_settled, hook_migrations, on, policy, refresh, succeeded
+from scenario import NO_RETRY, TERMINATED, Json, annotate, has_settled, hook_migrations, is_done, on, policy, refresh
 
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
@@ -147,9 +147,7 @@ def test_commit_for_the_runtime(team: Team, named: bool) -> None:  # noqa: FBT00
     assert reached(team, RUNTIME, second)
     if named:
         assert team.receipt() == (receipt or {}) | {"revision": second}
-        done = team.history.first(
-            "Application", team.git.name(GATE), lambda body: is_at(second, body) and succeeded(body)
-        )
+        done = team.history.first("Application", team.git.name(GATE), lambda body: is_done(body, second))
         began = reached(team, RUNTIME, second)
         assert done
         assert began
