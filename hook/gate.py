@@ -157,6 +157,7 @@ class Gate:
         self._stopped_by = stopped_by
         self._refused: tuple[Finding, ...] = ()
         self._since: dict[tuple[Reason, str], datetime] = {}
+        self._last_seen: Observation | None = None
         self._last_step: Step | None = None
         self._turns_alike = 0
 
@@ -176,7 +177,7 @@ class Gate:
             detail = "; ".join(map(str, lacking)) or "nothing was under way"
             outcome = Outcome(Finding(self._stopped_by() or Reason.STOPPED, "still missing", detail), missing=lacking)
         else:
-            outcome = outcome_of(self._last_step, self._refused)
+            outcome = outcome_of(self._last_word(), self._refused)
         self._reporter.ended(outcome)
         return outcome
 
@@ -184,12 +185,18 @@ class Gate:
         observation = self._observe()
         step = planner.next_step(observation, self._policy)
         self._turns_alike = self._turns_alike + 1 if _gist(step) == _gist(self._last_step) else 0
-        self._last_step = step
+        self._last_seen, self._last_step = observation, step
         self._reporter.observed(observation, self._policy, step)
         if isinstance(step, Act):
             self._insist_on_going()
             self._act(step)
         return step
+
+    def _last_word(self) -> Step | None:
+        """Return what the last turn comes to: when there is no time left, waiting for it may have been the last thing."""
+        if self._last_seen is None or isinstance(self._last_step, (Pass, Fail)):
+            return self._last_step
+        return planner.last_step(self._last_seen, self._policy)
 
     def _observe(self) -> Observation:
         """Look, and note since when each finding is there: those that are gone are forgotten."""

@@ -6,6 +6,7 @@ protects.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,11 @@ def next_step(observation: Observation, policy: Policy) -> Step:
     else:
         step = Pass(notes(observation, policy))
     return (_reopen(observation) or step) if isinstance(step, Pass) else step
+
+
+def last_step(observation: Observation, policy: Policy) -> Step:
+    """Return the step where no time is left: the patience that `auto` has with Temporal is over then at the latest."""
+    return next_step(observation, replace(policy, patience=timedelta(0)))
 
 
 def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:

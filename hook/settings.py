@@ -125,6 +125,8 @@ class TemporalSettings(_Block):
 
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+_VERIFYING = {"require", "verify-ca", "verify-full"}
+"""By a CA that is given: libpq then takes require for verify-ca. The others take any certificate."""
 
 
 class StoreSettings(_Block):
@@ -245,6 +247,13 @@ class StoresSettings(_Block):
         for store, found in faults.items():
             inherited = faults[Store.DEFAULT] if store is not Store.DEFAULT and self.visibility.dsn is None else ()
             yield from (f"stores.{store}: {fault}" for fault in found if fault not in inherited)
+        for store in self.enabled:
+            own, mode = getattr(self, store.value), self.of(store).ssl_mode or "prefer, libpq's default"
+            if own.ssl_root_cert_file is not None and mode not in _VERIFYING:
+                yield (
+                    f"stores.{store}.sslRootCertFile: nothing is verified by it under sslMode {mode}: "
+                    f"set stores.{store}.sslMode to verify-full or verify-ca"
+                )
         if self.visibility.enabled and self.default.place == self.of(Store.VISIBILITY).place:
             yield (
                 f"stores.default and stores.visibility are the same database {self.default.place[2]!r}: "
@@ -364,7 +373,8 @@ class Settings(_Block):
     interval_seconds: Seconds = 2
     """Between two looks."""
     patience_seconds: Seconds = 600
-    """How long `auto` waits for Temporal before it passes with a warning: the cure may lie in a later step."""
+    """How long `auto` waits for Temporal before it passes with a warning: the cure may lie in a later step. A deadline
+    that comes before ends it, too."""
     clock_skew_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
     """How far the clocks of nodes and of the migration may be apart."""
     request_timeout_seconds: Annotated[float, Field(ge=1, le=60)] = 5

@@ -45,6 +45,7 @@ from hook.model import (
     Pass,
     Pod,
     Policy,
+    Reachability,
     Refresh,
     RestartPods,
     Resync,
@@ -488,6 +489,22 @@ def test_a_run_whose_start_cannot_be_seen_counts_from_its_own() -> None:
 
 def test_a_pass_after_the_deadline_is_a_pass() -> None:
     assert Course().run(world(run=Run("run", at(-LIMIT - 1)))).finding.reason is Reason.PASSED
+
+
+@pytest.mark.parametrize(
+    ("reachability", "reason"),
+    [(Reachability.AUTO, Reason.PASSED_WITH_WARNING), (Reachability.ALWAYS, Reason.DEADLINE_EXCEEDED)],
+)
+def test_a_deadline_before_the_end_of_patience_is_the_end_of_patience(
+    reachability: Reachability, reason: Reason
+) -> None:
+    """As a watchdog has it, whose runs are shorter than ten minutes: `auto` never closes a gate over Temporal alone."""
+    course = Course()
+    patient = policy(reachability=reachability, patience=timedelta(seconds=LIMIT))
+    outcome = course.run(world(frontend=unknown(Reason.FRONTEND_UNREACHABLE, "frontend")), patient, limit=540)
+    assert outcome.finding.reason is reason
+    assert [warning.reason for warning in (*outcome.warnings, *outcome.missing)] == [Reason.FRONTEND_UNREACHABLE]
+    assert course.now >= at(RUN_STARTED + 540 - INTERVAL)
 
 
 def test_a_day_of_waiting_is_a_day_of_the_injected_clock_alone(monkeypatch: pytest.MonkeyPatch) -> None:

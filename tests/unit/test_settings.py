@@ -425,6 +425,12 @@ FILES = [
 ]
 
 
+def naming(path: str, file: Path) -> dict[str, Any]:
+    """Settings that name a file, with what makes use of it."""
+    store = path.removesuffix(".sslRootCertFile")
+    return with_(path, str(file), with_(f"{store}.sslMode", "verify-ca") if store != path else None)
+
+
 @pytest.mark.parametrize("path", FILES)
 @pytest.mark.parametrize(("name", "why"), [("missing", "No such file or directory"), ("", "Is a directory")])
 def test_a_file_that_cannot_be_read_is_named_with_its_setting(
@@ -432,7 +438,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_setting(
 ) -> None:
     """A Secret that is not mounted is the common cause."""
     file = tmp_path / name
-    assert refused(with_(path, str(file))) == [f"{path}: cannot read {file}: {why}; is the Secret mounted there?"]
+    assert refused(naming(path, file)) == [f"{path}: cannot read {file}: {why}; is the Secret mounted there?"]
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.endswith(("caFile", "sslRootCertFile"))])
@@ -447,7 +453,7 @@ def test_a_ca_file_without_a_certificate_is_refused(
     """Found now, and not as a TLS handshake that fails for two minutes."""
     file = tmp_path / "ca"
     file.write_bytes(content)
-    assert refused(with_(path, str(file))) == [
+    assert refused(naming(path, file)) == [
         f"{path}: {file} holds no certificate in PEM form: give a file that begins -----BEGIN CERTIFICATE"
     ]
 
@@ -641,13 +647,32 @@ def test_visibility_takes_what_it_leaves_out_from_the_default_store(load: Load, 
 
 def test_visibility_may_verify_by_the_ca_that_it_inherits(load: Load, tmp_path: Path) -> None:
     """What one store leaves out is not missing."""
-    import trustme  # noqa: PLC0415 -- for this case only
-
-    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
-    document = with_("stores.default.sslRootCertFile", str(tmp_path / "ca.pem"))
+    document = naming("stores.default.sslRootCertFile", authority(tmp_path))
     stores = load(with_("stores.visibility.sslMode", "verify-full", document)).stores
     visibility = stores.of(Store.VISIBILITY).conninfo()
     assert (visibility["sslmode"], visibility["sslrootcert"]) == ("verify-full", str(tmp_path / "ca.pem"))
+
+
+@pytest.mark.parametrize("store", ["default", "visibility"])
+@pytest.mark.parametrize(("mode", "shown"), [(None, "prefer, libpq's default"), ("disable", "disable")])
+def test_a_ca_that_verifies_nothing_is_refused(
+    refused: Callable[..., list[str]], tmp_path: Path, store: str, mode: str | None, shown: str
+) -> None:
+    """libpq would send the password to whoever answers."""
+    document = with_(f"stores.{store}.sslRootCertFile", str(authority(tmp_path)))
+    line = (
+        f"stores.{store}.sslRootCertFile: nothing is verified by it under sslMode {shown}: "
+        f"set stores.{store}.sslMode to verify-full or verify-ca"
+    )
+    assert refused(with_(f"stores.{store}.sslMode", mode, document)) == [line]
+
+
+def authority(directory: Path) -> Path:
+    """The certificate of some CA."""
+    import trustme  # noqa: PLC0415 -- for these cases only
+
+    trustme.CA().cert_pem.write_to_path(directory / "ca.pem")
+    return directory / "ca.pem"
 
 
 def test_conninfo_holds_every_part_that_is_set_and_no_other() -> None:
