@@ -120,18 +120,37 @@ def test_the_retries_take_what_is_said() -> None:
 
 def test_the_bootstrap_renders(helm3: Helm) -> None:
     """Its Job is a hook, so that a sync runs it again; what is managed beside it makes RollingSync sync it at all."""
-    namespaces, job = helm3.objects(ROLLOUT / "temporal" / "bootstrap")
+    namespaces, job = helm3.objects(ROLLOUT / "temporal" / "bootstrap", RELEASE)
     assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "Sync"
     assert "annotations" not in namespaces["metadata"]
+    image = job["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == f"temporalio/admin-tools:{RELEASE['temporal']['admintools']['image']['tag']}"
     (asked,) = [one for one in job["spec"]["template"]["spec"]["containers"][0]["env"] if one["name"] == "NAMESPACES"]
     assert asked["valueFrom"]["configMapKeyRef"]["name"] == namespaces["metadata"]["name"]
     assert namespaces["data"]["namespaces"] == "orders"
 
 
+APPLICATION = yaml.safe_load((ROOT / "examples" / "without-rollingsync" / "application.yaml").read_text())
+
+
+def test_the_examples_install_what_a_release_publishes() -> None:
+    """The chart lies beside the image (release.yaml of the workflows), at this version."""
+    repository = yaml.safe_load((CHART / "values.yaml").read_text())["image"]["repository"]
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    for path in ("gate", "second-gate"):
+        (chart,) = yaml.safe_load((ROLLOUT / "temporal" / path / "Chart.yaml").read_text())["dependencies"]
+        assert (chart["repository"], chart["version"]) == (f"oci://{repository}/charts", version)
+    source = APPLICATION["spec"]["source"]
+    assert (source["repoURL"], source["targetRevision"]) == (f"{repository}/charts", version)
+    assert f"oci://{repository}/charts/temporal-recovery-hook" in (ROOT / "docs" / "install.md").read_text()
+    workflow = (ROOT / ".github" / "workflows" / "release.yaml").read_text()
+    assert 'registry=ghcr.io/${GITHUB_REPOSITORY,,}"' in workflow
+    assert '"oci://$IMAGE/charts"' in workflow
+
+
 def test_the_application_without_rolling_sync_renders(helm3: Helm) -> None:
     """It has the watchdog, which repairs between syncs."""
-    application = yaml.safe_load((ROOT / "examples" / "without-rollingsync" / "application.yaml").read_text())
-    objects = helm3.objects(CHART, application["spec"]["source"]["helm"]["valuesObject"])
+    objects = helm3.objects(CHART, APPLICATION["spec"]["source"]["helm"]["valuesObject"])
     assert "CronJob" in {one["kind"] for one in objects}
 
 
