@@ -35,7 +35,7 @@ def resolved(schema: Json) -> Json:
     """The schema behind a reference."""
     if "$ref" in schema:
         return dict(SCHEMA["definitions"][schema["$ref"].rpartition("/")[2]])
-    for one in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
+    for one in schema.get("anyOf", ()):
         if "$ref" in one:
             return resolved(one)
     return schema

@@ -35,19 +35,23 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         {"reachability": "sometimes"},
         "at '/reachability': value must be one of 'auto', 'always', 'never'",
     ),
-    "an address without a port": (
-        setting("temporal.frontend.address", "temporal-frontend"),
-        "at '/temporal/frontend/address': 'temporal-frontend' does not match pattern",
-    ),
-    "a version that is none": (
-        setting("temporal.version", "1.29"),
-        "at '/temporal/version': '1.29' does not match pattern",
-    ),
     "a number as text": ({"graceSeconds": "120"}, "at '/graceSeconds': got string, want number"),
-    "no seconds at all": ({"deadlineSeconds": 0}, "at '/deadlineSeconds': exclusiveMinimum: got 0, want 0"),
+    "no seconds at all": ({"deadlineSeconds": 0}, "at '/deadlineSeconds': minimum: got 0, want 0.001"),
     "a downstream Application without a name": (
         {"downstream": [{"namespace": "argocd"}]},
         "at '/downstream/0': missing property 'name'",
+    ),
+    "a downstream Application with an empty name": (
+        {"downstream": [{"name": ""}]},
+        "at '/downstream/0/name': '' does not match pattern",
+    ),
+    "no namespace of Argo CD's": (
+        setting("argocd.namespace", ""),
+        "at '/argocd/namespace': '' does not match pattern",
+    ),
+    "a Secret to pull by without a name": (
+        {"imagePullSecrets": [{"name": ""}]},
+        "at '/imagePullSecrets/0/name': '' does not match pattern",
     ),
     "a host with a scheme": (
         setting("stores.default.host", "postgresql://db"),
@@ -59,6 +63,22 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         setting("temporal.version", ""),
         "temporal.version: required: the server's release that is rolled out, such as 1.29.1",
     ),
+    "a version that is none": (
+        setting("temporal.version", "1.29"),
+        'temporal.version: "1.29" is no release of Temporal\'s server: give all of it, such as 1.29.1',
+    ),
+    **{
+        f"an address that is {what}": (
+            setting("temporal.frontend.address", address),
+            f'temporal.frontend.address: "{address}" must be host:port, such as temporal-frontend.temporal:7233',
+        )
+        for what, address in {
+            "without a port": "temporal-frontend",
+            "a URL": "http://temporal-frontend:7233",
+            "at port 0": "temporal-frontend:0",
+            "beyond all ports": "temporal-frontend:99999",
+        }.items()
+    },
     "one schema version of two": (
         setting("temporal.schemaVersions.default", "1.18"),
         "temporal.schemaVersions: default and visibility go together: give both or neither",
@@ -87,10 +107,27 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         setting("stores.visibility.sslMode", "verify-ca"),
         "stores.visibility.sslMode verify-ca needs stores.visibility.caSecret.name",
     ),
-    "one database for both stores": (
-        setting("stores.visibility.database", "temporal"),
-        'stores.default and stores.visibility are the same database "temporal": give each its own',
-    ),
+    **{
+        f"a CA of {store} that verifies nothing {where}": (
+            setting(f"stores.{store}", {"caSecret": {"name": "ca"}, "sslMode": mode}),
+            (
+                f"stores.{store}.caSecret.name: nothing is verified by it under sslMode {shown}: "
+                f"set stores.{store}.sslMode to verify-full or verify-ca"
+            ),
+        )
+        for store in ("default", "visibility")
+        for where, mode, shown in (("by default", "", "prefer, libpq's default"), ("as set", "disable", "disable"))
+    },
+    **{
+        f"one database for both stores, {how}": (
+            setting("stores.visibility", visibility),
+            'stores.default and stores.visibility are the same database "temporal": give each its own',
+        )
+        for how, visibility in {
+            "by name": {"database": "temporal"},
+            "at PostgreSQL's own port": {"database": "temporal", "port": 5432},
+        }.items()
+    },
     "migrations and runtime the same": (
         setting("runtime.application.name", "data-migrations-temporal"),
         "migrations.application and runtime.application are the same (argocd/data-migrations-temporal)",
@@ -123,6 +160,10 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         {"downstream": [RUNTIME]},
         "temporal.frontend.address: required by downstream",
     ),
+    "TLS with nobody": (
+        setting("temporal.frontend.tls.enabled", True),  # noqa: FBT003 -- a value of the chart
+        "temporal.frontend.tls.enabled: there is no temporal.frontend.address to speak TLS to: set one of them",
+    ),
     "certificates without TLS": (
         setting("temporal.frontend.tls.caSecret.name", "ca"),
         "temporal.frontend.tls.enabled: set it to true, or remove the rest of the block",
@@ -147,6 +188,28 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         {"watchdog": {"enabled": True}, "gate": {"application": {"enabled": False}}},
         "watchdog.reopenGate needs gate.application.enabled",
     ),
+    "a context of no kubeconfig": (
+        setting("argocd.context", "hub"),
+        "argocd.context: there is no kubeconfig that it is a context of: set argocd.kubeconfigSecret.name",
+    ),
+    **{
+        f"a volume of the chart's own name, {name}": (
+            {"extraVolumes": [{"name": name, "emptyDir": {}}]},
+            f"extraVolumes: {name} is the chart's own volume: give yours another name",
+        )
+        for name in ("config", "secrets", "tmp")
+    },
+    "a container of the chart's own name": (
+        {"extraContainers": [{"name": "gate", "image": "busybox"}]},
+        "extraContainers: gate is the chart's own container: give yours another name",
+    ),
+    **{
+        f"everything with {name}": (
+            {"commonAnnotations": {name: "Sync"}},
+            f"commonAnnotations: {name} would take the chart's order away, by which it gates: remove it",
+        )
+        for name in ("argocd.argoproj.io/hook", "argocd.argoproj.io/sync-wave", "helm.sh/hook-weight")
+    },
     "a setting that goes round the checks": (
         {"extraEnv": [{"name": "TRH_ON_EMPTY_DATABASE", "value": "fail"}]},
         "extraEnv: TRH_ON_EMPTY_DATABASE is a setting: give it as a value",

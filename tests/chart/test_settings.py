@@ -201,12 +201,55 @@ class TestStores:
         assert found[Store.VISIBILITY]["user"] == "temporal-visibility-app-username"
         assert found[Store.VISIBILITY]["host"] == "other"
 
+    def test_visibility_may_have_keys_of_its_own_in_the_same_secret(self, login: Login) -> None:
+        keys = {"userKey": "reader", "portKey": "reader-port"}
+        found = login({"stores": {"visibility": {"secret": keys}}})
+        assert found[Store.DEFAULT]["user"] == "temporal-db-app-username"
+        assert found[Store.VISIBILITY]["user"] == "temporal-db-app-reader"
+        assert "port" not in found[Store.DEFAULT]
+        assert found[Store.VISIBILITY]["port"] == "6543"
+
+    def test_a_key_of_visibilitys_own_does_not_undo_what_it_inherits(self, login: Login) -> None:
+        default = {"user": "temporal", "port": 5433}
+        found = login({"stores": {"default": default, "visibility": {"secret": {"passwordKey": "other"}}}})
+        assert {(each["user"], each["port"]) for each in found.values()} == {("temporal", "5433")}
+
     def test_a_role_by_value_wins_over_the_secrets(self, login: Login) -> None:
         found = login({"stores": {"default": {"user": "gate"}}})
         assert {login["user"] for login in found.values()} == {"gate"}
 
     def test_visibility_elsewhere_leaves_one_store(self, login: Login) -> None:
         assert set(login({"stores": {"visibility": {"enabled": False}}})) == {Store.DEFAULT}
+
+
+@pytest.mark.parametrize(
+    ("key", "mounted"),
+    {
+        "secret.passwordKey": ("visibility/password", "temporal-db-app", "own"),
+        "caSecret.key": ("visibility/ca.crt", "temporal-db-ca", "own"),
+        "clientSecret.certKey": ("visibility/tls.crt", "temporal-db-client", "own"),
+        "clientSecret.keyKey": ("visibility/tls.key", "temporal-db-client", "own"),
+    }.items(),
+)
+def test_a_key_of_visibilitys_own_is_one_of_the_default_stores_secret(
+    key: str, mounted: tuple[str, str, str], helm3: Helm
+) -> None:
+    """Without any it has no file of its own: the program takes the default store's."""
+    tls = {"caSecret": {"name": "temporal-db-ca"}, "clientSecret": {"name": "temporal-db-client"}}
+    shared = merged(SMALLEST, setting("stores.default", tls | {"sslMode": "verify-full"}))
+    own = merged(shared, setting(f"stores.visibility.{key}", "own"))
+    assert not any(path.startswith("visibility/") for path, *_ in secret_files(helm3.objects(CHART, shared)))
+    assert mounted in secret_files(helm3.objects(CHART, own))
+
+
+def secret_files(objects: list[Json]) -> list[tuple[str, str, str]]:
+    """The gate's files by path, each with the Secret and the key that it is from."""
+    volumes = {one["name"]: one for one in job_specs(objects)[0]["template"]["spec"]["volumes"]}
+    return [
+        (item["path"], source["secret"]["name"], item["key"])
+        for source in volumes["secrets"]["projected"]["sources"]
+        for item in source["secret"]["items"]
+    ]
 
 
 def test_the_watchdog_makes_no_schema_and_reopens_the_gate(

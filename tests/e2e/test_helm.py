@@ -10,6 +10,7 @@ import pytest
 import yaml
 from scenario import hook_migrations, on
 
+from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.helm import Helm, helm
 from lab.platform import Platform
@@ -92,6 +93,16 @@ def test_helm_alone(team: Team, helm3: Helm) -> None:
     assert (code, message.partition(":")[0]) == (6, "DatabaseMissing"), message
     assert team.pod_uids() == uids
     assert {team.state(one) for one in (MIGRATIONS, RUNTIME)} == {("Synced", "Healthy")}
+
+
+@pytest.mark.parametrize("line", ["3.6", "3.2"])
+@pytest.mark.parametrize("example", ["rollout/applicationset.yaml", "without-rollingsync/application.yaml"])
+def test_examples_dry_run(example: str, line: str, platforms: Callable[[str], Platform]) -> None:
+    """What the examples give Argo CD passes as with `--dry-run=server --validate=strict`, on both lines."""
+    one = yaml.safe_load((CHART.parent.parent / "examples" / example).read_text())
+    path = argocd.APPLICATION_SETS if one["kind"] == "ApplicationSet" else argocd.APPLICATIONS
+    answer = platforms(line).client.create(f"{path}?dryRun=All&fieldValidation=Strict", one)
+    assert answer["metadata"]["uid"]
 
 
 @pytest.mark.parametrize("values", sorted((CHART / "ci").glob("*-values.yaml")), ids=lambda path: path.stem)

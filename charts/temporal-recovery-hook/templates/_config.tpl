@@ -21,28 +21,34 @@ namespace: {{ .application.namespace | default .root.Values.argocd.namespace | q
 {{- end -}}
 {{- end -}}
 
-{{/* A store's keys in its Secret, the visibility store's completed by the default store's: dict root, store. */}}
-{{- define "trh.storeKeys" -}}
-{{- $default := .root.Values.stores.default.secret -}}
-{{- $own := (get .root.Values.stores .store).secret -}}
-userKey: {{ $own.userKey | default $default.userKey | quote }}
-passwordKey: {{ $own.passwordKey | default $default.passwordKey | quote }}
-portKey: {{ $own.portKey | default $default.portKey | quote }}
+{{/*
+A Secret of a store, name and keys: dict root, store, block (secret, caSecret, clientSecret). The visibility store's is
+completed from the default store's where anything of it is given; else it has no name, and the program inherits the files.
+*/}}
+{{- define "trh.storeSecret" -}}
+{{- $default := get .root.Values.stores.default .block -}}
+{{- $own := get (get .root.Values.stores .store) .block -}}
+{{- $given := not (empty (without (values $own) "")) -}}
+{{- range $part, $value := $own }}
+{{ $part }}: {{ $given | ternary ($value | default (get $default $part)) "" | quote }}
+{{- end -}}
 {{- end -}}
 
 {{/* One store's block: dict root, store. */}}
 {{- define "trh.storeConfig" -}}
 {{- $v := get .root.Values.stores .store -}}
-{{- $keys := include "trh.storeKeys" . | fromYaml -}}
+{{- $secret := include "trh.storeSecret" (dict "root" .root "store" .store "block" "secret") | fromYaml -}}
 {{- $files := printf "%s/%s" (include "trh.secretsDirectory" .root) .store -}}
 {{- $block := dict "database" $v.database -}}
 {{- with $v.host }}{{ $_ := set $block "host" . }}{{ end -}}
 {{- with $v.port }}{{ $_ := set $block "port" (int .) }}{{ end -}}
 {{- with $v.user }}{{ $_ := set $block "user" . }}{{ end -}}
-{{- if and $v.secret.name $keys.passwordKey }}{{ $_ := set $block "passwordFile" (printf "%s/password" $files) }}{{ end -}}
+{{- if and $secret.name $secret.passwordKey }}{{ $_ := set $block "passwordFile" (printf "%s/password" $files) }}{{ end -}}
 {{- with $v.sslMode }}{{ $_ := set $block "sslMode" . }}{{ end -}}
-{{- if $v.caSecret.name }}{{ $_ := set $block "sslRootCertFile" (printf "%s/ca.crt" $files) }}{{ end -}}
-{{- if $v.clientSecret.name -}}
+{{- if (include "trh.storeSecret" (dict "root" .root "store" .store "block" "caSecret") | fromYaml).name -}}
+{{- $_ := set $block "sslRootCertFile" (printf "%s/ca.crt" $files) -}}
+{{- end -}}
+{{- if (include "trh.storeSecret" (dict "root" .root "store" .store "block" "clientSecret") | fromYaml).name -}}
 {{- $_ := set $block "sslCertFile" (printf "%s/tls.crt" $files) -}}
 {{- $_ := set $block "sslKeyFile" (printf "%s/tls.key" $files) -}}
 {{- end -}}
@@ -128,11 +134,15 @@ portKey: {{ $own.portKey | default $default.portKey | quote }}
 {{- range $store := list "default" "visibility" -}}
 {{- $v := get $.Values.stores $store -}}
 {{- if or (eq $store "default") $v.enabled -}}
-{{- $keys := include "trh.storeKeys" (dict "root" $ "store" $store) | fromYaml -}}
-{{- if and $v.secret.name $keys.passwordKey }}
-{{- include "trh.secretSource" (dict "secret" $v.secret.name "items" (dict "password" $keys.passwordKey) "directory" $store) }}
+{{- $secret := include "trh.storeSecret" (dict "root" $ "store" $store "block" "secret") | fromYaml -}}
+{{- if and $secret.name $secret.passwordKey }}
+{{- include "trh.secretSource" (dict "secret" $secret.name "items" (dict "password" $secret.passwordKey) "directory" $store) }}
 {{- end -}}
-{{- include "trh.tlsSources" (dict "tls" $v "directory" $store) -}}
+{{- $tls := dict -}}
+{{- range list "caSecret" "clientSecret" -}}
+{{- $_ := set $tls . (include "trh.storeSecret" (dict "root" $ "store" $store "block" .) | fromYaml) -}}
+{{- end -}}
+{{- include "trh.tlsSources" (dict "tls" $tls "directory" $store) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.temporal.frontend.address .Values.temporal.frontend.tls.enabled -}}
@@ -177,21 +187,23 @@ changes needs a new run; a password does not.
 {{- define "trh.secretEnv" -}}
 {{- range $store := list "default" "visibility" -}}
 {{- $v := get $.Values.stores $store -}}
-{{- if and $v.secret.name (or (eq $store "default") $v.enabled) -}}
-{{- $keys := include "trh.storeKeys" (dict "root" $ "store" $store) | fromYaml -}}
-{{- if and (not $v.user) $keys.userKey }}
+{{- $secret := include "trh.storeSecret" (dict "root" $ "store" $store "block" "secret") | fromYaml -}}
+{{- if and $secret.name (or (eq $store "default") $v.enabled) -}}
+{{- $default := $.Values.stores.default -}}
+{{- $isItsOwn := or (eq $store "default") $v.secret.name -}}
+{{- if and (not $v.user) $secret.userKey (or $isItsOwn $v.secret.userKey (not $default.user)) }}
 - name: TRH_STORES__{{ upper $store }}__USER
   valueFrom:
     secretKeyRef:
-      name: {{ $v.secret.name | quote }}
-      key: {{ $keys.userKey | quote }}
+      name: {{ $secret.name | quote }}
+      key: {{ $secret.userKey | quote }}
 {{- end -}}
-{{- if and (not $v.port) $keys.portKey }}
+{{- if and (not $v.port) $secret.portKey (or $isItsOwn $v.secret.portKey (not $default.port)) }}
 - name: TRH_STORES__{{ upper $store }}__PORT
   valueFrom:
     secretKeyRef:
-      name: {{ $v.secret.name | quote }}
-      key: {{ $keys.portKey | quote }}
+      name: {{ $secret.name | quote }}
+      key: {{ $secret.portKey | quote }}
 {{- end -}}
 {{- end -}}
 {{- end -}}

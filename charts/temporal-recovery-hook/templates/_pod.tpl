@@ -1,3 +1,8 @@
+{{/* How long Kubernetes lets the hook's Job live: longer than the gate's own deadline. */}}
+{{- define "trh.activeDeadlineSeconds" -}}
+{{- .Values.hook.activeDeadlineSeconds | default (addf (ceil .Values.deadlineSeconds) 300) | int -}}
+{{- end -}}
+
 {{/*
 The Job's spec, the hook's and the watchdog's: dict root, name, config, serviceAccount, component, job (dict: own,
 backoffLimit, activeDeadlineSeconds).

@@ -53,15 +53,24 @@ stores.default.secret.name: required: the Secret with the role's name and passwo
 {{- if not (or $default.user (and $default.secret.name $default.secret.userKey)) }}
 stores.default.user: required where no Secret names the role (secret.name with secret.userKey)
 {{- end -}}
-{{- if and (hasPrefix "verify-" $default.sslMode) (not $default.caSecret.name) }}
-stores.default.sslMode {{ $default.sslMode }} needs stores.default.caSecret.name, the CA to verify by
+{{- range $store := list "default" "visibility" -}}
+{{- $own := get $.Values.stores $store -}}
+{{- if or (eq $store "default") $own.enabled -}}
+{{- $mode := $own.sslMode | default $default.sslMode -}}
+{{- $ca := $own.caSecret.name | default $default.caSecret.name -}}
+{{- if and (hasPrefix "verify-" $own.sslMode) (not $ca) }}
+stores.{{ $store }}.sslMode {{ $own.sslMode }} needs stores.{{ $store }}.caSecret.name, the CA to verify by
+{{- end -}}
+{{- if and $own.caSecret.name (not (has $mode (list "require" "verify-ca" "verify-full"))) }}
+stores.{{ $store }}.caSecret.name: nothing is verified by it under sslMode {{ $mode | default "prefer, libpq's default" }}: set stores.{{ $store }}.sslMode to verify-full or verify-ca
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if $visibility.enabled -}}
-{{- if and (hasPrefix "verify-" $visibility.sslMode) (not (or $visibility.caSecret.name $default.caSecret.name)) }}
-stores.visibility.sslMode {{ $visibility.sslMode }} needs stores.visibility.caSecret.name, the CA to verify by
-{{- end -}}
 {{- $sameHost := or (not $visibility.host) (eq $visibility.host $default.host) -}}
-{{- $samePort := or (not $visibility.port) (eq (int $visibility.port) (int $default.port)) -}}
+{{- /* One that only a Secret knows may be any: the program compares those. */ -}}
+{{- $defaultPort := $default.port | default (empty $default.secret.portKey | ternary 5432 0) | int -}}
+{{- $samePort := or (not $visibility.port) (eq (int $visibility.port) $defaultPort) -}}
 {{- if and $sameHost $samePort (not $visibility.secret.portKey) (eq $visibility.database $default.database) }}
 stores.default and stores.visibility are the same database {{ $default.database | quote }}: give each its own, or set stores.visibility.enabled: false where visibility is not in PostgreSQL
 {{- end -}}
@@ -72,6 +81,8 @@ stores.default and stores.visibility are the same database {{ $default.database 
 {{- $v := .Values -}}
 {{- if not $v.temporal.version }}
 temporal.version: required: the server's release that is rolled out, such as 1.29.1
+{{- else if not (regexMatch "^v?[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?$" $v.temporal.version) }}
+temporal.version: {{ $v.temporal.version | quote }} is no release of Temporal's server: give all of it, such as 1.29.1
 {{- end -}}
 {{- with $v.temporal.schemaVersions -}}
 {{- if ne (empty .default) (empty .visibility) }}
@@ -81,6 +92,16 @@ temporal.schemaVersions: default and visibility go together: give both or neithe
 {{- with $v.temporal.frontend.tls -}}
 {{- if and (not .enabled) (or .serverName .caSecret.name .clientSecret.name) }}
 temporal.frontend.tls.enabled: set it to true, or remove the rest of the block
+{{- end -}}
+{{- end -}}
+{{- with $v.temporal.frontend -}}
+{{- $port := regexFind "[0-9]+$" .address | int -}}
+{{- $isHostAndPort := regexMatch "^([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$" .address -}}
+{{- if and .address (not (and $isHostAndPort (ge $port 1) (le $port 65535))) }}
+temporal.frontend.address: {{ .address | quote }} must be host:port, such as temporal-frontend.temporal:7233, without http:// and without a path
+{{- end -}}
+{{- if and .tls.enabled (not .address) }}
+temporal.frontend.tls.enabled: there is no temporal.frontend.address to speak TLS to: set one of them
 {{- end -}}
 {{- end -}}
 {{- if not $v.temporal.frontend.address -}}
@@ -110,6 +131,24 @@ serviceAccount.name: required where serviceAccount.create is false
 {{- end -}}
 {{- if and $v.watchdog.enabled $v.watchdog.reopenGate (not $v.gate.application.enabled) }}
 watchdog.reopenGate needs gate.application.enabled: without an Application there is no gate to reopen; set one of them
+{{- end -}}
+{{- if and $v.argocd.context (not $v.argocd.kubeconfigSecret.name) }}
+argocd.context: there is no kubeconfig that it is a context of: set argocd.kubeconfigSecret.name, or remove it
+{{- end -}}
+{{- range $name, $_ := $v.commonAnnotations -}}
+{{- if regexMatch "^(argocd\\.argoproj\\.io/(hook|sync-)|helm\\.sh/hook)" $name }}
+commonAnnotations: {{ $name }} would take the chart's order away, by which it gates: remove it
+{{- end -}}
+{{- end -}}
+{{- range $v.extraVolumes -}}
+{{- if has .name (list "config" "secrets" "tmp") }}
+extraVolumes: {{ .name }} is the chart's own volume: give yours another name
+{{- end -}}
+{{- end -}}
+{{- range $v.extraContainers -}}
+{{- if eq .name "gate" }}
+extraContainers: gate is the chart's own container: give yours another name
+{{- end -}}
 {{- end -}}
 {{- range $v.extraEnv -}}
 {{- if hasPrefix "TRH_" (upper .name) }}
