@@ -95,9 +95,9 @@ def test_helm_alone(team: Team, helm3: Helm) -> None:
     assert {team.state(one) for one in (MIGRATIONS, RUNTIME)} == {("Synced", "Healthy")}
 
 
-@pytest.mark.parametrize("line", ["3.6", "3.2"])
 @pytest.mark.parametrize("example", ["rollout/applicationset.yaml", "without-rollingsync/application.yaml"])
-def test_examples_dry_run(example: str, line: str, platforms: Callable[[str], Platform]) -> None:
+@pytest.mark.parametrize("line", ["3.6", "3.2"])
+def test_examples_dry_run(line: str, example: str, platforms: Callable[[str], Platform]) -> None:
     """What the examples give Argo CD passes as with `--dry-run=server --validate=strict`, on both lines."""
     one = yaml.safe_load((CHART.parent.parent / "examples" / example).read_text())
     path = argocd.APPLICATION_SETS if one["kind"] == "ApplicationSet" else argocd.APPLICATIONS
