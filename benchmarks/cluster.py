@@ -15,11 +15,11 @@ from lab import incident
 from lab.control_plane.argocd import APPLICATIONS, DESTINATION
 from lab.control_plane.git import BRANCH, Repository
 from lab.git_tree import BOOTSTRAP, MIGRATIONS
+from lab.object_status import component_of, is_in_back_off, is_ready, sync_and_health
 from lab.platform import Platform
 from lab.processes import wait_until
-from lab.team import Team, component_of, is_in_back_off, sync_and_health
+from lab.team import Team
 from lab.temporal import SERVICES
-from lab.world import is_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import textwrap
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from lab import git_tree, temporal_client
+from lab import temporal_client
 from lab.api_client import ApiClient, ApiError
 from lab.control_plane import argocd
 from lab.control_plane.git import Repository
-from lab.git_tree import APPLICATIONS, GATE, TEMPORAL_NAMESPACE, GitTree
+from lab.git_tree import GATE, TEMPORAL_NAMESPACE, GitTree
 from lab.history import History, Watched
+from lab.object_status import component_of, is_in_back_off, longest_back_off, sync_and_health
 from lab.postgres import Postgres
 from lab.processes import wait_until
 from lab.temporal import Databases, Schema
@@ -427,30 +427,6 @@ class Team:
                     raise
 
 
-def component_of(pod: Json) -> str:
-    """Its component, such as ``frontend``."""
-    return str(pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", ""))
-
-
-def sync_and_health(application: Json) -> tuple[str, str]:
-    """As Argo CD's page shows them."""
-    status = application.get("status", {})
-    return status.get("sync", {}).get("status", ""), status.get("health", {}).get("status", "")
-
-
-def longest_back_off(pod: Json) -> float:
-    """Seconds that a container of it waits in all, by the kubelet's words: ``back-off 1m20s restarting failed ...``."""
-    states = (one["state"].get("waiting", {}) for one in pod.get("status", {}).get("containerStatuses", []))
-    found = (re.match(r"back-off (?:(\d+)m)?(\d+)s ", waiting.get("message", "")) for waiting in states)
-    return max((60.0 * int(one[1] or 0) + int(one[2]) for one in found if one), default=0.0)
-
-
-def is_in_back_off(pod: Json) -> bool:
-    """Whether a container of it waits out a back-off."""
-    statuses = pod.get("status", {}).get("containerStatuses", [])
-    return any(one["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff" for one in statuses)
-
-
 def _answer(holds: Callable[[], T]) -> T | None:
     """None while the API server is away or the object is not there yet."""
     try:
@@ -463,6 +439,3 @@ def _answer(holds: Callable[[], T]) -> T | None:
 
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-__all__ = ["APPLICATIONS", "Team", "component_of", "git_tree", "is_in_back_off", "sync_and_health"]

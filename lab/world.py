@@ -21,6 +21,7 @@ from lab.argocd import REFRESH, ArgoCd
 from lab.controllers import ControllerManager
 from lab.fake_api import FakeApi
 from lab.kubelet import ProcessKubelet
+from lab.object_status import is_ready
 from lab.postgres import Postgres
 from lab.processes import Process, wait_until
 from lab.rollout import ARGO_CD_NAMESPACE, BOOTSTRAP, GATE, MIGRATIONS, NAMESPACE, RUNTIME, TEMPORAL_NAMESPACE
@@ -351,12 +352,6 @@ def is_in_back_off(pod: Mapping[str, Any]) -> bool:
     """Whether a container of it waits out a back-off."""
     statuses = pod.get("status", {}).get("containerStatuses", [])
     return any(each["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff" for each in statuses)
-
-
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether it is ready."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _merged(base: Json, changes: Mapping[str, Any]) -> Json:

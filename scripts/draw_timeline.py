@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS
 from lab.incident import Repair, break_by_hand, repair
+from lab.object_status import is_in_back_off, sync_and_health
 from lab.platform import Platform
-from lab.team import Team, is_in_back_off, sync_and_health
+from lab.team import Team
 from lab.timeline import Lane, Mark, Span, State, Timeline, draw
 
 if TYPE_CHECKING:

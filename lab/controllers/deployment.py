@@ -11,14 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from lab.api_client import ApiClient, Json
-from lab.controllers.objects import (
-    condition_of,
-    owned_by,
-    owner_reference,
-    phase_of,
-    safe_encode,
-    timestamp,
-)
+from lab.controllers.objects import owned_by, owner_reference, phase_of, safe_encode, timestamp
+from lab.object_status import condition_of
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"

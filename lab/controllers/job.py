@@ -9,17 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from lab.api_client import ApiClient, Json
-from lab.controllers.objects import (
-    condition_of,
-    deleted,
-    is_active,
-    is_ready,
-    owned_by,
-    owner_reference,
-    phase_of,
-    pod_from,
-    timestamp,
-)
+from lab.controllers.objects import deleted, is_active, owned_by, owner_reference, phase_of, pod_from, timestamp
+from lab.object_status import condition_of, is_ready
 
 MAX_BACKOFF_SECONDS = 600.0
 """``MaxJobPodFailureBackOff``."""

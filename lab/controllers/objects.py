@@ -78,14 +78,3 @@ def phase_of(pod: Json) -> str:
 def is_active(pod: Json) -> bool:
     """``IsPodActive``: not ended and not being deleted."""
     return phase_of(pod) not in ("Succeeded", "Failed") and not deleted(pod)
-
-
-def condition_of(thing: Json, kind: str) -> Json | None:
-    """One of its status's conditions."""
-    known: list[Json] = thing.get("status", {}).get("conditions") or []
-    return next((one for one in known if one["type"] == kind), None)
-
-
-def is_ready(pod: Json) -> bool:
-    """Whether its Ready condition holds."""
-    return (condition_of(pod, "Ready") or {}).get("status") == "True"

@@ -7,15 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from lab.api_client import ApiClient, Json
-from lab.controllers.objects import (
-    condition_of,
-    is_active,
-    is_ready,
-    owned_by,
-    owner_reference,
-    phase_of,
-    pod_from,
-)
+from lab.controllers.objects import is_active, owned_by, owner_reference, phase_of, pod_from
+from lab.object_status import condition_of, is_ready
 
 
 def sync_replica_set(api: ApiClient, replica_set: Json, pods: Sequence[Json], now: datetime) -> None:

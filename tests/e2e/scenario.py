@@ -8,7 +8,8 @@ import pytest
 
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
-from lab.team import Team, is_in_back_off, sync_and_health
+from lab.object_status import is_in_back_off, sync_and_health
+from lab.team import Team
 
 Json = dict[str, Any]
 

@@ -5,7 +5,8 @@ from scenario import NO_RETRY, TERMINATED, Json, annotate, has_settled, hook_mig
 
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
-from lab.team import Team, is_in_back_off
+from lab.object_status import is_in_back_off
+from lab.team import Team
 
 TWICE = 2
 """How often RollingSync of 3.6 may sync an Application for one step."""

@@ -13,8 +13,9 @@ from scenario import hook_migrations, on
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.helm import Helm, helm
+from lab.object_status import component_of
 from lab.platform import Platform
-from lab.team import Team, component_of
+from lab.team import Team
 
 CHART = Path(__file__).parent.parent.parent / "charts" / "temporal-recovery-hook"
 RELEASE = "gate"

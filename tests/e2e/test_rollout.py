@@ -15,7 +15,8 @@ from scenario import (
 
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.incident import break_by_hand
-from lab.team import SERVERS, Team, component_of, is_in_back_off
+from lab.object_status import component_of, is_in_back_off
+from lab.team import SERVERS, Team
 
 
 @on("3.6", "3.2")

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from scenario import Json, assert_order, assert_passed, assert_works, by_the_gate, on
 
 from lab.git_tree import BOOTSTRAP, GATE, RUNTIME, SECOND_GATE
-from lab.team import SERVERS, Team, is_in_back_off
+from lab.object_status import is_in_back_off
+from lab.team import SERVERS, Team
 
 READINESS_PROBE = {"tcpSocket": {"port": "rpc"}, "periodSeconds": 1}
 HANGS_UP_AFTER_SECONDS = 8

@@ -5,7 +5,8 @@ import time
 from scenario import assert_works, by_the_gate, has_settled, on
 
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
-from lab.team import SERVERS, Team, is_in_back_off
+from lab.object_status import is_in_back_off
+from lab.team import SERVERS, Team
 
 NEVER = "0 0 29 2 *"
 EACH_MINUTE = "* * * * *"

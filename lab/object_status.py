@@ -1,0 +1,41 @@
+"""What objects of Kubernetes and Argo CD say of themselves, as kubectl and Argo CD's page show it. Knows no API."""
+
+import re
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def component_of(pod: Json) -> str:
+    """Its component, such as ``frontend``."""
+    return str(pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", ""))
+
+
+def sync_and_health(application: Json) -> tuple[str, str]:
+    """As Argo CD's page shows them."""
+    status = application.get("status", {})
+    return status.get("sync", {}).get("status", ""), status.get("health", {}).get("status", "")
+
+
+def longest_back_off(pod: Json) -> float:
+    """Seconds that a container of it waits in all, by the kubelet's words: ``back-off 1m20s restarting failed ...``."""
+    states = (one["state"].get("waiting", {}) for one in pod.get("status", {}).get("containerStatuses", []))
+    found = (re.match(r"back-off (?:(\d+)m)?(\d+)s ", waiting.get("message", "")) for waiting in states)
+    return max((60.0 * int(one[1] or 0) + int(one[2]) for one in found if one), default=0.0)
+
+
+def is_in_back_off(pod: Json) -> bool:
+    """Whether a container of it waits out a back-off."""
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    return any(one["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff" for one in statuses)
+
+
+def condition_of(thing: Json, kind: str) -> Json | None:
+    """One of its status's conditions."""
+    known: list[Json] = thing.get("status", {}).get("conditions") or []
+    return next((one for one in known if one["type"] == kind), None)
+
+
+def is_ready(pod: Json) -> bool:
+    """Whether its Ready condition holds."""
+    return (condition_of(pod, "Ready") or {}).get("status") == "True"
