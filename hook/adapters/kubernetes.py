@@ -48,7 +48,8 @@ class Pods:
         self._api = api
         self._namespace = namespace
         self._selector = f"{selector},app.kubernetes.io/component in ({','.join(components)})"
-        self._diagnoses: dict[tuple[str, int], Finding] = {}
+        self._diagnoses: dict[str, tuple[int, Finding]] = {}
+        """By the pod's uid: at which restart count its previous log was read, and what it said."""
 
     def look(self) -> Runtime:
         """Return what is wanted and what is there; raise `FindingError`."""
@@ -62,8 +63,8 @@ class Pods:
             component = _component(deployment)
             wanted[component] = wanted.get(component, 0) + int(deployment["spec"].get("replicas", 1))
         pods = tuple(self._diagnosed(pod, item) for item in listed if (pod := _pod(item, _component(item))) is not None)
-        known = {(pod.uid, pod.restarts) for pod in pods}
-        self._diagnoses = {key: finding for key, finding in self._diagnoses.items() if key in known}
+        uids = {pod.uid for pod in pods}
+        self._diagnoses = {uid: diagnosis for uid, diagnosis in self._diagnoses.items() if uid in uids}
         return Runtime(wanted, pods)
 
     def delete(self, pod: Pod) -> bool:
@@ -86,17 +87,23 @@ class Pods:
                 raise
 
     def _diagnosed(self, pod: Pod, item: Mapping[str, Any]) -> Pod:
-        """Add the diagnosis of its previous log to a pod in back-off; a log that could not be read is asked for again."""
+        """Add the diagnosis of its previous log to a pod in back-off; a log that could not be read is asked for again.
+
+        One that has crashed again keeps its diagnosis up to its next back-off, which is half a second later (seen).
+        """
+        about, (read_at, known) = f"pod {pod.namespace}/{pod.name}", self._diagnoses.get(pod.uid, (-1, None))
+        if pod.state is PodState.PENDING and pod.finding is None:
+            return replace(pod, finding=known)
         if pod.state is not PodState.BACK_OFF:
             return pod
-        key, about = (pod.uid, pod.restarts), f"pod {pod.namespace}/{pod.name}"
-        if key not in self._diagnoses:
+        if known is None or read_at != pod.restarts:
             try:
-                self._diagnoses[key] = diagnose(about, self._previous_log(pod, _server_container(item)))
+                known = diagnose(about, self._previous_log(pod, _server_container(item)))
             except (ApiError, FindingError) as error:
                 unread = Finding(Reason.CRASH_LOOPING, about, f"its previous log cannot be read: {error}")
                 return replace(pod, finding=unread)
-        return replace(pod, finding=self._diagnoses[key])
+            self._diagnoses[pod.uid] = (pod.restarts, known)
+        return replace(pod, finding=known)
 
     def _previous_log(self, pod: Pod, container: str) -> str:
         path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/log"

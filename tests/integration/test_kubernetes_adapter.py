@@ -393,6 +393,26 @@ def test_a_log_is_read_once_for_each_restart(cluster: Cluster) -> None:
     assert logs.containers == ["temporal-history"] * 2
 
 
+def test_a_crash_keeps_its_diagnosis_up_to_the_next_back_off(cluster: Cluster) -> None:
+    """For half a second a container has ended and does not wait yet; while it runs nothing is known of it."""
+    cluster.server.serve_logs_from(Logs(fatal(LOCK)))
+    ended_again = {"state": back_off()["lastState"], "restartCount": 2}
+    cluster.make("web", ended_again)
+    assert cluster.pod("web").finding is None
+    for status, state, known in (
+        (back_off(), PodState.BACK_OFF, True),
+        (running_state(restartCount=2), PodState.RUNNING, False),
+        (ended_again, PodState.PENDING, True),
+        (back_off(restarts=2), PodState.BACK_OFF, True),
+    ):
+        shown = [{"name": "temporal-history", "image": "i", "imageID": "", "ready": False, **status}]
+        cluster.client.patch_status(f"{PODS}/web", {"status": {"containerStatuses": shown}})
+        pod = cluster.pod("web")
+        assert pod.state is state
+        assert (pod.finding is not None and pod.finding.reason is Reason.NAMESPACE_METADATA_MISSING) is known
+    assert len(cluster.asked("/log")) == 2
+
+
 def test_a_log_that_could_not_be_read_is_asked_for_again(cluster: Cluster) -> None:
     """Until then it says so: the next restart may be five minutes away."""
     cluster.server.serve_logs_from(Logs(fatal(LOCK)))
