@@ -6,13 +6,11 @@ Knows what people do and what they can see of it; nothing of how the gate works 
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lab import gate_log, temporal_client
-from lab.api_client import ApiError
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, TEMPORAL_NAMESPACE
 from lab.temporal import Store
 
@@ -59,16 +57,14 @@ def break_by_hand(team: Team, *, back_off_seconds: float = 30.0) -> None:
 def repair(team: Team) -> Repair:
     """Sync the gate once, as a person does, and wait until Temporal works and Argo CD shows the gate as done."""
     team.until(lambda: team.application(GATE), "the gate's Application to be there")
-    logs: dict[str, str] = {}
     synced = time.time()
     team.sync(GATE)
 
     def passed() -> bool:
-        logs.update(_logs(team))
-        return team.state(GATE) == ("Synced", "Healthy") and any('"Passed"' in log for log in logs.values())
+        logs = [log for _, log in team.gate_logs()]
+        return team.state(GATE) == ("Synced", "Healthy") and any('"Passed"' in log for log in logs)
 
     def bootstrapped() -> bool:
-        logs.update(_logs(team))
         return team.operation(BOOTSTRAP).get("phase") == "Succeeded"
 
     def works() -> float | None:
@@ -81,17 +77,8 @@ def repair(team: Team) -> Repair:
     team.until(bootstrapped, "the bootstrap to succeed")
     at = team.until(works, "a workflow to start") or 0.0
     team.until(passed, "the gate to pass")
-    lines = [line for log in logs.values() for line in gate_log.lines(log)]
+    lines = [line for _, log in team.gate_logs() for line in gate_log.lines(log)]
     return Repair(synced, sorted(lines, key=lambda line: line.at), {one: _version(team, one) for one in Store}, at)
-
-
-def _logs(team: Team) -> dict[str, str]:
-    """What the gate's pods have said so far; Argo CD may delete the first of two."""
-    found = {}
-    for pod in team.gate_pods():
-        with suppress(ApiError):  # it has not started yet, or is gone
-            found[pod["metadata"]["name"]] = team.log(pod)
-    return found
 
 
 def _version(team: Team, store: Store) -> tuple[float, str]:

@@ -1,6 +1,7 @@
 """What objects of Kubernetes and Argo CD say of themselves, as kubectl and Argo CD's page show it. Knows no API."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 Json = dict[str, Any]
@@ -17,11 +18,18 @@ def sync_and_health(application: Json) -> tuple[str, str]:
     return status.get("sync", {}).get("status", ""), status.get("health", {}).get("status", "")
 
 
-def longest_back_off(pod: Json) -> float:
-    """Seconds that a container of it waits in all, by the kubelet's words: ``back-off 1m20s restarting failed ...``."""
-    states = (one["state"].get("waiting", {}) for one in pod.get("status", {}).get("containerStatuses", []))
-    found = (re.match(r"back-off (?:(\d+)m)?(\d+)s ", waiting.get("message", "")) for waiting in states)
-    return max((60.0 * int(one[1] or 0) + int(one[2]) for one in found if one), default=0.0)
+def back_off_ends(pod: Json) -> float:
+    """When the last of its containers' back-offs ends, in seconds since the epoch; 0 where there is none.
+
+    From the last end on, for as long as the kubelet says: ``back-off 1m20s restarting failed ...``.
+    """
+    ends = [0.0]
+    for one in pod.get("status", {}).get("containerStatuses", []):
+        found = re.match(r"back-off (?:(\d+)m)?(\d+)s ", one["state"].get("waiting", {}).get("message", ""))
+        ended = one.get("lastState", {}).get("terminated", {}).get("finishedAt")
+        if found and ended:
+            ends.append(datetime.fromisoformat(ended).timestamp() + 60.0 * int(found[1] or 0) + int(found[2]))
+    return max(ends)
 
 
 def is_in_back_off(pod: Json) -> bool:

@@ -11,7 +11,8 @@ import os
 import signal
 import textwrap
 import time
-from contextlib import ExitStack
+import uuid
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from lab import temporal_client
@@ -19,21 +20,22 @@ from lab.api_client import ApiClient, ApiError
 from lab.control_plane import argocd
 from lab.control_plane.git import Repository
 from lab.git_tree import GATE, TEMPORAL_NAMESPACE, GitTree
-from lab.history import History, Watched
-from lab.object_status import component_of, is_in_back_off, longest_back_off, sync_and_health
+from lab.history import History, Version, Watched
+from lab.object_status import back_off_ends, component_of, is_in_back_off, sync_and_health
 from lab.postgres import Postgres
 from lab.processes import wait_until
 from lab.temporal import Databases, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from lab.platform import Platform
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300.0
 SERVERS = frozenset({"frontend", "history", "matching", "worker"})
 SECRET = "temporal-db-app"  # noqa: S105 -- its name
 _LOOK_SECONDS = 0.3
@@ -94,28 +96,48 @@ class Team:
         self.apply()
         return revision
 
-    def sync(self, application: str, *, retries: int = 0) -> None:
-        """Sync an Application as a person does by Argo CD's command line or page; returns at once."""
+    def sync(self, application: str, *, retries: int = 0) -> str:
+        """Sync an Application as a person does by Argo CD's command line or page.
+
+        Those refuse while another sync is under way, so it is waited for. Returns an id, which the operationState carries.
+        """
+        name, asked = self.git.name(application), uuid.uuid4().hex
         operation: Json = {
             "initiatedBy": {"username": "admin"},
+            "info": [{"name": "sync", "value": asked}],
             "sync": {"revision": "main", "syncStrategy": {"hook": {}}, "prune": False},
         }
         if retries:
             operation["retry"] = {"limit": retries}
-        self.client.patch(f"{argocd.APPLICATIONS}/{self.git.name(application)}", {"operation": operation})
+
+        def taken() -> bool:
+            found = self.application(application)
+            state = found.get("status", {}).get("operationState") or {}
+            if "operation" in found or state.get("phase", "Succeeded") not in _ENDED:
+                return False
+            body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "operation": operation}
+            try:
+                self.client.patch(f"{argocd.APPLICATIONS}/{name}", body)
+            except ApiError as error:
+                if error.reason != "Conflict":
+                    raise
+                return False
+            return True
+
+        self.until(taken, f"{application} to be free for a sync")
+        return asked
 
     def sync_to_end(self, application: str) -> Json:
         """Sync and wait for the end of that operation; its operationState."""
-        self.until(lambda: self.application(application), f"{application} to be there")
-        before = self.operation(application).get("startedAt")
-        # Times are whole seconds: two operations within one could not be told apart.
-        self.until(lambda: before is None or _now() > before, "the next second")
-        self.sync(application)
+        mine = {"name": "sync", "value": self.sync(application)}
 
         def ended() -> Json | None:
-            state = self.operation(application)
-            found = state.get("phase") in _ENDED and state.get("startedAt") != before
-            return state if found and "operation" not in self.application(application) else None
+            # By its history: RollingSync may write another one within a tenth of a second.
+            for version in self.history.versions("Application", self.git.name(application)):
+                state: Json = version.body.get("status", {}).get("operationState") or {}
+                if mine in (state.get("operation", {}).get("info") or []) and state.get("phase") in _ENDED:
+                    return state
+            return None
 
         return self.until(ended, f"the sync of {application} to end") or {}
 
@@ -225,19 +247,16 @@ class Team:
         return self.client.list(f"/{group}/namespaces/{self.name}/{kind}", label_selector=selector)
 
     def pods(self, component: str | None = None) -> list[Json]:
-        """Temporal's pods, the web page's too, or those of one component."""
+        """Temporal's pods, the web page's too, or those of one component; not those on their way out."""
         selector = "app.kubernetes.io/name=temporal,app.kubernetes.io/component" + (
             f"={component}" if component else "!=database"
         )
-        return self.objects("api/v1", "pods", selector)
+        found = self.objects("api/v1", "pods", selector)
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def pod_uids(self) -> dict[str, str]:
         """The pods' uids by component; a component with several pods has one of them."""
-        return {
-            component_of(pod): pod["metadata"]["uid"]
-            for pod in self.pods()
-            if "deletionTimestamp" not in pod["metadata"]
-        }
+        return {component_of(pod): pod["metadata"]["uid"] for pod in self.pods()}
 
     def events(self, application: str) -> list[str]:
         """The gate's Events on an Application, as ``Reason: message``, oldest first."""
@@ -259,16 +278,24 @@ class Team:
         return dict(found[0]["data"]) if found else None
 
     def gate_ends(self, gate: str = GATE, since: float = 0.0, component: str = "gate") -> list[tuple[int, str]]:
-        """How the pods of a gate have ended, in order: exit code and termination message. They may be gone by now."""
+        """How the pods of a gate have ended that began after ``since``: exit code and termination message, in order.
+
+        They may be gone by now.
+        """
         ends: dict[str, tuple[int, str]] = {}
-        for version in self.history.versions("Pod", since=since):
-            labels = version.body["metadata"].get("labels", {})
-            wanted = {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": self.git.name(gate)}
-            if wanted.items() <= labels.items():
-                for status in version.body.get("status", {}).get("containerStatuses", []):
-                    if ended := status["state"].get("terminated"):
-                        ends[version.name] = (ended["exitCode"], ended.get("message", ""))
+        for version in self._pods_of_gate(gate, component, since):
+            for status in version.body.get("status", {}).get("containerStatuses", []):
+                if ended := status["state"].get("terminated"):
+                    ends[version.name] = (ended["exitCode"], ended.get("message", ""))
         return list(ends.values())
+
+    def gate_logs(self, gate: str = GATE) -> list[tuple[Json, str]]:
+        """Each pod that a gate ever had, and what it has said; the node keeps the logs of those that are gone."""
+        pods = {version.body["metadata"]["uid"]: version.body for version in self._pods_of_gate(gate, "gate", 0.0)}
+        return [
+            (pod, "".join(file.read_text("utf-8", errors="replace") for file in self._log_files(pod, "gate")))
+            for pod in pods.values()
+        ]
 
     def watchdog(self, gate: str = GATE) -> Json:
         """The CronJob of a gate."""
@@ -314,11 +341,12 @@ class Team:
         self.until(done, f"{', '.join(wanted)} to be Synced, Healthy and done", seconds)
 
     def until_crash_looping(self, *, back_off_seconds: float = 0.0) -> None:
-        """Until all four servers' pods are in back-off, by now of so many seconds at least."""
+        """Until all four servers' pods are in back-off, each for so many more seconds at least."""
 
         def crash_loops() -> bool:
-            found = {component_of(pod): longest_back_off(pod) for pod in self.pods() if is_in_back_off(pod)}
-            return found.keys() >= SERVERS and min(found.values()) >= back_off_seconds
+            now = time.time()
+            ends = {component_of(pod): back_off_ends(pod) for pod in self.pods() if is_in_back_off(pod)}
+            return ends.keys() >= SERVERS and min(ends.values()) - now >= back_off_seconds
 
         self.until(crash_loops, f"a crash loop with a back-off of {back_off_seconds:g} s")
 
@@ -382,6 +410,25 @@ class Team:
         generators = self.git.application_set["spec"]["generators"][0]["matrix"]["generators"]
         return [one["name"].removeprefix(f"{self.name}-") for one in generators[1]["list"]["elements"]]
 
+    def _pods_of_gate(self, gate: str, component: str, since: float) -> list[Version]:
+        """The versions of its pods that were first seen after ``since``, in order."""
+        wanted = {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": self.git.name(gate)}
+        versions = [
+            version
+            for version in self.history.versions("Pod")
+            if wanted.items() <= version.body["metadata"].get("labels", {}).items()
+        ]
+        began: dict[str, float] = {}
+        for version in versions:
+            began.setdefault(version.name, version.at)
+        return [version for version in versions if began[version.name] >= since]
+
+    def _log_files(self, pod: Json, container: str) -> list[Path]:
+        """The node's files, one for each time that the container ran."""
+        metadata = pod["metadata"]
+        home = f"{self.name}_{metadata['name']}_{metadata['uid']}"
+        return sorted((self.platform.directory / "kubelet" / home / container).glob("*.log"))
+
     def _is_at(self, application: str, revision: str | None) -> bool:
         found = self.application(application)
         at = revision in (None, found.get("status", {}).get("sync", {}).get("revision"))
@@ -414,17 +461,24 @@ class Team:
         ]
 
     def _leave(self) -> None:
-        """Its ApplicationSet first, or that would make its Applications anew; their ends are not waited for."""
-        for path in (
-            f"{argocd.APPLICATION_SETS}/{self.name}",
-            *(f"{argocd.APPLICATIONS}/{self.git.name(one)}" for one in self._generated()),
-            f"/api/v1/namespaces/{self.name}",
-        ):
-            try:
-                self.client.delete(path)
-            except ApiError as error:
-                if error.reason != "NotFound":
-                    raise
+        """Its ApplicationSet first, or that would make its Applications anew; their ends are not waited for.
+
+        A sync that runs is ended: it would go on, and make the namespace anew.
+        """
+        self._delete(f"{argocd.APPLICATION_SETS}/{self.name}")
+        for application in self._generated():
+            with suppress(ApiError):  # it is not there
+                if self.operation(application).get("phase") == "Running":
+                    self.terminate(application)
+            self._delete(f"{argocd.APPLICATIONS}/{self.git.name(application)}")
+        self._delete(f"/api/v1/namespaces/{self.name}")
+
+    def _delete(self, path: str) -> None:
+        try:
+            self.client.delete(path)
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
 
 
 def _answer(holds: Callable[[], T]) -> T | None:
@@ -435,7 +489,3 @@ def _answer(holds: Callable[[], T]) -> T | None:
         if error.status in (0, 404) or error.status >= 500:  # noqa: PLR2004
             return None
         raise
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

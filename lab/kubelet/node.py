@@ -209,6 +209,9 @@ class ProcessKubelet(Actor):
         self._pods[uid].turn(pod, _now())
 
     def _schedule(self, pod: Json, path: str) -> None:
+        """As the default scheduler, which leaves pods alone that name another one."""
+        if pod["spec"].get("schedulerName", "default-scheduler") != "default-scheduler":
+            return
         selector: Mapping[str, str] = pod["spec"].get("nodeSelector") or {}
         if selector.items() <= self._node_labels.items():
             target = {"apiVersion": "v1", "kind": "Node", "name": self._node_name}

@@ -35,16 +35,24 @@ def is_done(application: Json, revision: str | None = None) -> bool:
     return at and "operationState" in status and sync_and_health(application) == ("Synced", "Healthy")
 
 
-def assert_order(team: Team, since: float = 0.0) -> None:
-    """Each Application was done before one of the next step was begun."""
+def is_synced_to(revision: str, application: Json) -> bool:
+    """Whether an Application's last operation was of this revision."""
+    state = application.get("status", {}).get("operationState") or {}
+    return bool(state.get("syncResult", {}).get("revision") == revision)
+
+
+def assert_order(team: Team, revision: str | None = None) -> None:
+    """Each Application was done before one of the next step was begun: at this revision, or the first time."""
 
     def began(application: Json) -> bool:
+        if revision is not None:
+            return is_synced_to(revision, application)
         return "operationState" in application.get("status", {})
 
     for earlier, later in itertools.pairwise(STEPS):
         for before, after in itertools.product(earlier, later):
-            done = team.history.first("Application", team.git.name(before), is_done, since)
-            started = team.history.first("Application", team.git.name(after), began, since)
+            done = team.history.first("Application", team.git.name(before), lambda one: is_done(one, revision))
+            started = team.history.first("Application", team.git.name(after), began)
             assert done is not None, before
             assert started is not None, after
             assert done <= started, (before, after)
@@ -98,8 +106,7 @@ def says(team: Team, words: str, gate: str = GATE) -> Json:
     """Wait until the log of a gate's pod has these words; the pod that said them."""
 
     def speaker() -> Json | None:
-        started = [pod for pod in team.gate_pods(gate) if pod["status"].get("phase") not in {None, "Pending"}]
-        return next((pod for pod in started if words in team.log(pod)), None)
+        return next((pod for pod, log in team.gate_logs(gate) if words in log), None)
 
     return team.until(speaker, f"the gate to say: {words}") or {}
 
@@ -127,12 +134,19 @@ def hook_migrations(team: Team) -> None:
     }
 
 
-def has_settled(team: Team, phase: str) -> bool:
-    """Whether the gate's sync ended so, and so long ago that Argo CD's second operation would have begun."""
-    state = team.operation(GATE)
-    if state.get("phase") != phase or "operation" in team.application(GATE):
-        return False
-    return datetime.now(UTC) - datetime.fromisoformat(state["finishedAt"]) > timedelta(seconds=10)
+def has_settled(team: Team, phase: str, *applications: str) -> bool:
+    """Whether the syncs of the gate, or of these Applications, ended so, and so long ago that no other one follows.
+
+    RollingSync of 3.6 writes a second one as a rule, and now and then a third (seen).
+    """
+
+    def settled(application: Json) -> bool:
+        state = application.get("status", {}).get("operationState") or {}
+        if state.get("phase") != phase or "operation" in application:
+            return False
+        return datetime.now(UTC) - datetime.fromisoformat(state["finishedAt"]) > timedelta(seconds=10)
+
+    return all(settled(team.application(one)) for one in applications or (GATE,))
 
 
 def policy(team: Team) -> Json:

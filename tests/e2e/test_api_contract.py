@@ -12,9 +12,19 @@ from test_fake_api import *  # noqa: F403 -- the cases; their fixtures are repla
 from lab.api_client import ApiClient, Json
 from lab.control_plane.kubernetes import ControlPlane
 from lab.platform import Platform
+from lab.processes import wait_until
 
 _numbers = itertools.count(1)
 _RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
+
+
+def is_allowed(user: ApiClient, namespace: str, rule: Json) -> bool:
+    """Whether the user knows of the first of what a rule gives."""
+    resource, _, subresource = rule["resources"][0].partition("/")
+    asked = {"namespace": namespace, "verb": rule["verbs"][0], "group": rule["apiGroups"][0], "resource": resource}
+    asked |= {"subresource": subresource, "name": rule.get("resourceNames", [""])[0]}
+    body = {"spec": {"resourceAttributes": asked}}
+    return bool(user.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)["status"]["allowed"])
 
 
 @pytest.fixture
@@ -48,6 +58,8 @@ def user_with(plane: ControlPlane, client: ApiClient, namespace: str) -> Iterato
         binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]}
         client.create(f"{_RBAC}/{namespace}/rolebindings", binding)
         made.append(ApiClient(plane.url, plane.token(namespace, name), str(plane.ca_file)))
+        for rule in rules:  # a fresh RoleBinding takes a moment to reach the authorizer
+            wait_until(lambda rule=rule: is_allowed(made[-1], namespace, rule), 10, "the rights to be known")  # type: ignore[misc]
         return f"system:serviceaccount:{namespace}:{name}", made[-1]
 
     yield make

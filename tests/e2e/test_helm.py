@@ -52,15 +52,20 @@ def _values(team: Team) -> Json:
     return values
 
 
-def _ends(team: Team) -> list[tuple[int, str]]:
-    """How the pods of the gate have ended, as ``Team.gate_ends`` has it; the release is helm's here."""
-    ended: dict[str, Json] = {}
-    for version in team.history.versions("Pod"):
-        if component_of(version.body) == "gate":
-            for status in version.body.get("status", {}).get("containerStatuses", []):
-                if found := status["state"].get("terminated"):
-                    ended[version.name] = found
-    return [(one["exitCode"], one.get("message", "")) for one in ended.values()]
+def _ends(team: Team, pods: int) -> list[tuple[int, str]]:
+    """How so many pods of the gate have ended, as ``Team.gate_ends`` has it; the release is helm's here."""
+
+    def ended() -> dict[str, Json]:
+        return {
+            version.name: found
+            for version in team.history.versions("Pod")
+            if component_of(version.body) == "gate"
+            for status in version.body.get("status", {}).get("containerStatuses", [])
+            if (found := status["state"].get("terminated"))
+        }
+
+    team.until(lambda: len(ended()) >= pods, f"{pods} pods of the gate to have ended")
+    return [(one["exitCode"], one.get("message", "")) for one in ended().values()]
 
 
 @on("3.6")
@@ -72,15 +77,16 @@ def test_helm_alone(team: Team, helm3: Helm) -> None:
     team.until_crash_looping()
 
     installed = _run(team, helm3, "install", _values(team))
-    assert installed.returncode == 0, (installed.stderr, _ends(team))
-    assert [code for code, _ in _ends(team)] == [0]
+    assert installed.returncode == 0, installed.stderr
+    assert [code for code, _ in _ends(team, 1)] == [0]
     team.until_serving()
     uids = team.pod_uids()
 
     for upgrades in (1, 2):
         upgraded = _run(team, helm3, "upgrade", _values(team))
-        assert upgraded.returncode == 0, (upgraded.stderr, _ends(team))
-        assert [(code, message.partition(":")[0]) for code, message in _ends(team)] == [(0, "Passed")] * (1 + upgrades)
+        assert upgraded.returncode == 0, upgraded.stderr
+        ends = _ends(team, 1 + upgrades)
+        assert [(code, message.partition(":")[0]) for code, message in ends] == [(0, "Passed")] * (1 + upgrades)
     assert team.pod_uids() == uids
 
     wrong = _values(team)
@@ -90,7 +96,7 @@ def test_helm_alone(team: Team, helm3: Helm) -> None:
     assert failed.returncode != 0
     assert "post-upgrade hooks failed" in failed.stderr
     assert f"job {RELEASE}-temporal-recovery-hook failed" in failed.stderr, failed.stderr
-    code, message = _ends(team)[-1]
+    code, message = _ends(team, 4)[-1]
     assert (code, message.partition(":")[0]) == (6, "DatabaseMissing"), message
     assert team.pod_uids() == uids
     assert {team.state(one) for one in (MIGRATIONS, RUNTIME)} == {("Synced", "Healthy")}

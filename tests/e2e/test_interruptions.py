@@ -1,10 +1,13 @@
 """The gate, the API server or PostgreSQL are lost in the middle of a repair, or two gates repair at once: all converges."""
 
+import gc
+
 import pytest
 from scenario import TERMINATED, assert_passed, assert_works, incarnations, on, operations, says
 
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.incident import break_by_hand
+from lab.object_status import component_of
 from lab.team import SERVERS, Team
 
 ACTS = {
@@ -15,8 +18,8 @@ ACTS = {
 """What the gate's log says of each kind of act once it is done."""
 
 
-def _repaired(team: Team, *gates: str) -> None:
-    """All is right, and no server was restarted twice, nor one that had come up by itself."""
+def _repaired(team: Team, *gates: str, incarnations_at_most: int = 2) -> None:
+    """All is right, and no server was restarted more often than it had to be."""
     team.until(lambda: {team.operation(gate).get("phase") for gate in gates} == {"Succeeded"}, "the gates' syncs")
     assert_works(team)
     assert_passed(team, *gates)
@@ -26,7 +29,7 @@ def _repaired(team: Team, *gates: str) -> None:
     pods = incarnations(team)
     assert pods.pop("web") == 1
     assert pods.keys() == SERVERS
-    assert max(pods.values()) <= 2, pods
+    assert max(pods.values()) <= incarnations_at_most, pods
 
 
 def _asked_once(team: Team) -> None:
@@ -46,8 +49,7 @@ def test_killed_after_an_act(team: Team, act: str) -> None:
     team.kill(says(team, ACTS[act]))
     _repaired(team, GATE)
     _asked_once(team)
-    (killed, _), (passed, _) = team.gate_ends()
-    assert (killed, passed) == (137, 0)
+    team.until(lambda: [code for code, _ in team.gate_ends()] == [137, 0], "the first pod's end and the second's")
 
 
 @on("3.6")
@@ -79,18 +81,35 @@ def test_api_server_restarted(team: Team) -> None:
     _repaired(team, GATE)
     # A retry deletes the hook Job that still runs.
     assert {code for code, _ in team.gate_ends()} <= {0, TERMINATED}
+    gc.collect()  # whatever was left open: here it may be
 
 
 @on("3.6")
 def test_postgres_restarted(team: Team) -> None:
-    """A person's sync while PostgreSQL is away, which is away again while Temporal comes up: the gate waits for it."""
+    """A person's sync while PostgreSQL is away, which is away again while Temporal comes up: the gate waits for it.
+
+    A server that crashes so soon after the schema was right may have looked before: it may be restarted once more.
+    """
     break_by_hand(team, back_off_seconds=60)
     team.postgres.stop()
     team.sync(GATE)
     says(team, "DatabaseUnreachable")
     team.postgres.start()
+    before = set(team.pod_uids().values())
     says(team, ACTS["restart"])
-    team.postgres.restart()
-    _repaired(team, GATE)
+    team.postgres.stop()
+    team.until(lambda: crashed_since(team, before), "a server to start in vain")
+    team.postgres.start()
+    _repaired(team, GATE, incarnations_at_most=3)
     _asked_once(team)
-    assert [code for code, _ in team.gate_ends()] == [0]
+    team.until(lambda: [code for code, _ in team.gate_ends()] == [0], "the gate's one pod to have passed")
+
+
+def crashed_since(team: Team, before: set[str]) -> bool:
+    """Whether a server crashed of a pod that was not there before."""
+    return any(
+        status.get("restartCount") or "terminated" in status["state"]
+        for pod in team.pods()
+        if component_of(pod) in SERVERS and pod["metadata"]["uid"] not in before
+        for status in pod.get("status", {}).get("containerStatuses", [])
+    )

@@ -13,7 +13,7 @@ from scenario import (
     on,
 )
 
-from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
+from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.incident import break_by_hand
 from lab.object_status import component_of, is_in_back_off
 from lab.team import SERVERS, Team
@@ -24,7 +24,7 @@ def test_fresh(team: Team) -> None:
     """A commit: everything from nothing, in its order, without a crash; a workflow starts."""
     revision = team.roll_out()
     team.until_rolled_out(revision=revision)
-    assert_order(team)
+    assert_order(team, revision)
     assert_never_crash_looped(team)
     assert_passed(team)
     assert (team.receipt() or {})["revision"] == revision
@@ -56,13 +56,15 @@ def test_replaced_database(team: Team) -> None:
     """Dropped and made anew under running pods that all look healthy: a person syncs the gate once."""
     team.roll_out()
     team.until_rolled_out()
-    team.until(lambda: has_settled(team, "Succeeded"), "no second run of the gate, which would repair it")
+    team.until(
+        lambda: has_settled(team, "Succeeded", *APPLICATIONS), "no second sync: of the gate, which would repair it"
+    )
     team.replace_databases()
     before, since = team.pod_uids(), time.time()
     team.holds_for(5, lambda: all(one == "Healthy" for one in team.steps().values()), "everything looks healthy")
     assert not any(is_in_back_off(pod) for pod in team.pods())
 
-    team.sync_to_end(GATE)
+    assert team.sync_to_end(GATE)["phase"] == "Succeeded"
 
     team.until_rolled_out()
     assert_passed(team, GATE, since=since)
@@ -96,7 +98,7 @@ def test_closed_gate(team: Team) -> None:
     sql["existingSecret"] = right
     revision = team.commit("the password is right now")
     team.until_rolled_out(revision=revision)
-    assert_order(team)
+    assert_order(team, revision)
     assert_never_crash_looped(team)
     assert_works(team)
 

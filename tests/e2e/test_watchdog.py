@@ -2,7 +2,7 @@
 
 import time
 
-from scenario import assert_works, by_the_gate, has_settled, on
+from scenario import assert_works, by_the_gate, has_settled, is_synced_to, on
 
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.object_status import is_in_back_off
@@ -19,7 +19,7 @@ def keep_watch(team: Team, schedule: str) -> None:
 
 
 def assert_watchdog_ends(team: Team, since: float, code: int, reason: str) -> None:
-    """The first run of the watchdog that ends after ``since`` ends so."""
+    """The first run of the watchdog that begins after ``since`` ends so."""
     ends = team.until(lambda: team.gate_ends(GATE, since, "watchdog"), "the watchdog to end")
     assert (ends[0][0], ends[0][1].partition(":")[0]) == (code, reason), ends
 
@@ -77,7 +77,7 @@ def test_watchdog_leaves_an_empty_database_alone(team: Team) -> None:
 
     def failed() -> bool:
         status = team.watchdog()["status"]
-        return bool(status["lastSuccessfulTime"] < status["lastScheduleTime"] and not status.get("active"))
+        return bool(status["lastSuccessfulTime"] < status.get("lastScheduleTime", "") and not status.get("active"))
 
     team.until(failed, "the schedule's last run to have failed")
     team.holds_for(
@@ -102,17 +102,23 @@ def test_watchdog_reopens(team: Team) -> None:
     team.git.application_set["spec"]["template"]["spec"]["syncPolicy"]["retry"] = {"limit": 0}
     team.roll_out()
     team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded"), "no second run of the gate, which would fail for its own commit")
     team.add_secret("gate", "wrong")
     team.git.runtime["server"]["config"]["persistence"]["default"]["sql"]["maxConns"] = 21
     revision = team.commit("more connections")
-    team.until(lambda: has_settled(team, "Failed"), "the gate to fail, and not to be synced again")
+    team.until(
+        lambda: has_settled(team, "Failed") and is_synced_to(revision, team.application(GATE)),
+        "the gate to fail, and not to be synced again",
+    )
     assert team.gate_ends()[-1][0] == 6
     since = time.time()
     team.start_watchdog()
     assert_watchdog_ends(team, since, 6, "DatabaseLoginRefused")
     team.add_secret("gate", team.databases.password)
     team.holds_for(
-        10, lambda: has_settled(team, "Failed") and not is_synced_to(team, RUNTIME, revision), "the gate stays closed"
+        10,
+        lambda: has_settled(team, "Failed") and not is_synced_to(revision, team.application(RUNTIME)),
+        "the gate stays closed",
     )
     since = time.time()
 
@@ -123,8 +129,3 @@ def test_watchdog_reopens(team: Team) -> None:
     assert by_the_gate(team.operation(GATE))
     assert team.receipt() == (team.receipt() or {}) | {"revision": revision}
     assert any(event.startswith("ApplicationSynced") for event in team.events(GATE))
-
-
-def is_synced_to(team: Team, application: str, revision: str) -> bool:
-    """Whether an Application's last operation was of this revision."""
-    return bool(team.operation(application).get("syncResult", {}).get("revision") == revision)

@@ -73,7 +73,8 @@ def config_map(name: str = "settings", **data: str) -> Json:
 
 
 def pod(name: str = "web", **labels: str) -> Json:
-    spec = {"containers": [{"name": "main", "image": "example.org/main:1"}]}
+    # Bound by the cases alone: where they meet a real API server, a node is there that takes what names no scheduler.
+    spec = {"schedulerName": "nobody", "containers": [{"name": "main", "image": "example.org/main:1"}]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
