@@ -104,11 +104,12 @@ def operations(team: Team, application: str) -> tuple[set[tuple[str, str]], set[
 
 def says(team: Team, words: str, gate: str = GATE) -> Json:
     """Wait until the log of a gate's pod has these words; the pod that said them."""
+    return team.until(lambda: said(team, words, gate), f"the gate to say: {words}") or {}
 
-    def speaker() -> Json | None:
-        return next((pod for pod, log in team.gate_logs(gate) if words in log), None)
 
-    return team.until(speaker, f"the gate to say: {words}") or {}
+def said(team: Team, words: str, gate: str = GATE) -> Json | None:
+    """The pod of a gate whose log has these words, None as long as there is none."""
+    return next((pod for pod, log in team.gate_logs(gate) if words in log), None)
 
 
 def by_the_gate(operation_state: Json) -> bool:

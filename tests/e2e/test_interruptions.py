@@ -3,7 +3,7 @@
 import gc
 
 import pytest
-from scenario import TERMINATED, assert_passed, assert_works, incarnations, on, operations, says
+from scenario import TERMINATED, assert_passed, assert_works, incarnations, on, operations, said, says
 
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.incident import break_by_hand
@@ -12,6 +12,7 @@ from lab.team import SERVERS, Team
 
 ACTS = {
     "migrate": "to migrate (attempt 1)",
+    "compare": "asked Argo CD to compare",
     "restart": "restarted 1 pod(s) of history",
     "resync": "again (attempt 1)",
 }
@@ -46,7 +47,11 @@ def test_killed_after_an_act(team: Team, act: str) -> None:
     """A person's sync, whose gate is killed after an act: the Job's next pod does the rest, and nothing again."""
     break_by_hand(team)
     team.sync(GATE)
-    team.kill(says(team, ACTS[act]))
+    pod = team.until(lambda: said(team, ACTS[act]) or team.gate_ends(), f"the gate to {act}, or to end")
+    if isinstance(pod, list):
+        assert act == "compare", pod
+        pytest.skip("Argo CD compared by itself each time, just before the gate would have asked for it")
+    team.kill(pod)
     _repaired(team, GATE)
     _asked_once(team)
     team.until(lambda: [code for code, _ in team.gate_ends()] == [137, 0], "the first pod's end and the second's")
