@@ -130,10 +130,9 @@ def print_table(verdict: Verdict, secrets: Iterable[str]) -> None:
         checklist.Mark.NOT_ASKED: "[dim]- not asked[/]",
     }
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "what"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("seen", "wanted"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("", no_wrap=True)
+    for heading in ("what", "seen", "wanted"):
+        table.add_column(heading, overflow="fold")  # each gives way: a narrow terminal shows all of it, in more lines
     for item in verdict.items:
         table.add_row(marks[item.mark], clean(item.subject), clean(item.seen), clean(item.wanted))
     console = Console(highlight=False, soft_wrap=True)  # a remedy is copied: no line may be broken inside of it

@@ -19,6 +19,7 @@ from plain_world import PlainComposition
 
 from hook import cli, compose
 from hook.model import (
+    ApplicationRef,
     Finding,
     MigrationPhase,
     Observation,
@@ -477,6 +478,22 @@ def test_check_prints_a_table_to_tick_off(
         "run would now fail: DatabaseLoginRefused: store default: [bold]password[/] authentication failed",
         "exit code 6 (DatabaseLoginRefused)",
     ]
+
+
+def test_a_narrow_terminal_shows_all_of_the_table(
+    in_world: Callable[..., tuple[End, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long names of Applications left no room for what was seen of them: both are folded."""
+    ref = ApplicationRef("argocd", "production-data-temporal-namespace-bootstrap")
+    monkeypatch.setenv("COLUMNS", "80")
+    seen = worlds.observation(downstream={ref: worlds.application(ref, health="Progressing")})
+    (_, out, _), _ = in_world(seen, "check")
+    table = out.partition("\n\n")[0].splitlines()
+    assert max(len(line) for line in table) <= 80
+    assert table[0].split() == ["what", "seen", "wanted"]
+    what, seen_at, wanted = (table[0].index(heading) for heading in ("what", "seen", "wanted"))
+    assert str(ref) in "".join(line[what:seen_at].strip() for line in table)
+    assert "Synced, Progressing" in "".join(line[seen_at:wanted].strip() for line in table)
 
 
 def test_a_remedy_is_printed_as_one_line_on_a_narrow_terminal(
