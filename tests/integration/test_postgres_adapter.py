@@ -22,9 +22,9 @@ import trustme
 from psycopg.conninfo import make_conninfo
 
 from hook.adapters import postgres as adapter
+from hook.databases import StoreSettings
 from hook.model import Finding, FindingError, Schema
 from hook.reasons import Reason
-from hook.settings import StoreSettings
 from hook.versions import Release, SchemaVersion, Store, expectation
 from lab import temporal, toolchain
 from lab.postgres import Postgres

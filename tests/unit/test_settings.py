@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from hook import cli, loading, settings
+from hook.databases import StoreSettings
 from hook.model import OnEmptyDatabase, Reachability
-from hook.settings import Settings, SettingsError, StoreSettings
+from hook.settings import Settings, SettingsError
 from hook.versions import Release, SchemaVersion, Store
 
 SECRET = "hunter2-topsecret"
