@@ -1,6 +1,8 @@
 """The chart by helm itself, without an Application of its own; and what ci/ renders, before a real API server."""
 
 import json
+import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +70,30 @@ def _ends(team: Team, pods: int) -> list[tuple[int, str]]:
     return [(one["exitCode"], one.get("message", "")) for one in ended().values()]
 
 
+def _kubectl(team: Team, command: str) -> str:
+    """What a command says that a person copies, with this cluster's own kubectl."""
+    program, *arguments = shlex.split(command)
+    assert program == "kubectl"
+    plane = team.platform.plane
+    done = subprocess.run(  # noqa: S603
+        [str(plane.build.kubectl), f"--kubeconfig={plane.kubeconfig}", *arguments],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, (command, done.stderr)
+    return done.stdout
+
+
+def assert_commands_work(team: Team, notes: str) -> None:
+    """Those that helm prints after an install, and that of docs/operations.md."""
+    log, end = re.findall(r"kubectl .*$", notes, re.MULTILINE)
+    assert '"event": "Passed: ' in _kubectl(team, log.removesuffix(" --follow"))  # which this node does not offer
+    assert _kubectl(team, end).startswith("Passed: ")
+    (look,) = re.findall(r"`(kubectl [^`]+)`", (CHART.parent.parent / "docs" / "operations.md").read_text())
+    described = _kubectl(team, look.replace("NAMESPACE", team.name))
+    assert f"{RELEASE}-temporal-recovery-hook-" in described
+    assert "Exit Code:    0" in described
+
+
 @on("3.6")
 def test_helm_alone(team: Team, helm3: Helm) -> None:
     """A person's `helm install` while Temporal crash-loops repairs it; `helm upgrade` runs it again, or fails with it."""
@@ -80,6 +106,7 @@ def test_helm_alone(team: Team, helm3: Helm) -> None:
     assert installed.returncode == 0, installed.stderr
     assert [code for code, _ in _ends(team, 1)] == [0]
     team.until_serving()
+    assert_commands_work(team, installed.stdout)
     uids = team.pod_uids()
 
     for upgrades in (1, 2):
