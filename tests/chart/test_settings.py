@@ -112,7 +112,7 @@ def test_values_that_are_settings_arrive_unchanged(
     installed = Installed(helm3.objects(CHART, SCENARIOS[scenario]), component, tmp_path, monkeypatch)
     loaded = dict(leaves(installed.load().model_dump(by_alias=True, mode="json")))
     values = dict(leaves(values_of(scenario)))
-    differs = {"watchdog": {"deadlineSeconds", "onEmptyDatabase"}, "gate": set()}[component]
+    differs = {"watchdog": {"deadlineSeconds", "onEmptyDatabase", "patienceSeconds"}, "gate": set()}[component]
     same = {path for path in loaded if path in values and values[path] not in ("", 0)} - differs
     if not values["stores.visibility.enabled"]:
         same = {path for path in same if not path.startswith("stores.visibility.")}
@@ -261,6 +261,9 @@ def test_the_watchdog_makes_no_schema_and_reopens_the_gate(
     assert loaded.on_empty_database is OnEmptyDatabase.FAIL
     assert loaded.reopen_gate
     assert loaded.deadline_seconds == 540
+    assert loaded.patience_seconds == 270
+    short = merged(values, {"patienceSeconds": 60})
+    assert Installed(helm3.objects(CHART, short), "watchdog", tmp_path, monkeypatch).load().patience_seconds == 60
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

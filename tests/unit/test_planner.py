@@ -539,6 +539,18 @@ def test_auto_waits_for_temporal_only_so_long_since_the_cure_may_lie_in_a_later_
     assert step(policy, frontend=FRONTEND_DOWN, **changes) == expected
 
 
+@cases(
+    case("auto passes, however much patience was left", warned(Reason.FRONTEND_UNREACHABLE), frontend=FRONTEND_DOWN),
+    case("always waits for it all the same", wait(Reason.FRONTEND_UNREACHABLE), ALWAYS, frontend=FRONTEND_DOWN),
+    case("a schema is never passed over", ("migrate", 1), stores=BEHIND),
+    case("nor is what cannot be seen of it", wait(Reason.API_UNREACHABLE), migration=UNREACHABLE),
+)
+def test_where_no_time_is_left_auto_has_no_more_patience(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    assert gist(planner.last_step(observation(**changes), policy)) == expected
+
+
 CRASH = in_back_off("frontend", -1, Reason.NAMESPACE_METADATA_MISSING)
 """Its cause is diagnosed, and no waiting mends it."""
 DENIED = in_back_off("frontend", -1, Reason.TABLE_PERMISSION_DENIED)

@@ -112,7 +112,7 @@ completed from the default store's where anything of it is given; else it has no
   "deadlineSeconds" (.watchdog | ternary $v.watchdog.deadlineSeconds $v.deadlineSeconds)
   "graceSeconds" $v.graceSeconds
   "intervalSeconds" $v.intervalSeconds
-  "patienceSeconds" $v.patienceSeconds
+  "patienceSeconds" (.watchdog | ternary (minf $v.patienceSeconds (divf $v.watchdog.deadlineSeconds 2)) $v.patienceSeconds)
   "clockSkewSeconds" $v.clockSkewSeconds
   "requestTimeoutSeconds" $v.requestTimeoutSeconds
   "report" (dict "format" $v.report.format "events" $v.report.events)
