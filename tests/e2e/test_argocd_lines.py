@@ -148,6 +148,7 @@ def test_commit_for_the_runtime(team: Team, named: bool) -> None:  # noqa: FBT00
     first = team.roll_out()
     team.until_rolled_out(revision=first)
     receipt = team.receipt()
+    team.until(lambda: has_settled(team, "Succeeded"), "no second sync of the gate, which the runtime could overtake")
     team.git.runtime["server"]["config"]["persistence"]["default"]["sql"]["maxConns"] = 21
 
     second = team.commit("more connections")

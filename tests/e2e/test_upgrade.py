@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import psycopg
-from scenario import assert_never_crash_looped, assert_passed, assert_works, is_done, is_synced_to, on
+from scenario import assert_never_crash_looped, assert_passed, assert_works, has_settled, is_done, is_synced_to, on
 
 from lab.git_tree import GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.images import server
@@ -22,6 +22,7 @@ def test_upgrade(team: Team) -> None:
     """A commit from 1.29 to 1.30: the old pods serve while the migration hangs; right schema, open gate, new pods."""
     team.roll_out()
     team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded"), "no second sync of the gate, which the runtime could overtake")
     before = team.pod_uids()
     with migration_held_up(team):
         team.git.roll_to(NEXT)
@@ -49,6 +50,7 @@ def test_release_beyond_the_schema_tool(team: Team) -> None:
     """A commit to a release whose schema the owner's tool lacks: closed, the old pods serve; the right pair opens."""
     team.roll_out()
     team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded"), "no second sync of the gate, which the runtime could overtake")
     before, receipt, synced = team.pod_uids(), team.receipt(), team.operation(RUNTIME)["startedAt"]
     team.git.roll_to(BEYOND, admin_tools=NEXT)
     team.commit(BEYOND)
