@@ -40,8 +40,8 @@ class _ChangedError(Exception):
 class Behaviour:
     """What differs between versions and installations; the defaults are a default installation of 3.6."""
 
-    resync_seconds: float = 5.0
-    """``timeout.reconciliation``; the lab's value, Argo CD's own is 120 s."""
+    resync_seconds: float = 120.0
+    """``timeout.reconciliation``, without its jitter."""
     persists_resource_health: bool = False
     """``controller.resource.health.persist``: true by default until 2.14, false since 3.0."""
     merges_operation_state: bool = False
