@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PATIENCE_SECONDS = 60.0
+_RESTART_BACKOFF_SECONDS = 60.0
+"""The kubelet's is 10 s, doubling. Servers that have crashed for minutes wait so long, and do not mend themselves
+while a slow machine is still at the scenario."""
 _APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{ARGO_CD_NAMESPACE}/applications"
 _PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 _SELECTOR = "app.kubernetes.io/name=temporal"
@@ -73,7 +76,13 @@ class World:
             self.config = ServerConfig(self._build, self.databases, self.directory / "temporal")
             self.client = self._make_cluster()
             self._kubelet = stack.enter_context(
-                ProcessKubelet(self.client, [NAMESPACE], self.directory / "kubelet", unpullable=self.unpullable)
+                ProcessKubelet(
+                    self.client,
+                    [NAMESPACE],
+                    self.directory / "kubelet",
+                    unpullable=self.unpullable,
+                    restart_backoff_seconds=_RESTART_BACKOFF_SECONDS,
+                )
             )
             self.api.serve_logs_from(self._kubelet.container_log)
             stack.enter_context(ControllerManager(self.client, [NAMESPACE]))

@@ -20,8 +20,8 @@ from lab.processes import wait_until
 
 RUN, OTHER_RUN = "run-1", "run-2"
 
-# Says its process id, then waits for the exit code that the test writes into a named pipe.
-_HELD = 'echo "$$" >"$0/pid.new" && mv "$0/pid.new" "$0/pid"; echo at work; read -r code <"$0/exit"; exit "$code"'
+# Says that it works and its process id, then waits for the exit code that the test writes into a named pipe.
+_HELD = 'echo at work; echo "$$" >"$0/pid.new" && mv "$0/pid.new" "$0/pid"; read -r code <"$0/exit"; exit "$code"'
 
 _GATE = """
 import signal, sys
