@@ -61,7 +61,7 @@ def repair(team: Team) -> Repair:
     team.sync(GATE)
 
     def passed() -> bool:
-        logs = [log for _, log in team.gate_logs()]
+        logs = [log for _, log in team.gate().logs()]
         return team.state(GATE) == ("Synced", "Healthy") and any('"Passed"' in log for log in logs)
 
     def bootstrapped() -> bool:
@@ -77,7 +77,7 @@ def repair(team: Team) -> Repair:
     team.until(bootstrapped, "the bootstrap to succeed")
     at = team.until(works, "a workflow to start") or 0.0
     team.until(passed, "the gate to pass")
-    lines = [line for _, log in team.gate_logs() for line in gate_log.lines(log)]
+    lines = [line for _, log in team.gate().logs() for line in gate_log.lines(log)]
     return Repair(synced, sorted(lines, key=lambda line: line.at), {one: _version(team, one) for one in Store}, at)
 
 

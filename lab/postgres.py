@@ -85,11 +85,6 @@ class Postgres:
             self._process.stop(grace_seconds=10.0, first=signal.SIGINT)
             self._process = None
 
-    def restart(self) -> None:
-        """Stop and start on the same port with the same data."""
-        self.stop()
-        self.start()
-
     def remove(self) -> None:
         """Stop it and delete its data."""
         self.stop()

@@ -20,15 +20,15 @@ from lab.api_client import ApiClient, ApiError
 from lab.control_plane import argocd
 from lab.control_plane.git import Repository
 from lab.git_tree import GATE, TEMPORAL_NAMESPACE, GitTree
-from lab.history import History, Version, Watched
+from lab.history import History, Watched
 from lab.object_status import back_off_ends, component_of, is_in_back_off, sync_and_health
 from lab.postgres import Postgres
 from lab.processes import wait_until
+from lab.team_gate import TeamGate
 from lab.temporal import Databases, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lab.platform import Platform
 
@@ -173,22 +173,6 @@ class Team:
             self.postgres.drop_database(name)
         self._create_databases()
 
-    def start_watchdog(self, gate: str = GATE) -> str:
-        """Start the watchdog of a gate now, as ``kubectl create job --from=cronjob/NAME`` does; the Job's name."""
-        cron_job = self.watchdog(gate)
-        metadata = cron_job["metadata"]
-        owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": metadata["name"], "uid": metadata["uid"]}
-        body = {
-            "metadata": {
-                "generateName": f"{metadata['name']}-by-hand-",
-                "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
-                "ownerReferences": [{**owner, "controller": True}],
-            },
-            "spec": cron_job["spec"]["jobTemplate"]["spec"],
-        }
-        made = self.client.create(f"/apis/batch/v1/namespaces/{self.name}/jobs", body)
-        return str(made["metadata"]["name"])
-
     def kill(self, pod: Json) -> None:
         """SIGKILL the processes of a pod, as the kernel does where memory runs out."""
         for pid in self.platform.kubelet.pids(pod["metadata"]["uid"]):
@@ -269,45 +253,10 @@ class Team:
         found.sort(key=lambda one: one.get("eventTime") or one.get("lastTimestamp") or "")
         return [f"{one['reason']}: {one['message']}" for one in found]
 
-    def receipt(self, gate: str = GATE) -> Json | None:
-        """The receipt of a gate, None where there is none."""
-        name = self.git.name(gate)
-        found = self.objects(
-            "api/v1", "configmaps", f"app.kubernetes.io/component=receipt,app.kubernetes.io/instance={name}"
-        )
-        return dict(found[0]["data"]) if found else None
-
-    def gate_ends(self, gate: str = GATE, since: float = 0.0, component: str = "gate") -> list[tuple[int, str]]:
-        """How the pods of a gate have ended that began after ``since``: exit code and termination message, in order.
-
-        They may be gone by now.
-        """
-        ends: dict[str, tuple[int, str]] = {}
-        for version in self._pods_of_gate(gate, component, since):
-            for status in version.body.get("status", {}).get("containerStatuses", []):
-                if ended := status["state"].get("terminated"):
-                    ends[version.name] = (ended["exitCode"], ended.get("message", ""))
-        return list(ends.values())
-
-    def gate_logs(self, gate: str = GATE) -> list[tuple[Json, str]]:
-        """Each pod that a gate ever had, and what it has said; the node keeps the logs of those that are gone."""
-        pods = {version.body["metadata"]["uid"]: version.body for version in self._pods_of_gate(gate, "gate", 0.0)}
-        return [
-            (pod, "".join(file.read_text("utf-8", errors="replace") for file in self._log_files(pod, "gate")))
-            for pod in pods.values()
-        ]
-
-    def watchdog(self, gate: str = GATE) -> Json:
-        """The CronJob of a gate."""
-        selector = f"app.kubernetes.io/component=watchdog,app.kubernetes.io/instance={self.git.name(gate)}"
-        (found,) = self.objects("apis/batch/v1", "cronjobs", selector)
-        return found
-
-    def gate_pods(self, gate: str = GATE, component: str = "gate") -> list[Json]:
-        """The pods of a gate that are there now."""
-        name = self.git.name(gate)
-        selector = f"app.kubernetes.io/component={component},app.kubernetes.io/instance={name}"
-        return self.objects("api/v1", "pods", selector)
+    def gate(self, name: str = GATE) -> TeamGate:
+        """One of its gates, by its Application's name without the team's."""
+        node = self.platform.directory / "kubelet"
+        return TeamGate(self.client, self.history, node, self.name, self.git.name(name))
 
     def log(self, pod: Json, container: str | None = None, *, previous: bool = False) -> str:
         """A pod's log, as ``kubectl logs`` shows it."""
@@ -409,25 +358,6 @@ class Team:
     def _generated(self) -> list[str]:
         generators = self.git.application_set["spec"]["generators"][0]["matrix"]["generators"]
         return [one["name"].removeprefix(f"{self.name}-") for one in generators[1]["list"]["elements"]]
-
-    def _pods_of_gate(self, gate: str, component: str, since: float) -> list[Version]:
-        """The versions of its pods that were first seen after ``since``, in order."""
-        wanted = {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": self.git.name(gate)}
-        versions = [
-            version
-            for version in self.history.versions("Pod")
-            if wanted.items() <= version.body["metadata"].get("labels", {}).items()
-        ]
-        began: dict[str, float] = {}
-        for version in versions:
-            began.setdefault(version.name, version.at)
-        return [version for version in versions if began[version.name] >= since]
-
-    def _log_files(self, pod: Json, container: str) -> list[Path]:
-        """The node's files, one for each time that the container ran."""
-        metadata = pod["metadata"]
-        home = f"{self.name}_{metadata['name']}_{metadata['uid']}"
-        return sorted((self.platform.directory / "kubelet" / home / container).glob("*.log"))
 
     def _is_at(self, application: str, revision: str | None) -> bool:
         found = self.application(application)

@@ -73,9 +73,9 @@ def assert_works(team: Team) -> None:
 def assert_passed(team: Team, *gates: str, since: float = 0.0) -> None:
     """A pod of each gate said that it passed, and the receipts are there. Argo CD may have ended a second one half way."""
     for gate in gates or (GATE, SECOND_GATE):
-        ends = team.gate_ends(gate, since)
+        ends = team.gate(gate).ends(since)
         assert (0, "Passed") in {(code, message.partition(":")[0]) for code, message in ends}, (gate, ends)
-        assert team.receipt(gate) is not None
+        assert team.gate(gate).receipt() is not None
 
 
 def incarnations(team: Team) -> dict[str, int]:
@@ -109,7 +109,7 @@ def says(team: Team, words: str, gate: str = GATE) -> Json:
 
 def said(team: Team, words: str, gate: str = GATE) -> Json | None:
     """The pod of a gate whose log has these words, None as long as there is none."""
-    return next((pod for pod, log in team.gate_logs(gate) if words in log), None)
+    return next((pod for pod, log in team.gate(gate).logs() if words in log), None)
 
 
 def by_the_gate(operation_state: Json) -> bool:

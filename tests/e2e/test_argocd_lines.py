@@ -52,7 +52,7 @@ def wait_in_post_sync(team: Team) -> None:
     policy(team)["retry"] = NO_RETRY
     team.postgres.stop()
     team.roll_out()
-    team.until(team.gate_pods, "the gate to run")
+    team.until(team.gate().pods, "the gate to run")
 
 
 @on("3.2")
@@ -62,8 +62,8 @@ def test_post_sync_holds(team: Team) -> None:
     gate |= {"deadlineSeconds": 10, "graceSeconds": 1}
     wait_in_post_sync(team)
     team.holds_for(20, lambda: team.operation(RUNTIME) == {}, "the runtime's step has not started")
-    team.until(team.gate_ends, "the gate to end")
-    assert {code for code, _ in team.gate_ends()} == {3}
+    team.until(team.gate().ends, "the gate to end")
+    assert {code for code, _ in team.gate().ends()} == {3}
     team.until(lambda: team.operation(GATE)["phase"] == "Failed", "the gate's sync to fail")
     team.postgres.start()
     team.holds_for(10, lambda: team.operation(RUNTIME) == {}, "nobody syncs what is Synced")
@@ -90,9 +90,9 @@ def test_failed_gate(team: Team) -> None:
         team.until(lambda: has_settled(team, "Failed"), "the gate to fail")
         begun = operations_of_the_gate(team)
         team.holds_for(15, lambda: operations_of_the_gate(team) == begun, "nobody syncs the gate again")
-    assert {6} <= {code for code, _ in team.gate_ends()} <= {6, TERMINATED}
+    assert {6} <= {code for code, _ in team.gate().ends()} <= {6, TERMINATED}
     assert team.operation(RUNTIME) == {}
-    assert team.receipt() is None
+    assert team.gate().receipt() is None
 
 
 def operations_of_the_gate(team: Team) -> set[str]:
@@ -129,8 +129,8 @@ def test_post_sync_holds_nothing(team: Team) -> None:
     if began_with_its_step(team):
         team.terminate(GATE)
         team.until(lambda: team.operation(RUNTIME), "the runtime's step to start after all")
-    assert {code for code, _ in team.gate_ends()} <= {TERMINATED}
-    assert team.receipt() is not None
+    assert {code for code, _ in team.gate().ends()} <= {TERMINATED}
+    assert team.gate().receipt() is not None
     team.until_crash_looping()
     team.postgres.start()
     team.until_rolled_out()
@@ -147,7 +147,7 @@ def test_commit_for_the_runtime(team: Team, named: bool) -> None:  # noqa: FBT00
         leave_out_parameters(team, "receipt.revision")
     first = team.roll_out()
     team.until_rolled_out(revision=first)
-    receipt = team.receipt()
+    receipt = team.gate().receipt()
     team.until(lambda: has_settled(team, "Succeeded"), "no second sync of the gate, which the runtime could overtake")
     team.git.runtime["server"]["config"]["persistence"]["default"]["sql"]["maxConns"] = 21
 
@@ -156,7 +156,7 @@ def test_commit_for_the_runtime(team: Team, named: bool) -> None:  # noqa: FBT00
     team.until_rolled_out(revision=second)
     assert reached(team, RUNTIME, second)
     if named:
-        assert team.receipt() == (receipt or {}) | {"revision": second}
+        assert team.gate().receipt() == (receipt or {}) | {"revision": second}
         done = team.history.first("Application", team.git.name(GATE), lambda body: is_done(body, second))
         began = reached(team, RUNTIME, second)
         assert done
@@ -164,7 +164,7 @@ def test_commit_for_the_runtime(team: Team, named: bool) -> None:  # noqa: FBT00
         assert done <= began
     else:
         team.holds_for(10, lambda: is_synced_to(first, team.application(GATE)), "the gate is not run")
-        assert team.receipt() == receipt
+        assert team.gate().receipt() == receipt
 
 
 @on("3.6")

@@ -85,8 +85,8 @@ def test_verb_missing(team: Team, allow: Allow) -> None:
     team.git.application_set["spec"]["template"]["spec"]["syncPolicy"]["retry"] = {"limit": 0}
     team.roll_out()
 
-    team.until(team.gate_ends, "the gate to fail")
-    code, message = team.gate_ends()[-1]
+    team.until(team.gate().ends, "the gate to fail")
+    code, message = team.gate().ends()[-1]
     assert (code, message.partition(":")[0]) == (6, "ApiForbidden"), message
     forbidden = f'"{team.git.name(MIGRATIONS)}" is forbidden'
     assert forbidden in message
@@ -95,7 +95,7 @@ def test_verb_missing(team: Team, allow: Allow) -> None:
     assert forbidden in event
     assert "cannot patch resource" in event
     team.until(lambda: has_settled(team, "Failed"), "the gate's sync to fail, and not to be repeated")
-    team.holds_for(10, lambda: _not_begun(team) and team.receipt() is None, "closed")
+    team.holds_for(10, lambda: _not_begun(team) and team.gate().receipt() is None, "closed")
 
     allow(MIGRATIONS, RUNTIME, BOOTSTRAP)
     team.sync(GATE)
@@ -113,10 +113,10 @@ def test_sync_window_closed(team: Team, window: Callable[[], object], prepare: C
     team.git.gate["migrations"]["attempts"] = 1
     team.roll_out()
     says(team, "waiting: MigrationBlocked: Application")
-    team.holds_for(10, lambda: _not_begun(team) and team.gate_ends() == [], "waiting")
+    team.holds_for(10, lambda: _not_begun(team) and team.gate().ends() == [], "waiting")
     window()
     team.until_rolled_out()
-    assert {0} <= {code for code, _ in team.gate_ends()} <= {0, TERMINATED}
+    assert {0} <= {code for code, _ in team.gate().ends()} <= {0, TERMINATED}
     assert_never_crash_looped(team)
     assert_passed(team)
     assert_works(team)
@@ -136,16 +136,16 @@ def test_migration_hangs(team: Team, reason: str, named: str) -> None:
     team.git.gate.update({"graceSeconds": 5, "deadlineSeconds": 10, "hook": {"backoffLimit": 0}})
     team.roll_out()
 
-    team.until(team.gate_ends, "the gate to end")
+    team.until(team.gate().ends, "the gate to end")
     (pod,) = team.objects("api/v1", "pods", "app.kubernetes.io/component=database")
     hung = f"{reason}: pod {team.name}/{pod['metadata']['name']}"
-    code, message = team.gate_ends()[-1]
+    code, message = team.gate().ends()[-1]
     assert (code, message.partition(":")[0]) == (3, "DeadlineExceeded"), message
     for told in (message, *(one for one in team.events(GATE) if reason in one)):
         assert hung in told
         assert named in told
     assert {event.partition(":")[0] for event in team.events(GATE)} >= {reason, "DeadlineExceeded"}
-    team.holds_for(10, lambda: _not_begun(team) and team.receipt() is None, "closed")
+    team.holds_for(10, lambda: _not_begun(team) and team.gate().receipt() is None, "closed")
 
     team.git.roll_to(toolchain.RELEASE)
     team.git.migrations["admintools"]["nodeSelector"] = {}

@@ -55,7 +55,7 @@ def _values(team: Team) -> Json:
 
 
 def _ends(team: Team, pods: int) -> list[tuple[int, str]]:
-    """How so many pods of the gate have ended, as ``Team.gate_ends`` has it; the release is helm's here."""
+    """How so many pods of the gate have ended, as ``TeamGate.ends`` has it; the release is helm's here."""
 
     def ended() -> dict[str, Json]:
         return {

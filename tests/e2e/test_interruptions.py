@@ -47,14 +47,14 @@ def test_killed_after_an_act(team: Team, act: str) -> None:
     """A person's sync, whose gate is killed after an act: the Job's next pod does the rest, and nothing again."""
     break_by_hand(team)
     team.sync(GATE)
-    pod = team.until(lambda: said(team, ACTS[act]) or team.gate_ends(), f"the gate to {act}, or to end")
+    pod = team.until(lambda: said(team, ACTS[act]) or team.gate().ends(), f"the gate to {act}, or to end")
     if isinstance(pod, list):
         assert act == "compare", pod
         pytest.skip("Argo CD compared by itself each time, just before the gate would have asked for it")
     team.kill(pod)
     _repaired(team, GATE)
     _asked_once(team)
-    team.until(lambda: [code for code, _ in team.gate_ends()] == [137, 0], "the first pod's end and the second's")
+    team.until(lambda: [code for code, _ in team.gate().ends()] == [137, 0], "the first pod's end and the second's")
 
 
 @on("3.6")
@@ -66,7 +66,7 @@ def test_two_gates_at_once(team: Team) -> None:
         team.sync(gate)
     _repaired(team, GATE, SECOND_GATE)
     _asked_once(team)
-    assert all(code == 0 for gate in (GATE, SECOND_GATE) for code, _ in team.gate_ends(gate))
+    assert all(code == 0 for gate in (GATE, SECOND_GATE) for code, _ in team.gate(gate).ends())
 
 
 # Python leaves a socket open whose TLS handshake timed out: one that starts takes connections before it answers.
@@ -85,7 +85,7 @@ def test_api_server_restarted(team: Team) -> None:
         team.platform.plane.restart_api_server()
     _repaired(team, GATE)
     # A retry deletes the hook Job that still runs.
-    assert {code for code, _ in team.gate_ends()} <= {0, TERMINATED}
+    assert {code for code, _ in team.gate().ends()} <= {0, TERMINATED}
     gc.collect()  # whatever was left open: here it may be
 
 
@@ -107,7 +107,7 @@ def test_postgres_restarted(team: Team) -> None:
     team.postgres.start()
     _repaired(team, GATE, incarnations_at_most=3)
     _asked_once(team)
-    team.until(lambda: [code for code, _ in team.gate_ends()] == [0], "the gate's one pod to have passed")
+    team.until(lambda: [code for code, _ in team.gate().ends()] == [0], "the gate's one pod to have passed")
 
 
 def crashed_since(team: Team, before: set[str]) -> bool:

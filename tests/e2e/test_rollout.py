@@ -27,7 +27,7 @@ def test_fresh(team: Team) -> None:
     assert_order(team, revision)
     assert_never_crash_looped(team)
     assert_passed(team)
-    assert (team.receipt() or {})["revision"] == revision
+    assert (team.gate().receipt() or {})["revision"] == revision
     assert_works(team)
 
 
@@ -84,14 +84,14 @@ def test_closed_gate(team: Team) -> None:
     team.git.gate["migrations"] |= {"attempts": 2, "pauseSeconds": 2}
     team.roll_out()
 
-    team.until(lambda: any(code for code, _ in team.gate_ends()), "the gate to fail")
-    code, message = team.gate_ends()[-1]
+    team.until(lambda: any(code for code, _ in team.gate().ends()), "the gate to fail")
+    code, message = team.gate().ends()[-1]
     assert (code, message.partition(":")[0]) == (5, "MigrationFailed"), message
     assert any(event.startswith("MigrationFailed") for event in team.events(GATE))
     assert any(event.startswith("MigrationStarted") for event in team.events(MIGRATIONS))
     team.holds_for(
         20,
-        lambda: team.operation(RUNTIME) == {} and team.pods() == [] and team.receipt() is None,
+        lambda: team.operation(RUNTIME) == {} and team.pods() == [] and team.gate().receipt() is None,
         "the runtime's step has not started",
     )
 
@@ -122,7 +122,7 @@ def test_plain_job_migrations_that_failed(team: Team) -> None:
     team.postgres.stop()
     team.roll_out()
     team.until(lambda: team.state(MIGRATIONS)[1] == "Degraded", "the migration to fail")
-    assert team.gate_ends() == []
+    assert team.gate().ends() == []
     team.holds_for(10, lambda: team.operation(RUNTIME) == {}, "the runtime's step has not started")
     team.postgres.start()
     team.until_rolled_out()

@@ -34,7 +34,9 @@ def test_broken_runtime(team: Team) -> None:
     team.until_rolled_out(revision=revision)
     assert_order(team)
     assert_passed(team)
-    assert all(code == TERMINATED or text.startswith("Passed:") for code, text in team.gate_ends()), team.gate_ends()
+    assert all(code == TERMINATED or text.startswith("Passed:") for code, text in team.gate().ends()), (
+        team.gate().ends()
+    )
     assert_works(team)
 
 
@@ -53,8 +55,8 @@ def test_mended_in_a_step_between(team: Team) -> None:
     write_secret(team, team.databases.password)
     revision = team.commit("the password is right now")
     team.until_rolled_out(revision=revision)
-    warned = [message for code, message in team.gate_ends() if not code and message.startswith("PassedWithWarning:")]
-    assert any("DatabaseUnusableForRuntime" in message for message in warned), team.gate_ends()
+    warned = [message for code, message in team.gate().ends() if not code and message.startswith("PassedWithWarning:")]
+    assert any("DatabaseUnusableForRuntime" in message for message in warned), team.gate().ends()
     assert_order(team)
     assert_passed(team, SECOND_GATE)
     assert_works(team)
@@ -68,7 +70,7 @@ def test_no_readiness_probe(team: Team) -> None:
     with port_that_hangs_up() as port:
         sql |= {"host": "127.0.0.1", "port": port}
         team.roll_out()
-        team.until(lambda: team.gate_pods(SECOND_GATE), "the second gate to run")
+        team.until(lambda: team.gate(SECOND_GATE).pods(), "the second gate to run")
         assert team.steps()[RUNTIME] == "Healthy"
         team.until(lambda: crash_looped(team) >= SERVERS, "all servers to crash-loop")
         team.holds_for(15, lambda: is_held(team), "the bootstrap is held")
@@ -164,7 +166,7 @@ def sql_of_runtime(team: Team) -> Json:
 
 def is_held(team: Team) -> bool:
     """Whether nothing after the runtime has come through."""
-    return team.operation(BOOTSTRAP) == {} and team.receipt(SECOND_GATE) is None
+    return team.operation(BOOTSTRAP) == {} and team.gate(SECOND_GATE).receipt() is None
 
 
 def write_secret(team: Team, password: str) -> None:

@@ -27,7 +27,9 @@ def test_upgrade(team: Team) -> None:
     with migration_held_up(team):
         team.git.roll_to(NEXT)
         revision = team.commit(NEXT)
-        team.until(lambda: is_running(team.gate_pods()) and is_running(schema_pods(team)), "gate and migration to run")
+        team.until(
+            lambda: is_running(team.gate().pods()) and is_running(schema_pods(team)), "gate and migration to run"
+        )
         team.holds_for(10, lambda: team.pod_uids() == before, "the old pods are left alone")
         team.start_workflow()
     team.until_rolled_out(revision=revision)
@@ -51,19 +53,21 @@ def test_release_beyond_the_schema_tool(team: Team) -> None:
     team.roll_out()
     team.until_rolled_out()
     team.until(lambda: has_settled(team, "Succeeded"), "no second sync of the gate, which the runtime could overtake")
-    before, receipt, synced = team.pod_uids(), team.receipt(), team.operation(RUNTIME)["startedAt"]
+    before, receipt, synced = team.pod_uids(), team.gate().receipt(), team.operation(RUNTIME)["startedAt"]
     team.git.roll_to(BEYOND, admin_tools=NEXT)
     team.commit(BEYOND)
 
-    team.until(lambda: any(code for code, _ in team.gate_ends()), "the gate to fail")
-    code, message = team.gate_ends()[-1]
+    team.until(lambda: any(code for code, _ in team.gate().ends()), "the gate to fail")
+    code, message = team.gate().ends()[-1]
     assert (code, message.partition(":")[0]) == (5, "MigrationLeftSchemaBehind"), message
     assert "default is at 1.18, expected 1.19" in message
     assert any(event.startswith("MigrationLeftSchemaBehind") for event in team.events(GATE))
     assert any(event.startswith("MigrationStarted") for event in team.events(MIGRATIONS))
     team.holds_for(
         15,
-        lambda: (team.pod_uids(), team.receipt(), team.operation(RUNTIME)["startedAt"]) == (before, receipt, synced),
+        lambda: (
+            (team.pod_uids(), team.gate().receipt(), team.operation(RUNTIME)["startedAt"]) == (before, receipt, synced)
+        ),
         "the gate is closed, the runtime's step has not started",
     )
     team.start_workflow()
@@ -91,7 +95,7 @@ def test_rollback(team: Team) -> None:
 
     assert_passed(team)
     for gate in (GATE, SECOND_GATE):
-        said = [message for code, message in team.gate_ends(gate) if not code]
+        said = [message for code, message in team.gate(gate).ends() if not code]
         assert any("SchemaNewer: store visibility: visibility is at 1.13, expected 1.9" in one for one in said), said
     assert any(event.startswith("SchemaNewer") for event in team.events(GATE))
     assert team.schema_versions() == schemas

@@ -20,7 +20,7 @@ def keep_watch(team: Team, schedule: str) -> None:
 
 def assert_watchdog_ends(team: Team, since: float, code: int, reason: str) -> None:
     """The first run of the watchdog that begins after ``since`` ends so."""
-    ends = team.until(lambda: team.gate_ends(GATE, since, "watchdog"), "the watchdog to end")
+    ends = team.until(lambda: team.gate().ends(since, "watchdog"), "the watchdog to end")
     assert (ends[0][0], ends[0][1].partition(":")[0]) == (code, reason), ends
 
 
@@ -43,7 +43,7 @@ def test_watchdog_repairs(team: Team) -> None:
     team.postgres.start()
     since = time.time()
 
-    team.start_watchdog()
+    team.gate().start_watchdog()
 
     assert_watchdog_ends(team, since, 0, "Passed")
     assert_works(team)
@@ -65,9 +65,9 @@ def test_watchdog_leaves_an_empty_database_alone(team: Team) -> None:
     del team.git.gate["downstream"]
     team.roll_out()
     team.until_rolled_out()
-    team.start_watchdog()
+    team.gate().start_watchdog()
     # Argo CD calls a CronJob Degraded whose last run failed only where one had succeeded before.
-    team.until(lambda: "lastSuccessfulTime" in team.watchdog().get("status", {}), "the watchdog to have passed")
+    team.until(lambda: "lastSuccessfulTime" in team.gate().watchdog().get("status", {}), "the watchdog to have passed")
     team.until(lambda: has_settled(team, "Succeeded"), "no second run of the gate, which would migrate")
     pods, synced = team.pod_uids(), team.operation(MIGRATIONS)
     team.replace_databases()
@@ -76,7 +76,7 @@ def test_watchdog_leaves_an_empty_database_alone(team: Team) -> None:
     assert_watchdog_ends(team, since, 4, "DatabaseEmpty")
 
     def failed() -> bool:
-        status = team.watchdog()["status"]
+        status = team.gate().watchdog()["status"]
         return bool(status["lastSuccessfulTime"] < status.get("lastScheduleTime", "") and not status.get("active"))
 
     team.until(failed, "the schedule's last run to have failed")
@@ -110,9 +110,9 @@ def test_watchdog_reopens(team: Team) -> None:
         lambda: has_settled(team, "Failed") and is_synced_to(revision, team.application(GATE)),
         "the gate to fail, and not to be synced again",
     )
-    assert team.gate_ends()[-1][0] == 6
+    assert team.gate().ends()[-1][0] == 6
     since = time.time()
-    team.start_watchdog()
+    team.gate().start_watchdog()
     assert_watchdog_ends(team, since, 6, "DatabaseLoginRefused")
     team.add_secret("gate", team.databases.password)
     team.holds_for(
@@ -122,10 +122,10 @@ def test_watchdog_reopens(team: Team) -> None:
     )
     since = time.time()
 
-    team.start_watchdog()
+    team.gate().start_watchdog()
 
     assert_watchdog_ends(team, since, 0, "Passed")
     team.until_rolled_out(revision=revision)
     assert by_the_gate(team.operation(GATE))
-    assert team.receipt() == (team.receipt() or {}) | {"revision": revision}
+    assert team.gate().receipt() == (team.gate().receipt() or {}) | {"revision": revision}
     assert any(event.startswith("ApplicationSynced") for event in team.events(GATE))

@@ -56,7 +56,6 @@ def test_it_keeps_port_and_data_over_a_restart(own_postgres: Postgres) -> None:
     with pytest.raises(psycopg.OperationalError, match="Connection refused"):
         psycopg.connect(dsn)
     own_postgres.start()
-    own_postgres.restart()
     assert own_postgres.dsn("temporal", "temporal", "right") == dsn
     assert own_postgres.execute("temporal", "SELECT one FROM kept WHERE one = %s", [1]) == [(1,)]
 
