@@ -82,7 +82,7 @@ def main() -> None:
         lap("plan")
         teller.observed(observation, policy, step)
         lap("report of what was seen")
-        from hook.gate import outcome_of  # noqa: PLC0415
+        from hook.steps import outcome_of  # noqa: PLC0415
 
         teller.ended(outcome_of(step))
         lap("report of the end, with its Event")

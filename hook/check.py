@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from hook import checklist, gate, planner, pods
+from hook import checklist, gate, planner, pods, steps
 from hook.model import (
     Fail,
     Finding,
@@ -52,7 +52,8 @@ def look(world: gate.World, policy_for: Callable[[Release | None], Policy]) -> V
     observation = gate.observe(world, datetime.now(UTC))
     policy = replace(policy_for(pods.live_release(observation)), grace=timedelta(0))
     step = planner.next_step(observation, policy)
-    return Verdict(checklist.items(observation, policy), step, gate.outcome_of(step))
+    outcome = steps.outcome_of(planner.last_step(observation, policy))
+    return Verdict(checklist.items(observation, policy), step, outcome)
 
 
 def words(step: Step) -> str:

@@ -18,7 +18,7 @@ from hook.reasons import ExitCode, Reason
 from hook.versions import Release, Store, VersionError, expectation, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hook.settings import Settings
 
@@ -38,6 +38,14 @@ def _main(arguments: Sequence[str] | None) -> int:
     parsed = _parser().parse_args(arguments)
     if parsed.command == "versions":
         return _versions(parsed.release, parsed.output)
+    if parsed.command == "check":
+        return _conclude(parsed, lambda settings: _check(settings, parsed.output))
+    with _Stop() as stop:  # before the slow imports: a container's first process gets no signal that it does not catch
+        return _conclude(parsed, lambda settings: _run(settings, stop))
+
+
+def _conclude(parsed: argparse.Namespace, carry_out: Callable[[Settings], Outcome]) -> int:
+    """Load the settings, carry the command out and tell its end, whatever it is; its exit code."""
     from hook.loading import load, secrets  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
     from hook.report import without_secrets, write_termination_message  # noqa: PLC0415
     from hook.settings import SettingsError  # noqa: PLC0415
@@ -46,7 +54,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     try:
         settings = load(parsed.config)
         file, known = settings.report.termination_message_file, secrets(settings)
-        outcome = _run(settings) if parsed.command == "run" else _check(settings, parsed.output)
+        outcome = carry_out(settings)
     except SettingsError as error:
         outcome = Outcome(Finding(Reason.SETTINGS_INVALID, "\n".join(error.faults)))
         print("\n".join(f"{Reason.SETTINGS_INVALID}: {fault}" for fault in error.faults), file=sys.stderr)
@@ -54,7 +62,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         outcome = Outcome(error.finding)
         text = f"{error.finding}\nWhat to do: {error.finding.remedy}"
         print(without_secrets(text, known), file=sys.stderr)
-    except KeyboardInterrupt:  # `check`, or a run that has not begun: nothing was started
+    except KeyboardInterrupt:  # `check`: nothing was started
         outcome = Outcome(Finding(Reason.INTERRUPTED, "the keyboard"))
         print(f"{Reason.INTERRUPTED}: {Reason.INTERRUPTED.meaning}", file=sys.stderr)
     except Exception as error:  # noqa: BLE001 -- the one way out: a bug ends with its own code, and says so
@@ -120,30 +128,31 @@ def _versions(release: str | None, output: str) -> int:
 # --- run and check ------------------------------------------------------------------------------------------------
 
 
-def _run(settings: Settings) -> Outcome:
-    """Run the gate to its end. Signals are heard before the slow imports: the first process of a container gets no other."""
+def _run(settings: Settings, stop: _Stop) -> Outcome:
+    """Run the gate to its end."""
     policy = settings.policy()
-    with _Stop() as stop:
-        from tenacity import sleep_using_event  # noqa: PLC0415
+    from tenacity import sleep_using_event  # noqa: PLC0415
 
-        from hook.compose import Composition  # noqa: PLC0415 -- the adapters' libraries cost 0.5 s, only these pay it
-        from hook.gate import Gate, StopRequested, Timing  # noqa: PLC0415
+    from hook.compose import Composition  # noqa: PLC0415 -- the adapters' libraries cost 0.5 s, only these pay it
+    from hook.gate import Gate, StopRequested, Timing  # noqa: PLC0415
 
-        try:
-            stop.pulls_out_by = StopRequested
-            with Composition(settings) as parts:
-                teller = parts.teller()
-                limit = timedelta(seconds=settings.deadline_seconds)
-                teller.started(parts.run_id, policy, limit)
-                timing = Timing(
-                    clock=lambda: datetime.now(UTC),
-                    sleep=sleep_using_event(stop.event),
-                    interval=timedelta(seconds=settings.interval_seconds),
-                    limit=limit,
-                )
-                return Gate(parts.world(parts.own_run()), policy, timing, teller, stop.reason).run()
-        except StopRequested:  # out of its last words: an Event that hangs
-            return Outcome(Finding(stop.reason() or Reason.STOPPED, "the run", "its last report hung"))
+    try:
+        stop.pulls_out_by = StopRequested
+        with Composition(settings) as parts:
+            teller = parts.teller()
+            limit = timedelta(seconds=settings.deadline_seconds)
+            teller.started(parts.run_id, policy, limit)
+            timing = Timing(
+                clock=lambda: datetime.now(UTC),
+                sleep=sleep_using_event(stop.event),
+                interval=timedelta(seconds=settings.interval_seconds),
+                limit=limit,
+            )
+            return Gate(parts.world(parts.own_run()), policy, timing, teller, stop.reason).run()
+    except StopRequested:  # out of its last words: an Event that hangs
+        return Outcome(Finding(stop.reason() or Reason.STOPPED, "the run", "its last report hung"))
+    finally:
+        stop.pulls_out_by = None
 
 
 def _check(settings: Settings, output: str) -> Outcome:

@@ -58,7 +58,8 @@ class Composition:
             return lambda: run
         from hook.adapters.kubernetes import OwnJob  # noqa: PLC0415
 
-        return OwnJob(self._api(self._settings.kubernetes), JobRef(own.namespace, own.job)).look
+        ref, has_application = JobRef(own.namespace, own.job), self._settings.gate is not None
+        return OwnJob(self._api(self._settings.kubernetes), ref, has_application=has_application).look
 
     def world(self, run: Callable[[], Run]) -> World:
         """Return the world as ``run`` sees it."""

@@ -39,7 +39,8 @@ from hook.model import (
     Unknown,
     Wait,
 )
-from hook.reasons import ExitCode, Reason
+from hook.reasons import Reason
+from hook.steps import missing, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -250,37 +251,6 @@ def _gist(step: Step | None) -> object:
     return None
 
 
-def missing(step: Step | None) -> tuple[Finding, ...]:
-    """Return what a step waits for or is about to bring."""
-    match step:
-        case Wait(findings):
-            return findings
-        case Migrate(migration, attempt, why):
-            return (Finding(Reason.MIGRATION_RUNNING, migration.owner, f"attempt {attempt} is due: {why}"),)
-        case RestartPods(component, _, why):
-            return (Finding(Reason.PODS_NOT_STABLE, f"component {component}", f"a restart is due: {why}"),)
-        case Resync(application, attempt, _):
-            return (Finding(Reason.DOWNSTREAM_RUNNING, f"Application {application.ref}", f"sync {attempt} is due"),)
-        case Refresh(application, why):
-            return (Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),)
-    return ()
-
-
-def outcome_of(step: Step | None, refused: tuple[Finding, ...] = ()) -> Outcome:
-    """Return how a run ends whose last step this is: by the step itself, else with what was still missing."""
-    match step:
-        case Fail(finding):
-            return Outcome(finding)
-        case Pass(warnings):
-            troubled = any(warning.reason.exit_code is not ExitCode.PASSED for warning in warnings)
-            reason = Reason.PASSED_WITH_WARNING if troubled else Reason.PASSED
-            return Outcome(Finding(reason, "the rollout may go on"), warnings=warnings)
-    lacking = (*missing(step), *refused)
-    detail = "; ".join(map(str, lacking)) or "nothing was seen"
-    remedy = " ".join(dict.fromkeys(finding.remedy for finding in lacking))
-    return Outcome(Finding(Reason.DEADLINE_EXCEEDED, "still missing", detail, remedy), missing=lacking)
-
-
 def carry_out(world: World, act: Act) -> bool:
     """Carry out an act; return False when somebody was faster. Raises `FindingError`."""
     match act:
@@ -304,10 +274,15 @@ def _seen(read: Callable[[], T]) -> T | Unknown:
 
 
 def _migration_pods(world: World, migration: Migration | Unknown) -> tuple[Pod, ...]:
-    """Return the pods of a running migration's Jobs; they only explain, so that not seeing them is nothing."""
+    """Return the pods of the migration's Jobs while it runs, and where Argo CD's word does not tell whether it does.
+
+    Not seeing them is nothing: they explain, and hold back only what is doubtful.
+    """
     if world.migration_pods is None or not isinstance(migration, Migration) or not migration.jobs:
         return ()
-    if migration.phase is not MigrationPhase.RUNNING:
+    application = migration.application
+    doubtful = application is not None and bool(application.jobs) and application.health != "Healthy"
+    if migration.phase is not MigrationPhase.RUNNING and not doubtful:
         return ()
     pods = _seen(lambda: world.migration_pods(migration.jobs) if world.migration_pods else ())
     return () if isinstance(pods, Unknown) else pods

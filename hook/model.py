@@ -103,11 +103,15 @@ class Operation:
 
 @dataclass(frozen=True)
 class JobRef:
-    """A Job by its namespace and name; `health` is Argo CD's word for it, None where it does not keep one."""
+    """A Job by its namespace and name.
+
+    `health` is Argo CD's word for it, None where it does not keep one; `synced` says that it is there, as git has it.
+    """
 
     namespace: str
     name: str
     health: str | None = None
+    synced: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ class Application:
 
     `compared_at` is ``status.reconciledAt``, a whole second. `jobs` are the managed plain Jobs among its resources,
     `hook_jobs` the hook Jobs of its last operation. `attempts_seen` is the highest attempt of this run that was seen
-    under way or ended; one that was only requested may have got lost.
+    under way or ended; one that was only requested may have got lost. `asked_at` is when this run last asked for a
+    comparison.
     """
 
     ref: ApplicationRef
@@ -131,6 +136,7 @@ class Application:
     jobs: tuple[JobRef, ...] = ()
     hook_jobs: tuple[JobRef, ...] = ()
     attempts_seen: int = 0
+    asked_at: datetime | None = None
 
     @property
     def attempts(self) -> int:
@@ -168,7 +174,10 @@ class Migration:
 
 @dataclass(frozen=True)
 class Schema:
-    """One store's schema. `version` None is an empty database; `since` when its version was written; `born` the first."""
+    """One store's schema. `version` None is an empty database; `since` when its version was written; `born` the first.
+
+    Both are by the clock of the machine where the schema tool ran.
+    """
 
     store: Store
     version: SchemaVersion | None = None
@@ -265,8 +274,8 @@ class Observation:
 
     @property
     def right_since(self) -> datetime | None:
-        """Return since when all schemas are what they are."""
-        return max((schema.since for schema in self.schemas if schema.since), default=None)
+        """Return since when all schemas are what they are; a time to come, by a clock that is ahead, tells nothing."""
+        return max((at for schema in self.schemas if (at := schema.since) and at <= self.now), default=None)
 
     @property
     def pods(self) -> tuple[Pod, ...]:

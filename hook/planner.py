@@ -37,13 +37,17 @@ from hook.model import (
     Wait,
 )
 from hook.reasons import Patience, Reason
+from hook.steps import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
 _MOMENT = timedelta(seconds=5)
 """The schema tool takes one for all of its versions, and each of them passes through states that look like an end."""
+
+_ASK_AGAIN = timedelta(seconds=10)
+"""Argo CD takes a request for a comparison back without one where the Application's project or cluster is not there."""
 
 _LONGEST_PAUSE = 2**6
 """The pause doubles so often at the most, whatever the number of attempts."""
@@ -51,18 +55,23 @@ _LONGEST_PAUSE = 2**6
 
 def next_step(observation: Observation, policy: Policy) -> Step:
     """Return the one step to take now."""
-    for rule in _RULES:
-        step = rule(observation, policy)
-        if step is not None:
-            break
-    else:
-        step = Pass(notes(observation, policy))
-    return (_reopen(observation) or step) if isinstance(step, Pass) else step
+    step = _first(_SCHEMA_RULES, observation, policy) or _first(_TEMPORAL_RULES, observation, policy)
+    return _unless_to_be_reopened(step or Pass(notes(observation, policy)), observation)
 
 
 def last_step(observation: Observation, policy: Policy) -> Step:
-    """Return the step where no time is left: the patience that `auto` has with Temporal is over then at the latest."""
-    return next_step(observation, replace(policy, patience=timedelta(0)))
+    """Return the step where no time is left: the patience that `auto` has with Temporal is over then at the latest.
+
+    Then it passes over what it would still do, too, once the schemas are right; not over what it could not see.
+    """
+    impatient = replace(policy, patience=timedelta(0))
+    step = _first(_SCHEMA_RULES, observation, impatient)
+    if step is None:
+        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(notes(observation, policy))
+        lacking = missing(step)
+        if policy.reachability is not Reachability.ALWAYS and not set(lacking) & set(_needed(observation, policy)):
+            step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *notes(observation, policy)))
+    return _unless_to_be_reopened(step, observation)
 
 
 def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
@@ -132,11 +141,18 @@ def _migration_is_seen_and_still(observation: Observation, policy: Policy) -> St
     migration = observation.migration
     if isinstance(migration, Unknown):
         return Wait((migration.finding,))
+    hung = tuple(pod.finding for pod in observation.migration_pods if pod.finding)
     if migration.phase is MigrationPhase.RUNNING:
-        hung = tuple(pod.finding for pod in observation.migration_pods if pod.finding)
         return Wait((Finding(Reason.MIGRATION_RUNNING, migration.owner, migration.message), *hung))
-    if migration.phase is MigrationPhase.UNCOMPARED and migration.application is not None:
-        return _compare(migration.application, "its Job's end is not in its status yet", observation)
+    application = migration.application
+    if application is None:
+        return None
+    if migration.phase is MigrationPhase.UNCOMPARED:
+        return _compare(application, "its Job's end is not in its status yet", observation)
+    if application.jobs and observation.migration_pods:
+        # Argo CD's word is for the whole Application, in which something else may be Degraded beside a Job that runs.
+        detail = f"{rollout.describe(application)}; but a pod of its Job is there"
+        return Wait((Finding(Reason.MIGRATION_RUNNING, migration.owner, detail), *hung))
     return None
 
 
@@ -164,15 +180,30 @@ def _schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
         return Wait((Finding(Reason.MIGRATION_BLOCKED, migration.owner, migration.message),))
     if migration.phase is MigrationPhase.PAUSING:
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
-    if migration.phase is MigrationPhase.SUCCEEDED:
-        return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
+    if (step := _judged_by_git(migration, state, observation)) is not None:
+        return step
     if migration.attempts >= policy.attempts:
         detail = f"{migration.attempts} attempts, the last: {migration.message or migration.phase}; {state}"
         return Fail(Finding(Reason.MIGRATION_FAILED, migration.owner, detail))
-    if _is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
+    failed = migration.phase is not MigrationPhase.SUCCEEDED
+    if failed and _is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
         detail = f"attempt {migration.attempts} of {policy.attempts} failed: {migration.message}"
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, detail),))
     return Migrate(migration, migration.attempts + 1, state)
+
+
+def _judged_by_git(migration: Migration, state: str, observation: Observation) -> Step | None:
+    """Believe no status that could not be compared, and end on no success at a commit that is not the newest."""
+    application = migration.application
+    if application is not None and application.sync == "Unknown":
+        return _compare(application, "Argo CD cannot tell what it should be", observation)
+    if migration.phase is not MigrationPhase.SUCCEEDED:
+        return None
+    if application is not None and not rollout.is_compared(application, observation.run_started_at):
+        return _compare(application, f"before ending on {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}", observation)
+    if application is not None and rollout.has_newer_commit(application):
+        return None
+    return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
 
 
 def _pods_live_on_the_present_database(observation: Observation, policy: Policy) -> Step | None:
@@ -255,15 +286,18 @@ def _temporal_answers(observation: Observation, policy: Policy) -> Step | None:
 
 def _downstream_is_done(observation: Observation, policy: Policy) -> Step | None:
     """Sync again what was reached and failed, boundedly and never on an old status; Argo CD would not (facts 6)."""
+    given_up: list[Finding] = []
     for application in observation.downstream.values():
         if rollout.is_ahead(application):
             continue
         if isinstance(application, Unknown):
             return Wait((application.finding,))
         step = _downstream_step(application, observation, policy)
-        if step is not None:
+        if isinstance(step, Pass):
+            given_up += step.warnings  # one that only a person can mend keeps no other from being mended
+        elif step is not None:
             return step
-    return None
+    return Pass(tuple(dict.fromkeys(given_up))) if given_up else None
 
 
 def _pods_are_stable(observation: Observation, policy: Policy) -> Step | None:
@@ -272,12 +306,16 @@ def _pods_are_stable(observation: Observation, policy: Policy) -> Step | None:
     return Wait(young) if young else None
 
 
-_RULES = (
+_SCHEMA_RULES = (
     _run_is_known,
     _access_is_refused_for_good,
     _migration_is_seen_and_still,
     _stores_are_seen,
     _schemas_are_right,
+)
+"""What has to hold whatever is asked of Temporal."""
+
+_TEMPORAL_RULES = (
     _pods_live_on_the_present_database,
     _migrations_can_be_done,
     _reachability_is_not_asked,
@@ -285,6 +323,16 @@ _RULES = (
     _downstream_is_done,
     _pods_are_stable,
 )
+
+
+def _first(
+    rules: tuple[Callable[[Observation, Policy], Step | None], ...], observation: Observation, policy: Policy
+) -> Step | None:
+    return next((step for rule in rules if (step := rule(observation, policy)) is not None), None)
+
+
+def _unless_to_be_reopened(step: Step, observation: Observation) -> Step:
+    return (_reopen(observation) or step) if isinstance(step, Pass) else step
 
 
 def _reopen(observation: Observation) -> Step | None:
@@ -348,8 +396,11 @@ def _lasts(finding: Finding, observation: Observation, time: timedelta) -> bool:
 
 def _compare(application: Application, why: str, observation: Observation) -> Step:
     """Ask for a fresh comparison, or wait: for the one that was asked for, or until one would prove something."""
-    too_early = observation.now.replace(microsecond=0) <= rollout.last_change(application, observation.run_started_at)
-    if application.refresh_requested or rollout.is_busy(application) or too_early:
+    last_change = rollout.last_change(application, observation.run_started_at)
+    too_early = observation.now.replace(microsecond=0) <= last_change
+    asked_at = application.asked_at
+    just_asked = asked_at is not None and asked_at > last_change and observation.now - asked_at < _ASK_AGAIN
+    if application.refresh_requested or rollout.is_busy(application) or too_early or just_asked:
         return Wait((Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),))
     return Refresh(application, why)
 
@@ -377,15 +428,15 @@ def _frontend_trouble(observation: Observation) -> Iterator[Finding]:
 
 
 def _wait_or_lose_patience(missing: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
-    """Wait; under `auto` only for a bounded patience, since the cure may lie in a later step."""
+    """Wait; not for ever, except under `always`: the cure may lie in a later step."""
     since = max(filter(None, (observation.run_started_at, observation.right_since)))
-    if policy.reachability is Reachability.AUTO and observation.now - since >= policy.patience:
+    if policy.reachability is not Reachability.ALWAYS and observation.now - since >= policy.patience:
         return _give_up(missing, observation, policy)
     return Wait(missing)
 
 
 def _give_up(findings: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
-    """End on what is not ours to repair: `always` holds the rollout, `auto` lets it pass with a warning."""
+    """End on what is not ours to repair: `always` holds the rollout, the others let it pass with a warning."""
     if policy.reachability is Reachability.ALWAYS:
         return Fail(findings[0])
     return Pass((*findings, *notes(observation, policy)))

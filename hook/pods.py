@@ -40,10 +40,15 @@ def why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | Non
 
 
 def is_older_than_the_database(moment: datetime, observation: Observation, policy: Policy) -> bool:
-    """Tell whether it was before the default store's schema was made, so that another database was meant."""
+    """Tell whether it was before the default store's schema was made, so that another database was meant.
+
+    A schema that is yet to be made, by a clock that is ahead, tells nothing: every new pod would be older than it, too.
+    """
     default = observation.stores.get(Store.DEFAULT)
     born = default.born if isinstance(default, Schema) else None
-    return born is not None and moment + _KUBERNETES_RESOLUTION <= born - policy.clock_skew
+    if born is None or born > observation.now:
+        return False
+    return moment + _KUBERNETES_RESOLUTION <= born - policy.clock_skew
 
 
 def absent(observation: Observation, counts: Callable[[Pod], bool] = lambda _: True) -> Iterator[Finding]:

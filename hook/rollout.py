@@ -42,6 +42,12 @@ def is_ahead(application: Application | Unknown | None) -> bool:
     return application.operation is None or application.operation.revisions != application.revisions
 
 
+def has_newer_commit(application: Application) -> bool:
+    """Tell whether Argo CD has compared it with another commit than its last operation brought."""
+    operation = application.operation
+    return operation is not None and bool(application.revisions) and operation.revisions != application.revisions
+
+
 def is_owned(ref: ApplicationRef, owner: str | None) -> bool:
     """Tell whether ``owner``, as Argo CD's tracking names it, is this Application."""
     return owner in {ref.name, f"{ref.namespace}_{ref.name}"}
@@ -67,12 +73,13 @@ def last_change(application: Application, run_started_at: datetime) -> datetime:
 
 
 def job_health(application: Application) -> str:
-    """Return the worst health of its managed Jobs: Argo CD's word for each, else for the whole Application.
+    """Return what its managed Jobs come to: Argo CD's word for each, else for the whole Application.
 
+    One that still runs counts before one that failed: nothing is judged, and none replaced, until all have ended.
     Argo CD 3.x keeps no health per resource unless ``controller.resource.health.persist`` says so.
     """
     healths = [job.health or application.health for job in application.jobs]
-    order = ("Degraded", "Progressing", "Suspended", "Missing", "Unknown")
+    order = ("Progressing", "Suspended", "Degraded", "Missing", "Unknown")
     return next((health for health in order if health in healths), "Healthy")
 
 

@@ -5,14 +5,14 @@ The status fields and what Argo CD makes of them are in facts.md ("Argo CD: star
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hook.adapters.api import Api, ApiError
 from hook.model import Application, ApplicationRef, Finding, FindingError, JobRef, Operation, OperationPhase
 from hook.reasons import Reason
+from hook.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,7 @@ class Applications:
         self._api = api
         self._run_id = run_id
         self._attempts_seen: dict[ApplicationRef, int] = {}
+        self._asked_at: dict[ApplicationRef, datetime] = {}
 
     def read(self, ref: ApplicationRef) -> Application:
         """Return the Application; raise `FindingError` (ApplicationMissing, ArgoCdMissing, or what the API said)."""
@@ -48,21 +49,25 @@ class Applications:
         operation = application.operation
         if operation is not None and operation.phase is not OperationPhase.REQUESTED:
             self._attempts_seen[ref] = max(self._attempts_seen.get(ref, 0), application.attempts)
-        return replace(application, attempts_seen=self._attempts_seen.get(ref, 0))
+        return replace(application, attempts_seen=self._attempts_seen.get(ref, 0), asked_at=self._asked_at.get(ref))
 
     def refresh(self, application: Application) -> bool:
         """Ask Argo CD to compare it afresh; return whether somebody was not faster."""
-        return self._patch(application, {"metadata": {"annotations": {_REFRESH: "normal"}}})
+        asked = self._patch(application, {"metadata": {"annotations": {_REFRESH: "normal"}}})
+        if asked:
+            self._asked_at[application.ref] = datetime.now(UTC)
+        return asked
 
     def sync(self, application: Application, attempt: int) -> bool:
         """Write an operation, if the Application is still as it was seen; return False when somebody was faster.
 
-        Managed plain Jobs are run again by a selective operation that replaces them and touches nothing else; without
-        any, a full sync runs the hooks. Written while another operation runs it would be lost, so it is believed only
-        when its info comes back. No retry is asked for: attempts are counted and spaced by the planner alone.
+        Managed plain Jobs that are there are run again by a selective operation that replaces them and touches nothing
+        else. Otherwise a full sync runs the hooks, and makes what is missing with all that it needs. Written while another
+        operation runs it would be lost, so it is believed only when its info comes back. No retry is asked for: attempts
+        are counted and spaced by the planner alone.
         """
         sync: dict[str, Any] = {"prune": False} | _revision(application.revisions)
-        if application.jobs and application.operation is not None:
+        if _has_jobs_to_replace(application):
             sync |= {
                 "resources": [
                     {"group": "batch", "kind": "Job", "namespace": job.namespace, "name": job.name}
@@ -91,6 +96,20 @@ class Applications:
         return True
 
 
+def _has_jobs_to_replace(application: Application) -> bool:
+    """Tell whether its plain Jobs are there: by their sync, else by what its last operation has left.
+
+    A Job that git has changed since is OutOfSync, as a missing one is; a sync that failed may not have got to it.
+    """
+    operation = application.operation
+    if not application.jobs:
+        return False
+    if all(job.synced for job in application.jobs):
+        return True
+    made_nothing = operation is None or (operation.phase is OperationPhase.FAILED and application.health == "Missing")
+    return not made_nothing
+
+
 def _path(ref: ApplicationRef) -> str:
     return f"/apis/argoproj.io/v1alpha1/namespaces/{ref.namespace}/applications/{ref.name}"
 
@@ -117,11 +136,17 @@ def _application(ref: ApplicationRef, body: Mapping[str, Any], run_id: str) -> A
         refresh_requested=_REFRESH in (metadata.get("annotations") or {}),
         operation=_operation(body.get("operation"), operation_state, run_id),
         jobs=tuple(
-            JobRef(resource.get("namespace", ""), resource["name"], (resource.get("health") or {}).get("status"))
+            JobRef(
+                resource.get("namespace", ""),
+                resource["name"],
+                (resource.get("health") or {}).get("status"),
+                synced=resource.get("status") == "Synced",
+            )
             for resource in status.get("resources") or ()
             if (resource.get("group"), resource["kind"]) == ("batch", "Job")
             and not resource.get("hook")
-            and not resource.get("requiresPruning")  # git has it no more: no sync makes it anew
+            # Git has it no more: no sync makes it anew. Where git could not be read this is said of everything.
+            and not (resource.get("requiresPruning") and sync.get("status") != "Unknown")
         ),
         hook_jobs=tuple(
             JobRef(resource.get("namespace", ""), resource["name"])
@@ -162,7 +187,7 @@ def _operation(requested: Mapping[str, Any] | None, state: Mapping[str, Any], ru
         phase=found,
         started_at=_time(state.get("startedAt")),
         finished_at=_time(state.get("finishedAt")),
-        message=textwrap.shorten(message, _MESSAGE_CHARACTERS, placeholder=" …"),
+        message=shortened(message, _MESSAGE_CHARACTERS),
         revisions=_revisions(state.get("syncResult") or {})
         or _revisions((state.get("operation") or {}).get("sync") or {}),
         attempt=_attempt(state.get("operation") or {}, run_id),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import subprocess
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ class MigrationCommand:
         self._run_id = run_id
         self._owner = f"command {argv[0]}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._attempts_seen = 0
+        """Another gate's run takes the place of ours in the record."""
 
     def look(self) -> Migration:
         """Return what the command is doing; raise `FindingError`."""
@@ -53,6 +56,7 @@ class MigrationCommand:
         with self._translated(), self._lock(fcntl.LOCK_EX) as lock:
             if lock is None or self._migration(running=False).attempts != attempt - 1:
                 return False
+            self._insist_on_a_program()
             self._reap()
             self._exit_code_file.unlink(missing_ok=True)
             record = {"run": self._run_id, "attempt": attempt, "startedAt": datetime.now(UTC).isoformat()}
@@ -69,6 +73,12 @@ class MigrationCommand:
                     pass_fds=(lock.fileno(),),
                 )
             return True
+
+    def _insist_on_a_program(self) -> None:
+        """A shell would start, too, and tell of it as an exit code alone."""
+        if shutil.which(self._argv[0]) is None:
+            detail = f"{self._argv[0]} is not there, or cannot be executed"
+            raise FindingError(Finding(Reason.MIGRATION_COMMAND_UNUSABLE, self._owner, detail))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -94,21 +104,20 @@ class MigrationCommand:
 
     def _migration(self, *, running: bool) -> Migration:
         record = self._record()
-        attempts = int(record["attempt"]) if record.get("run") == self._run_id else 0
-        ended_at = None
+        is_ours = record.get("run") == self._run_id
+        if is_ours:
+            self._attempts_seen = max(self._attempts_seen, int(record["attempt"]))
+        message, ended_at = "", self._ended_at() if self._attempts_seen else None
         if running:
-            phase, message = (
-                MigrationPhase.RUNNING,
-                f"attempt {record.get('attempt')}, its output is in {self._log_file}",
-            )
-        elif not attempts:
-            phase, message = MigrationPhase.IDLE, ""
+            phase, ended_at = MigrationPhase.RUNNING, None
+            message = f"attempt {record.get('attempt')}, its output is in {self._log_file}"
+        elif not is_ours:
+            phase = MigrationPhase.IDLE
         else:
             code = self._exit_code()
             phase = MigrationPhase.SUCCEEDED if code == "0" else MigrationPhase.FAILED
             message = f"exit code {code}: {self._log_tail()}"
-            ended_at = self._ended_at()
-        return Migration(phase, self._owner, attempts=attempts, ended_at=ended_at, message=message)
+        return Migration(phase, self._owner, attempts=self._attempts_seen, ended_at=ended_at, message=message)
 
     def _reap(self) -> None:
         """Take our own command's end from the kernel; its lock is free, so it is at its end if it is not over it."""
@@ -139,9 +148,12 @@ class MigrationCommand:
 
     def _log_tail(self) -> str:
         try:
-            return " ".join(self._log_file.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").split())
+            log = self._log_file.read_bytes()
         except FileNotFoundError:
             return ""
+        words = log[-_LOG_TAIL_BYTES:].decode(errors="replace").split()
+        # Half of a secret is not known as one.
+        return " ".join(words[1:] if len(log) > _LOG_TAIL_BYTES else words)
 
     @property
     def _record_file(self) -> Path:

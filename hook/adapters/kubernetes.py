@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hook.adapters.api import Api, ApiError
 from hook.model import ApplicationRef, Finding, FindingError, JobRef, Pod, PodState, Run, Runtime
 from hook.reasons import Reason
+from hook.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +36,8 @@ _DIAGNOSES: tuple[tuple[str, Reason], ...] = (
 
 The order matters: from 1.25 an unusable database carries the schema check's prefix too.
 """
+
+_SHOWN_CHARACTERS = 300
 
 _IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError"}
@@ -127,20 +130,21 @@ def diagnose(about: str, log: str) -> Finding:
     for pattern, reason in _DIAGNOSES:
         for line in log.splitlines():
             if re.search(pattern, line):
-                return Finding(reason, about, _shortened(line))
+                return Finding(reason, about, _told(line))
     lines = [line for line in log.splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith("panic:") or '"level":"fatal"' in line or '"error":' in line]
     last = (telling or lines or ["its previous log is empty"])[-1]
-    return Finding(Reason.CRASH_LOOPING, about, _shortened(last))
+    return Finding(Reason.CRASH_LOOPING, about, _told(last))
 
 
 class OwnJob:
     """The gate's own Job, which makes its run: read until it was seen once, since none of it changes."""
 
-    def __init__(self, api: Api, ref: JobRef) -> None:
-        """Read the Job of this name."""
+    def __init__(self, api: Api, ref: JobRef, *, has_application: bool) -> None:
+        """Read the Job of this name; without an Application its instance label is the chart's own, not Argo CD's."""
         self._api = api
         self._ref = ref
+        self._has_application = has_application
         self._run: Run | None = None
 
     def look(self) -> Run:
@@ -163,7 +167,7 @@ class OwnJob:
             raise FindingError(Finding(Reason.API_UNREACHABLE, about, error.message)) from error
         tracking = (metadata.get("annotations") or {}).get("argocd.argoproj.io/tracking-id", "")
         label = (metadata.get("labels") or {}).get("app.kubernetes.io/instance")
-        owner = tracking.partition(":")[0] or label
+        owner = tracking.partition(":")[0] or (label if self._has_application else None)
         return Run(metadata["uid"], datetime.fromisoformat(metadata["creationTimestamp"]), owner)
 
 
@@ -283,11 +287,11 @@ def _hung(about: str, status: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(Reason.CONTAINER_CONFIG_INVALID, about, detail)
 
 
-def _shortened(line: str) -> str:
+def _told(line: str) -> str:
     """Return a log line that fits into a message; Temporal's lines are JSON with a stack trace."""
     found = re.search(r'"error":"((?:[^"\\]|\\.)*)"', line)
     text = found.group(1).replace('\\"', '"').replace("\\n", " ") if found else line
-    return text.strip()[:300]
+    return shortened(text, _SHOWN_CHARACTERS)
 
 
 def _time(text: str | None) -> datetime | None:

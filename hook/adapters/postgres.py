@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PLACE = """
-SELECT current_database() AS database,
-       pg_is_in_recovery() AS in_recovery,
+SELECT pg_is_in_recovery() AS in_recovery,
        to_regclass('schema_version') IS NOT NULL AS versioned,
        to_regclass('schema_update_history') IS NOT NULL AS has_history,
        (SELECT string_agg(quote_ident(nspname), ', ')
@@ -41,10 +41,10 @@ SELECT current_database() AS database,
 
 _VERSION = """
 SELECT curr_version, creation_time FROM schema_version
- WHERE version_partition = 0 AND db_name = current_database()
+ WHERE version_partition = 0 AND db_name = %s
 """
-"""The server asks with the database name it is configured with (schema/postgresql/version.go), which is the one it is
-connected to."""
+"""The server asks with the database name it is configured with (schema/postgresql/version.go): behind a pooler that may be
+another than the one it is connected to."""
 
 _OTHER_NAMES = "SELECT db_name, curr_version FROM schema_version WHERE version_partition = 0 ORDER BY db_name"
 
@@ -52,14 +52,14 @@ _BORN = "SELECT min(update_time) AS born FROM schema_update_history"
 
 _REFUSALS: tuple[tuple[str, Reason], ...] = (
     (
-        r"password authentication failed|role N does not exist|no password supplied|is not permitted to log in",
+        r"\w+ authentication failed|role N does not exist|no such user|no password supplied|is not permitted to log in",
         Reason.DATABASE_LOGIN_REFUSED,
     ),
     (r"database N does not exist|no such database", Reason.DATABASE_MISSING),
     (r"permission denied for database", Reason.DATABASE_PERMISSION_DENIED),
-    (r"no pg_hba\.conf entry .*(SSL encryption|SSL on)", Reason.DATABASE_LOGIN_REFUSED),
-    (r"no pg_hba\.conf entry .*(no encryption|SSL off)", Reason.DATABASE_TLS_REFUSED),
-    (r"no pg_hba\.conf entry", Reason.DATABASE_LOGIN_REFUSED),
+    (r"pg_hba\.conf (entry|rejects) .*(SSL encryption|SSL on)", Reason.DATABASE_LOGIN_REFUSED),
+    (r"pg_hba\.conf (entry|rejects) .*(no encryption|SSL off)", Reason.DATABASE_TLS_REFUSED),
+    (r"pg_hba\.conf (entry|rejects)", Reason.DATABASE_LOGIN_REFUSED),
     (r"invalid response to SSL negotiation", Reason.DATABASE_UNREACHABLE),
     (r"SSL|certificate|tlsv1|sslmode", Reason.DATABASE_TLS_REFUSED),
 )
@@ -123,6 +123,7 @@ def read(store: Store, conninfo: Callable[[], Mapping[str, str]], timeout_second
     about = _name(store, parameters)
     parameters.setdefault("connect_timeout", str(max(2, round(timeout_seconds))))  # libpq takes less than 2 for 2
     parameters.setdefault("application_name", "temporal-recovery-hook")
+    parameters.setdefault("client_encoding", "UTF8")  # psycopg gives bytes for the text of a SQL_ASCII database
     try:
         with _Session.connect(
             **cast("dict[str, Any]", parameters), row_factory=dict_row, prepare_threshold=None
@@ -150,7 +151,7 @@ def _schema(store: Store, about: str, session: psycopg.Connection[dict[str, Any]
     if not place["versioned"] and place["elsewhere"]:
         detail = f"schema_version is in schema {place['elsewhere']}, which this role does not search or may not use"
         raise FindingError(Finding(Reason.DATABASE_SCHEMA_HIDDEN, about, detail))
-    rows = session.execute(_VERSION).fetchall() if place["versioned"] else []
+    rows = session.execute(_VERSION, [session.info.dbname]).fetchall() if place["versioned"] else []
     if len(rows) > 1:
         found = ", ".join(str(row["curr_version"]) for row in rows)
         raise FindingError(Finding(Reason.SCHEMA_VERSION_AMBIGUOUS, about, f"its rows say {found}"))
@@ -158,7 +159,9 @@ def _schema(store: Store, about: str, session: psycopg.Connection[dict[str, Any]
     for defect in defects(store, version):
         if _row(session, f"SELECT {defect.probe} AS present")["present"]:
             others = session.execute(_OTHER_NAMES).fetchall() if place["versioned"] and not rows else []
-            raise FindingError(_of_defect(about, defect, version, [row["db_name"] for row in others]))
+            name = sql.Literal(session.info.dbname).as_string()
+            told = replace(defect, remedy=defect.remedy.replace("current_database()", name))
+            raise FindingError(_of_defect(about, told, version, [row["db_name"] for row in others]))
     born = _row(session, _BORN)["born"] if place["has_history"] else None
     return Schema(store, version, since=_utc(rows[0]["creation_time"]) if rows else None, born=_utc(born))
 

@@ -272,7 +272,7 @@ def test_a_live_hook_among_the_resources_is_no_plain_job(tmp_path: Path) -> None
         job = {"group": "batch", "version": "v1", "kind": "Job", "namespace": "data"}
         listed = [{**job, "name": "plain", "status": "Synced"}, {**job, "name": "schema", "hook": True}]
         it.client.patch(PATH, {"status": {"resources": listed}})
-        assert it.look().jobs == (JobRef("data", "plain"),)
+        assert it.look().jobs == (JobRef("data", "plain", synced=True),)
 
 
 @pytest.mark.parametrize("manual_sync", [False, True])
@@ -471,6 +471,52 @@ def test_the_first_sync_of_a_plain_job_is_a_full_one(tmp_path: Path) -> None:
         assert "resources" not in it.raw()["status"]["operationState"]["operation"]["sync"]
 
 
+def test_a_plain_job_that_is_there_is_replaced_though_no_operation_tells_of_it(tmp_path: Path) -> None:
+    """The Application was made anew around it, or a written operation got lost: a full sync would leave it as it is."""
+    with cluster(tmp_path, plain_job()) as it:
+        it.argocd.sync(REF.name)
+        first = it.job("schema")
+        it.end_job("schema", "Complete")
+        it.until_status("Synced", "Healthy")
+        it.client.patch(PATH, {"status": {"operationState": None}})
+        assert it.look().operation is None
+        it.sync()
+        assert it.job("schema", without=first)
+
+
+def test_a_plain_job_that_a_failed_sync_never_made_comes_with_all_that_it_needs(tmp_path: Path) -> None:
+    """By a full sync: alone it would wait for its Secret for ever."""
+    with cluster(tmp_path, config_map("a"), plain_job()) as it:
+        it.argocd.stop()
+        then = "2026-03-01T12:00:00Z"
+        failed = {"phase": "Failed", "operation": {"sync": {}}, "startedAt": then, "finishedAt": then}
+        it.client.patch(PATH, {"status": {"operationState": failed, "health": {"status": "Missing"}}})
+        assert not any(job.synced for job in it.look().jobs)
+        assert it.applications.sync(it.look(), 1)
+        assert "resources" not in it.raw()["operation"]["sync"]
+
+
+def test_a_plain_job_is_known_as_such_where_git_cannot_be_read(tmp_path: Path) -> None:
+    """Argo CD then says of everything that it requires pruning (controller/state.go, 3.6.1)."""
+    with cluster(tmp_path, plain_job()) as it:
+        it.argocd.stop()
+        job = {"group": "batch", "version": "v1", "kind": "Job", "namespace": "data", "name": "schema"}
+        listed = [{**job, "status": "Unknown", "requiresPruning": True}]
+        it.client.patch(PATH, {"status": {"sync": {"status": "Unknown"}, "resources": listed}})
+        assert it.look().jobs == (JobRef("data", "schema"),)
+
+
+def test_when_a_comparison_was_asked_for_is_remembered(tmp_path: Path) -> None:
+    """Argo CD may take the request back without one, and leaves no trace of it."""
+    with cluster(tmp_path, config_map("a")) as it:
+        assert it.look().asked_at is None
+        before = datetime.now(UTC)
+        it.refresh()
+        asked_at = it.look().asked_at
+        assert asked_at is not None
+        assert before <= asked_at <= datetime.now(UTC)
+
+
 def test_a_failed_plain_job_is_replaced_and_nothing_else_is_touched(tmp_path: Path) -> None:
     """By an operation on the Jobs alone, without any right on Jobs: not even what drifted is put right, no hook runs."""
     with cluster(tmp_path, plain_job(), config_map("a", key="value"), hook_job("other")) as it:
@@ -480,7 +526,7 @@ def test_a_failed_plain_job_is_replaced_and_nothing_else_is_touched(tmp_path: Pa
         it.until_operation(OperationPhase.SUCCEEDED)
         it.end_job("schema", "Failed")
         it.client.patch(f"{CONFIG_MAPS}/a", {"data": {"key": "drift"}})
-        assert it.until_status("OutOfSync", "Degraded").jobs == (JobRef("data", "schema"),)
+        assert it.until_status("OutOfSync", "Degraded").jobs == (JobRef("data", "schema", synced=True),)
         failed, hook = it.job("schema"), it.job("other")
         it.sync()
         assert it.job("schema", without=failed)

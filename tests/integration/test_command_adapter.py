@@ -153,6 +153,13 @@ def test_only_the_tail_of_a_long_output_is_told(gate: Gate) -> None:
     assert len(message) < 1000
 
 
+def test_the_tail_of_an_output_begins_with_a_whole_word(gate: Gate) -> None:
+    """Half of a secret would not be known as one, and be shown."""
+    command = gate(sh(f"printf 'not-for-anyones-eyes %s' {'x' * 585}; exit 1"))
+    assert command.start(1)
+    assert ended(command).message == f"exit code 1: {'x' * 585}"
+
+
 def test_output_that_is_no_text_is_told_nevertheless(gate: Gate) -> None:
     """A multi-byte character may be cut where the tail begins."""
     command = gate(sh(r"printf '\377\376 broken'; exit 1"))
@@ -238,7 +245,7 @@ def test_a_command_outlives_its_killed_gate_and_a_new_one_of_the_same_run_sees_i
 
 
 def test_another_run_counts_its_own_attempts(gate: Gate) -> None:
-    """What an earlier run's command came to is not its own; from then on the earlier run's is forgotten."""
+    """What another run's command came to is not its own, and hides none of its own attempts: two gates may share it."""
     first = gate(sh("exit 1"))
     assert first.start(1)
     assert ended(first).attempts == 1
@@ -246,7 +253,11 @@ def test_another_run_counts_its_own_attempts(gate: Gate) -> None:
     assert second.look() == Migration(MigrationPhase.IDLE, "command /bin/sh")
     assert second.start(1)
     assert (ended(second).phase, second.look().attempts) == (MigrationPhase.SUCCEEDED, 1)
-    assert first.look().phase is MigrationPhase.IDLE
+    then = first.look()
+    assert (then.phase, then.attempts) == (MigrationPhase.IDLE, 1)
+    assert then.ended_at is not None
+    assert not first.start(1)
+    assert first.start(2)
 
 
 @pytest.mark.parametrize("attempt", [0, 1, 3])
@@ -364,19 +375,25 @@ def test_no_zombie_is_left_once_the_end_is_told(gate: Gate, held: Held) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "not executable", "a directory"])
-def test_a_program_that_cannot_be_run_is_a_failed_attempt_that_names_it(gate: Gate, tmp_path: Path, kind: str) -> None:
-    """As a shell tells it: 127 or 126."""
+def test_a_program_that_cannot_be_run_is_named_and_no_attempt(gate: Gate, tmp_path: Path, kind: str) -> None:
+    """A shell would start and tell of it by an exit code alone; it is started once it can be."""
     program = tmp_path / "migrate"
     if kind == "not executable":
         program.write_text("#!/bin/sh\n")
     elif kind == "a directory":
         program.mkdir()
     command = gate([str(program)])
+    with pytest.raises(FindingError) as refused:
+        command.start(1)
+    assert refused.value.finding.reason is Reason.MIGRATION_COMMAND_UNUSABLE
+    assert str(program) in refused.value.finding.detail
+    assert command.look() == Migration(MigrationPhase.IDLE, f"command {program}")
+    if kind == "a directory":
+        program.rmdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
     assert command.start(1)
-    failed = ended(command)
-    assert (failed.phase, failed.attempts) == (MigrationPhase.FAILED, 1)
-    assert failed.message.startswith(f"exit code {127 if kind == 'missing' else 126}: ")
-    assert str(program) in failed.message
+    assert ended(command).phase is MigrationPhase.SUCCEEDED
 
 
 @pytest.mark.parametrize("place", ["state", "state/deeper"])

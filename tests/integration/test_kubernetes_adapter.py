@@ -12,7 +12,7 @@ import yaml
 
 from hook import planner
 from hook.adapters.api import Api
-from hook.adapters.kubernetes import Events, OwnJob, Pods, pods_of_jobs
+from hook.adapters.kubernetes import Events, OwnJob, Pods, diagnose, pods_of_jobs
 from hook.compose import Composition
 from hook.gate import observe
 from hook.loading import load
@@ -274,6 +274,15 @@ def test_each_start_up_crash_is_diagnosed_from_the_previous_log(running: Cluster
         assert pod.restarts == 1
         assert pod.started_at is None
         assert pod.crashed_at is not None
+
+
+def test_a_long_line_is_never_cut_inside_a_word() -> None:
+    """Half of a secret would not be known as one, and be shown."""
+    said = f"panic: {'word ' * 57}not-for-anyones-eyes"
+    assert said[:300].endswith("not-for-")
+    shown = diagnose("pod", said).detail
+    assert shown.endswith("word …")
+    assert len(shown) <= 300
 
 
 def test_a_deleted_pod_is_replaced_and_its_successor_is_spared(running: Cluster) -> None:
@@ -656,7 +665,7 @@ def test_a_run_is_its_job(
     metadata = {"name": OWN.name, "annotations": annotations, "labels": marks}
     body = {"metadata": metadata, "spec": {"template": {"spec": pod}}}
     made = cluster.client.create(OWN_PATH.rpartition("/")[0], body)["metadata"]
-    own = OwnJob(cluster.api, OWN)
+    own = OwnJob(cluster.api, OWN, has_application=True)
     for _ in range(3):
         run = own.look()
         assert run.id == made["uid"]
@@ -665,9 +674,19 @@ def test_a_run_is_its_job(
     assert [request.path for request in cluster.server.requests.by("gate")] == [OWN_PATH]
 
 
+def test_the_instance_label_is_the_charts_own_where_no_application_is(cluster: Cluster) -> None:
+    """Installed by helm alone, a release may be called as an Application is that it syncs."""
+    cluster.server.add_user("gate", roles=MAY_READ_JOBS)
+    pod = {"restartPolicy": "Never", "containers": [{"name": "gate", "image": "gate:1"}]}
+    made = {"metadata": {"name": OWN.name, "labels": {INSTANCE: "temporal"}}, "spec": {"template": {"spec": pod}}}
+    cluster.client.create(OWN_PATH.rpartition("/")[0], made)
+    assert OwnJob(cluster.api, OWN, has_application=False).look().owner is None
+    assert OwnJob(cluster.api, OWN, has_application=True).look().owner == "temporal"
+
+
 def test_a_job_that_could_not_be_read_is_read_again(cluster: Cluster) -> None:
     """Forbidden until the RoleBinding has arrived, missing, away."""
-    own = OwnJob(cluster.api, OWN)
+    own = OwnJob(cluster.api, OWN, has_application=True)
     assert refusal(own.look).reason is Reason.API_FORBIDDEN
     cluster.server.add_user("gate", roles=MAY_READ_JOBS)
     finding = refusal(own.look)

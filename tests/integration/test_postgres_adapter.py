@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -680,8 +681,8 @@ def test_a_server_that_accepts_and_hangs_is_unreachable_at_the_timeout(databases
 
 
 @contextmanager
-def freezing_before(port: int, word: bytes) -> Iterator[int]:
-    """Passes all to the real server, until a client says the word: from then on nothing, and no close; yields its port."""
+def between(port: int, passed: Callable[[bytes], bytes | None]) -> Iterator[int]:
+    """Stands before the real server, yields its port: passes on what a client says, changed so, or nothing more at all."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -692,10 +693,11 @@ def freezing_before(port: int, word: bytes) -> Iterator[int]:
                 while True:
                     for source in select.select(list(pipes), [], [])[0]:
                         data = source.recv(65536)
-                        if not data or (source is client and word in data):
+                        said = passed(data) if data and source is client else data
+                        if not said:
                             over.wait(60)
                             return
-                        pipes[source].sendall(data)
+                        pipes[source].sendall(said)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -716,11 +718,51 @@ def test_a_server_that_freezes_after_the_login_is_unreachable_soon_after_the_tim
     """Its own statement_timeout does not come then; nor does psycopg log of a transaction that it could not end."""
     migrate(schema, Store.DEFAULT, "1.0")
     started = time.monotonic()
-    with freezing_before(databases.port, word) as port:
+    with between(databases.port, lambda said: None if word in said else said) as port:
         finding = refused(databases, port=port, seconds=0.2)
     assert (finding.reason, finding.detail) == (Reason.DATABASE_UNREACHABLE, "connected, but no answer within 1.2 s")
     assert time.monotonic() - started < 20
     assert caplog.records == []
+
+
+def test_a_poolers_name_for_a_database_is_the_one_that_counts(
+    databases: Databases, schema: temporal.Schema, postgres: Postgres
+) -> None:
+    """PgBouncer knows a database by another name: Temporal's rows are under the one that it was configured with."""
+    migrate(schema)
+    asked, real = databases.default, f"{databases.default}_real"
+
+    def renamed(said: bytes) -> bytes:
+        found = f"database\0{asked}\0".encode()
+        if found not in said:
+            return said
+        changed = said.replace(found, f"database\0{real}\0".encode())
+        return struct.pack("!I", len(changed)) + changed[4:]
+
+    postgres.execute("postgres", f'ALTER DATABASE "{asked}" RENAME TO "{real}"')
+    try:
+        with between(databases.port, renamed) as port:
+            assert read(databases, port=port, sslmode="disable", gssencmode="disable").version == SchemaVersion((1, 18))
+        as_owner(replace(databases, default=real), "DELETE FROM schema_version")
+        with between(databases.port, renamed) as port:
+            finding = refused(databases, port=port, sslmode="disable", gssencmode="disable")
+        assert finding.reason is Reason.SCHEMA_VERSION_MISSING
+        as_owner(replace(databases, default=real), remedy_of(finding))
+        with between(databases.port, renamed) as port:
+            assert read(databases, port=port, sslmode="disable", gssencmode="disable").version == SchemaVersion((1, 18))
+    finally:
+        postgres.execute("postgres", f'ALTER DATABASE "{real}" RENAME TO "{asked}"')
+
+
+def test_a_database_without_an_encoding_is_read_as_any(
+    databases: Databases, postgres: Postgres, schema: temporal.Schema
+) -> None:
+    """SQL_ASCII, what initdb makes for the locale C: its text would come as bytes."""
+    postgres.drop_database(databases.default)
+    plain = f"ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0 OWNER \"{databases.user}\""
+    postgres.execute("postgres", f'CREATE DATABASE "{databases.default}" {plain}')
+    migrate(schema)
+    assert read(databases).version == SchemaVersion((1, 18))
 
 
 @pytest.mark.parametrize("mode", ["prefer", "require", "disable"])
@@ -746,6 +788,15 @@ def test_a_server_that_speaks_http_is_unreachable(databases: Databases, mode: st
         ("53300", "sorry, too many clients already", Reason.DATABASE_UNREACHABLE),
         ("28000", 'role "temporal" does not exist', Reason.DATABASE_LOGIN_REFUSED),
         ("08P01", "no such database: temporal", Reason.DATABASE_MISSING),
+        ("08P01", "no such user: temporal", Reason.DATABASE_LOGIN_REFUSED),
+        ("08P01", "SASL authentication failed", Reason.DATABASE_LOGIN_REFUSED),
+        ("28000", 'LDAP authentication failed for user "temporal"', Reason.DATABASE_LOGIN_REFUSED),
+        ("28000", 'certificate authentication failed for user "temporal"', Reason.DATABASE_LOGIN_REFUSED),
+        (
+            "28000",
+            'pg_hba.conf rejects connection for host "10.0.0.1", user "temporal", database "temporal", SSL encryption',
+            Reason.DATABASE_LOGIN_REFUSED,
+        ),
         (
             "28000",
             'no pg_hba.conf entry for host "10.0.0.1", user "temporal", database "temporal", SSL encryption',

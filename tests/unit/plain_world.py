@@ -1,6 +1,6 @@
 """Stands in for `hook.compose`: a world of plain functions instead of adapters. As a program it is a run that hangs.
 
-python plain_world.py look|sleep|report|both|check    hang in a look, a sleep, the last report, in check's look
+python plain_world.py load|look|sleep|report|both|check    hang in settings, a look, a sleep, the last report, check's look
 """
 
 import signal
@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn, Self
 
 import worlds
 
-from hook import cli, compose, gate
+from hook import cli, compose, gate, loading
 from hook.gate import World
 from hook.loading import secrets
 from hook.model import ApplicationRef, Finding, Observation, Run, Schema, Unknown
@@ -134,6 +135,15 @@ def program(where: str) -> None:
             hanging = {Store.DEFAULT: hang} if where in {"look", "check", "both"} else {}
             return World(**{**vars(world), "stores": {**world.stores, **hanging}})
 
+    if where == "load":
+        load = loading.load
+
+        def late(file: Path | None) -> Settings:
+            say()
+            signal.pause()
+            return load(file)
+
+        loading.load = late
     compose.Composition = lambda settings: Hanging(settings, seen, listeners.get(where, ()))  # type: ignore[assignment,misc,return-value]
     cli.main(["check" if where == "check" else "run"])
 

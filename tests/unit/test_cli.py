@@ -548,6 +548,8 @@ def test_check_takes_the_release_from_the_pods_where_none_is_set(in_world: Calla
 @pytest.mark.parametrize(
     ("where", "number", "reason"),
     [
+        ("load", signal.SIGTERM, Reason.STOPPED),
+        ("load", signal.SIGINT, Reason.INTERRUPTED),
         ("look", signal.SIGTERM, Reason.STOPPED),
         ("look", signal.SIGINT, Reason.INTERRUPTED),
         ("sleep", signal.SIGTERM, Reason.STOPPED),
@@ -558,7 +560,7 @@ def test_check_takes_the_release_from_the_pods_where_none_is_set(in_world: Calla
     ],
 )
 def test_a_signal_ends_it(tmp_path: Path, where: str, number: signal.Signals, reason: Reason) -> None:
-    """Out of a remote call that never answers, out of a sleep of an hour, and out of a last Event that hangs."""
+    """Before it begins, out of a remote call that never answers, of a sleep of an hour, and of a last Event that hangs."""
     message = tmp_path / "termination-log"
     message.touch()
     variables = VARIABLES | {

@@ -29,7 +29,7 @@ from worlds import (
     unknown,
 )
 
-from hook import gate, planner
+from hook import gate, planner, steps
 from hook.gate import Gate, StopRequested, Timing, World
 from hook.model import (
     Act,
@@ -240,12 +240,29 @@ HANGING = pod("job", finding=finding(Reason.IMAGE_NOT_PULLABLE))
     ],
     ids=["running", "running, its Jobs not known", "idle"],
 )
-def test_the_pods_of_a_migration_are_looked_at_only_while_its_jobs_run(
+def test_the_pods_of_a_migration_are_looked_at_while_its_jobs_run(
     phase: MigrationPhase, jobs: tuple[Any, ...], expected: tuple[Pod, ...]
 ) -> None:
     look = (lambda asked: (HANGING,) if asked == (JOB,) else ()) if expected else unreached
     found = gate.observe(world(also={"migration_pods": look}, migration=migration(phase, jobs=jobs)), NOW)
     assert found.migration_pods == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"health": "Degraded", "jobs": (JOB,)}, (HANGING,)),
+        ({"health": "Healthy", "jobs": (JOB,)}, ()),
+        ({"health": "Degraded", "hook_jobs": (JOB,)}, ()),
+    ],
+    ids=["plain Job, something is wrong", "plain Job, all is well", "hook Job"],
+)
+def test_they_are_looked_at_too_where_the_health_of_the_whole_application_stands_for_its_jobs(
+    changes: dict[str, Any], expected: tuple[Pod, ...]
+) -> None:
+    look = (lambda _: (HANGING,)) if expected else unreached
+    owner = migration(jobs=(JOB,), application=application(MIGRATIONS, **changes))
+    assert gate.observe(world(also={"migration_pods": look}, migration=owner), NOW).migration_pods == expected
 
 
 def test_the_pods_of_a_migration_only_explain_so_that_not_seeing_them_is_nothing() -> None:
@@ -578,13 +595,13 @@ def test_a_stop_that_is_raised_into_a_hanging_call_ends_the_run() -> None:
     ids=["without a warning", "with harmless ones", "with trouble among them", "with trouble"],
 )
 def test_a_pass_with_trouble_is_told_apart_from_one_with_notes(warnings: tuple[Finding, ...], reason: Reason) -> None:
-    outcome = gate.outcome_of(Pass(warnings))
+    outcome = steps.outcome_of(Pass(warnings))
     assert (outcome.finding.reason, outcome.warnings, outcome.missing) == (reason, warnings, ())
 
 
 def test_a_failure_is_its_own_outcome() -> None:
     failed = finding(Reason.SCHEMA_STUCK)
-    assert gate.outcome_of(Fail(failed)) == Outcome(failed)
+    assert steps.outcome_of(Fail(failed)) == Outcome(failed)
 
 
 @pytest.mark.parametrize(
@@ -598,18 +615,18 @@ def test_a_failure_is_its_own_outcome() -> None:
     ids=["migrate", "restart", "resync", "refresh"],
 )
 def test_a_run_that_ends_on_an_act_misses_what_the_act_was_to_bring(step: Step, reason: Reason, words: str) -> None:
-    outcome = gate.outcome_of(step)
+    outcome = steps.outcome_of(step)
     assert outcome.finding.reason is Reason.DEADLINE_EXCEEDED
     assert [(one.reason, one.detail) for one in outcome.missing] == [(reason, words)]
 
 
 def test_a_run_that_saw_nothing_says_so() -> None:
-    assert gate.outcome_of(None).finding.detail == "nothing was seen"
+    assert steps.outcome_of(None).finding.detail == "nothing was seen"
 
 
 def test_a_remedy_that_cures_two_things_is_given_once() -> None:
     twice = Wait((finding(Reason.DATABASE_UNREACHABLE, "default"), finding(Reason.DATABASE_UNREACHABLE, "visibility")))
-    assert gate.outcome_of(twice).finding.remedy == Reason.DATABASE_UNREACHABLE.remedy
+    assert steps.outcome_of(twice).finding.remedy == Reason.DATABASE_UNREACHABLE.remedy
 
 
 def test_a_whole_repair_acts_once_for_each_thing_that_is_wrong() -> None:

@@ -127,6 +127,9 @@ FRONTEND_DOWN = unknown(Reason.FRONTEND_UNREACHABLE, "frontend")
 OVER_GRACE = seen_for(121, FORBIDDEN.finding)
 IN_GRACE = seen_for(119, FORBIDDEN.finding)
 UNCOMPARED_SINCE_RUN = at(RUN_STARTED)  # a comparison in the very second of the run's start proves nothing
+FAILED = operation(OperationPhase.FAILED)
+CLOSED = application(GATE, sync="OutOfSync", operation=FAILED)
+"""The gate's own Application after a run that failed."""
 
 
 @pytest.mark.parametrize("policy", [AUTO, ALWAYS, NEVER], ids=["auto", "always", "never"])
@@ -234,6 +237,12 @@ JOB_HANGS = pod("job", state=PodState.PENDING, finding=finding(Reason.IMAGE_NOT_
     case("ended, its Job's end not compared yet", ("refresh", MIGRATIONS), migration=migration(MigrationPhase.UNCOMPARED)),
     case("ended, a comparison was asked for", wait(Reason.COMPARISON_PENDING),
          migration=migration(MigrationPhase.UNCOMPARED, application=application(MIGRATIONS, refresh_requested=True))),
+    case("something else of its Application is Degraded, and hides that its Job runs", wait(Reason.MIGRATION_RUNNING),
+         migration=migration(application=application(MIGRATIONS, health="Degraded", jobs=(JOB,))),
+         migration_pods=(pod("job"),)),
+    case("the same, and its pod hangs", wait(Reason.MIGRATION_RUNNING, Reason.IMAGE_NOT_PULLABLE),
+         migration=migration(MigrationPhase.FAILED, application=application(MIGRATIONS, health="Degraded", jobs=(JOB,))),
+         migration_pods=(JOB_HANGS,)),
 )  # fmt: skip
 def test_no_schema_is_judged_in_the_middle_of_an_update(
     changes: dict[str, Any], policy: Policy, expected: object
@@ -273,6 +282,7 @@ def test_a_store_that_cannot_be_judged_is_waited_for_unless_only_a_person_can_me
     assert step(policy, **changes) == expected
 
 
+MIGRATED_BEFORE = application(MIGRATIONS, compared_at=UNCOMPARED_SINCE_RUN)
 EMPTY_FAILS = policy(on_empty_database=OnEmptyDatabase.FAIL)
 PAUSE = AUTO.pause.total_seconds()
 
@@ -291,6 +301,22 @@ PAUSE = AUTO.pause.total_seconds()
          stores=BEHIND, migration=migration(MigrationPhase.PAUSING)),
     case("this run's own attempt succeeded: the owner's tool is too old", fail(Reason.MIGRATION_LEFT_SCHEMA_BEHIND),
          stores=BEHIND, migration=attempted(1, MigrationPhase.SUCCEEDED)),
+    case("the same, by a status from before the run", ("refresh", MIGRATIONS), stores=BEHIND,
+         migration=replace(attempted(1, MigrationPhase.SUCCEEDED), application=MIGRATED_BEFORE)),
+    case("the same, but git has a newer commit than it ran at: no pause, nothing failed", ("migrate", 2), stores=BEHIND,
+         migration=replace(attempted(1, MigrationPhase.SUCCEEDED, ended=-1), application=ahead(MIGRATIONS))),
+    case("a command's success needs no comparison", fail(Reason.MIGRATION_LEFT_SCHEMA_BEHIND), stores=BEHIND,
+         migration=replace(attempted(1, MigrationPhase.SUCCEEDED), application=None)),
+    case("newer commits are no endless matter either", fail(Reason.MIGRATION_FAILED), stores=BEHIND,
+         migration=replace(attempted(3, MigrationPhase.SUCCEEDED), application=ahead(MIGRATIONS))),
+    case("git cannot be read: at which commit it would run is not known", ("refresh", MIGRATIONS), stores=BEHIND,
+         migration=migration(application=application(MIGRATIONS, sync="Unknown"))),
+    case("the same, and was asked a moment ago", wait(Reason.COMPARISON_PENDING), stores=BEHIND,
+         migration=migration(application=application(MIGRATIONS, sync="Unknown", asked_at=at(-9)))),
+    case("the same, and was asked long enough ago", ("refresh", MIGRATIONS), stores=BEHIND,
+         migration=migration(application=application(MIGRATIONS, sync="Unknown", asked_at=at(-10)))),
+    case("what succeeded before git could not be read is not judged", ("refresh", MIGRATIONS), stores=BEHIND,
+         migration=replace(attempted(1, MigrationPhase.SUCCEEDED), application=application(MIGRATIONS, sync="Unknown"))),
     case("the first attempt just failed", wait(Reason.MIGRATION_PAUSING),
          stores=BEHIND, migration=attempted(1, ended=-PAUSE + 1)),
     case("its pause is over", ("migrate", 2), stores=BEHIND, migration=attempted(1, ended=-PAUSE)),
@@ -346,6 +372,7 @@ def stale(component: str, **changes: Any) -> Pod:
 JUST_MIGRATED = stores(default=schema(Store.DEFAULT, since=-RIGHT_FOR))
 NEW_DATABASE = stores(default=schema(Store.DEFAULT, since=-RIGHT_FOR, born=-RIGHT_FOR))
 SKEW = AUTO.clock_skew.total_seconds()
+AHEAD_OF_TIME = stores(default=schema(Store.DEFAULT, since=60, born=60))
 
 
 @cases(
@@ -372,6 +399,10 @@ SKEW = AUTO.clock_skew.total_seconds()
     case("running since about when its database was made: clocks differ", PASSES,
          runtime=Runtime(pods=(pod("history", started_at=at(-RIGHT_FOR - SKEW)),)), stores=NEW_DATABASE,
          downstream={}),
+    case("a schema that is yet to be made, by a clock that is ahead, makes no pod old", PASSES,
+         runtime=runtime(pod("history", started_at=at(-4))), stores=AHEAD_OF_TIME),
+    case("nor does it tell which crashes came before it", wait(Reason.PODS_NOT_STABLE),
+         runtime=runtime(in_back_off("history", RUN_STARTED + 1)), stores=AHEAD_OF_TIME),
     case("an upgraded database is the same database", PASSES, stores=JUST_MIGRATED),
     case("an empty history says nothing", PASSES, stores=stores(default=schema(Store.DEFAULT, born=None))),
     case("only the default store's birth counts", PASSES,
@@ -531,6 +562,8 @@ PATIENCE = AUTO.patience.total_seconds()
          run=Run("run", at(-2 * PATIENCE)), stores=stores(default=schema(Store.DEFAULT, since=-PATIENCE + 1))),
     case("patience over since the schema turned right", warned(Reason.FRONTEND_UNREACHABLE),
          run=Run("run", at(-2 * PATIENCE)), stores=stores(default=schema(Store.DEFAULT, since=-PATIENCE))),
+    case("a time to come, by a clock that is ahead, is no such time", warned(Reason.FRONTEND_UNREACHABLE),
+         run=Run("run", at(-PATIENCE)), stores=AHEAD_OF_TIME),
     case("always knows no such patience", wait(Reason.FRONTEND_UNREACHABLE), ALWAYS, run=Run("run", at(-2 * PATIENCE))),
 )  # fmt: skip
 def test_auto_waits_for_temporal_only_so_long_since_the_cure_may_lie_in_a_later_step(
@@ -544,7 +577,22 @@ def test_auto_waits_for_temporal_only_so_long_since_the_cure_may_lie_in_a_later_
     case("always waits for it all the same", wait(Reason.FRONTEND_UNREACHABLE), ALWAYS, frontend=FRONTEND_DOWN),
     case("a schema is never passed over", ("migrate", 1), stores=BEHIND),
     case("nor is what cannot be seen of it", wait(Reason.API_UNREACHABLE), migration=UNREACHABLE),
-)
+    case("nor what cannot be seen of Temporal", wait(Reason.API_UNREACHABLE), runtime=UNREACHABLE),
+    case("auto passes over what it would still do", warned(Reason.DOWNSTREAM_RUNNING),
+         downstream=downstream(application(operation=FAILED))),
+    case("always does it", ("resync", BOOTSTRAP, 1), ALWAYS, downstream=downstream(application(operation=FAILED))),
+    case("auto passes over a comparison that does not come", warned(Reason.COMPARISON_PENDING),
+         downstream=downstream(application(operation=FAILED, compared_at=None))),
+    case("and over a pod that has just started", warned(Reason.PODS_NOT_STABLE),
+         runtime=runtime(pod("history", started_at=at(-1)))),
+    case("never passes over pods that are on their way", warned(Reason.PODS_NOT_STABLE), NEVER, stores=NEW_DATABASE,
+         runtime=runtime(pod("history", **STARTING), stale("matching"))),
+    case("always waits for them", wait(Reason.PODS_NOT_STABLE), ALWAYS, stores=NEW_DATABASE,
+         runtime=runtime(pod("history", **STARTING), stale("matching"))),
+    case("and what is right passes", PASSES),
+    case("a gate that would pass now is reopened all the same", ("resync", GATE, 1), gate=CLOSED,
+         frontend=FRONTEND_DOWN),
+)  # fmt: skip
 def test_where_no_time_is_left_auto_has_no_more_patience(
     changes: dict[str, Any], policy: Policy, expected: object
 ) -> None:
@@ -607,8 +655,6 @@ def test_no_pod_is_trusted_that_just_started_and_has_no_readiness_probe(
 # --- downstream ---------------------------------------------------------------------------------------------------
 
 Downstream = dict[ApplicationRef, Application | Unknown]
-
-FAILED = operation(OperationPhase.FAILED)
 
 
 def resynced(
@@ -686,6 +732,10 @@ def test_a_downstream_is_left_alone_while_it_need_not_or_must_not_be_synced(
     case("the attempts are used up: always holds", fail(Reason.DOWNSTREAM_FAILED), ALWAYS, downstream=resynced(3)),
     case("used up, but on an old status", ("refresh", BOOTSTRAP), ALWAYS,
          downstream=resynced(3, ended=-10, compared_at=at(-10))),
+    case("given up, it keeps no other from being synced", ("resync", RUNTIME, 1),
+         downstream=resynced(3) | downstream(application(RUNTIME, operation=FAILED))),
+    case("both given up: both are said", warned(Reason.DOWNSTREAM_FAILED, Reason.DOWNSTREAM_FAILED),
+         downstream=resynced(3) | downstream(application(RUNTIME, operation=FAILED, attempts_seen=3))),
     case("another's sync failed since, and hides none of them", warned(Reason.DOWNSTREAM_FAILED),
          downstream=downstream(application(operation=FAILED, attempts_seen=3))),
     case("its servers may have been about to crash, as they may be now", wait(Reason.PODS_NOT_STABLE),
@@ -725,8 +775,6 @@ def test_auto_does_not_wait_for_a_hanging_downstream_for_ever(hanging: Downstrea
 
 # --- reopening the gate -------------------------------------------------------------------------------------------
 
-CLOSED = application(GATE, sync="OutOfSync", operation=FAILED)
-"""The gate's own Application after a run that failed."""
 REOPENS = ("resync", GATE, 1)
 
 

@@ -27,7 +27,7 @@ from worlds import (
     stores,
 )
 
-from hook import check, gate, planner
+from hook import check, planner, steps
 from hook.checklist import items
 from hook.model import (
     ApplicationRef,
@@ -449,7 +449,7 @@ def every_output(secrets: Callable[[], frozenset[str]], text: str, folder: Path)
     write_termination_message(file, Outcome(seen, warnings=(seen,)), secrets())
     outputs["termination"] = file.read_text(encoding="utf-8")
     for step in (Wait((seen,)), Migrate(migration(), 1, text)):
-        verdict = check.Verdict(items(bad, policy()), step, replace(gate.outcome_of(step), warnings=(seen,)))
+        verdict = check.Verdict(items(bad, policy()), step, replace(steps.outcome_of(step), warnings=(seen,)))
         outputs[f"json of {type(step)}"] = json.dumps(json.loads(check.as_json(verdict, secrets())), ensure_ascii=False)
         check.print_table(verdict, secrets())
     return outputs

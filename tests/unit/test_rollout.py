@@ -153,7 +153,9 @@ def jobs(*healths: str | None) -> tuple[JobRef, ...]:
     ("healths", "of_application", "expected"),
     [
         (("Healthy",), "Healthy", "Healthy"),
-        (("Healthy", "Progressing", "Degraded"), "Healthy", "Degraded"),
+        (("Healthy", "Degraded", "Progressing"), "Healthy", "Progressing"),
+        (("Suspended", "Degraded"), "Healthy", "Suspended"),
+        (("Missing", "Degraded"), "Healthy", "Degraded"),
         (("Missing", "Suspended", "Progressing"), "Healthy", "Progressing"),
         (("Unknown", "Missing", "Suspended"), "Healthy", "Suspended"),
         (("Unknown", "Missing"), "Healthy", "Missing"),
@@ -165,7 +167,7 @@ def jobs(*healths: str | None) -> tuple[JobRef, ...]:
     ],
     ids=str,
 )
-def test_the_worst_job_counts_and_the_application_stands_in_for_a_job_whose_health_is_not_kept(
+def test_a_job_that_runs_counts_first_then_the_worst_and_the_application_stands_in_for_a_job_whose_health_is_not_kept(
     healths: tuple[str | None, ...], of_application: str, expected: str
 ) -> None:
     assert rollout.job_health(application(jobs=jobs(*healths), health=of_application)) == expected
