@@ -55,7 +55,7 @@ BESIDE: dict[str, Json] = {
     "stores.default.secret.portKey": setting("stores.default.port", 0),
     "stores.visibility.secret.userKey": setting("stores.visibility.user", ""),
     "stores.visibility.secret.portKey": setting("stores.visibility.port", 0),
-    "image.tag": setting("image.digest", ""),
+    "image.digest": setting("image.tag", ""),
 }
 """What has to be so beside a value for it to matter at all, over the scenario `full`."""
 

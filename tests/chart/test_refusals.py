@@ -180,6 +180,10 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         setting("hook.activeDeadlineSeconds", 1800),
         "hook.activeDeadlineSeconds (1800) must be at least 30 more than deadlineSeconds (1800)",
     ),
+    "a tag that the digest would win over": (
+        {"image": {"tag": "1", "digest": f"sha256:{'0' * 64}"}},
+        'image.tag: image.digest wins over it: set image.digest to "" or remove image.tag',
+    ),
     "a service account that nobody names": (
         setting("serviceAccount.create", False),  # noqa: FBT003 -- a value of the chart
         "serviceAccount.name: required where serviceAccount.create is false",

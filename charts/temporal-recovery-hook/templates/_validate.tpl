@@ -126,6 +126,9 @@ graceSeconds ({{ $v.graceSeconds }}) must be less than watchdog.deadlineSeconds 
 
 {{- define "trh.faults.pods" -}}
 {{- $v := .Values -}}
+{{- if and $v.image.tag $v.image.digest }}
+image.tag: image.digest wins over it: set image.digest to "" or remove image.tag
+{{- end -}}
 {{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) }}
 serviceAccount.name: required where serviceAccount.create is false
 {{- end -}}
