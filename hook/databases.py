@@ -5,6 +5,7 @@ Reads password files, anew at each use, and nothing else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -140,6 +141,8 @@ class StoresSettings(Block):
             yield from (f"stores.{store}: {fault}" for fault in found if fault not in inherited)
         for store in self.enabled:
             own, mode = getattr(self, store.value), self.of(store).ssl_mode or "prefer, libpq's default"
+            if re.fullmatch(r"[^:]*:[0-9]+", own.host or ""):  # an IPv6 address has more colons
+                yield f'stores.{store}.host: "{own.host}" holds a port: give it as stores.{store}.port'
             if own.ssl_root_cert_file is not None and mode not in _VERIFYING:
                 yield (
                     f"stores.{store}.sslRootCertFile: nothing is verified by it under sslMode {mode}: "

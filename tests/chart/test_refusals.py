@@ -91,6 +91,13 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         setting("stores.default.host", ""),
         "stores.default.host: required: the PostgreSQL host of Temporal's default store",
     ),
+    **{
+        f"a host of {store} with its port": (
+            setting(f"stores.{store}.host", "db.postgres.svc:5432"),
+            f'stores.{store}.host: "db.postgres.svc:5432" holds a port: give it as stores.{store}.port',
+        )
+        for store in ("default", "visibility")
+    },
     "no Secret": (
         merged(setting("stores.default.secret.name", ""), setting("stores.default.user", "temporal")),
         "stores.default.secret.name: required: the Secret with the role's name and password",
@@ -268,6 +275,11 @@ def test_the_gates_application_is_told_by_name_and_namespace(values: Json, helm3
 )
 def test_one_name_may_be_two_databases(visibility: dict[str, Any], helm3: Helm) -> None:
     assert helm3.objects(CHART, merged(SMALLEST, setting("stores.visibility", visibility)))
+
+
+def test_an_ipv6_address_holds_no_port(helm3: Helm) -> None:
+    """Its last part may be digits alone."""
+    assert helm3.objects(CHART, merged(SMALLEST, setting("stores.default.host", "fd00::5432")))
 
 
 def test_a_refusal_renders_nothing(helm3: Helm) -> None:

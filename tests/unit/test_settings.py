@@ -265,6 +265,13 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
         with_("stores.visibility.sslMode", "verify-ca"),
         "stores.visibility: sslMode verify-ca needs sslRootCertFile, the CA to verify by",
     ),
+    *(
+        (
+            with_(f"stores.{store}.host", "db.postgres.svc:5432"),
+            f'stores.{store}.host: "db.postgres.svc:5432" holds a port: give it as stores.{store}.port',
+        )
+        for store in ("default", "visibility")
+    ),
     (
         with_("stores.visibility.database", "temporal"),
         (
@@ -689,6 +696,12 @@ def test_conninfo_holds_every_part_that_is_set_and_no_other() -> None:
         "sslrootcert": "/ca", "sslcert": "/cert", "sslkey": "/key",
     }  # fmt: skip
     assert StoreSettings(host="db").conninfo() == {"host": "db"}
+
+
+def test_an_ipv6_address_holds_no_port(load: Load) -> None:
+    """Its last part may be digits alone; and what a store that is switched off says does not count."""
+    document = with_("stores.visibility", {"enabled": False, "host": "db:5432"})
+    assert load(with_("stores.default.host", "fd00::5432", document)).stores.default.place[0] == "fd00::5432"
 
 
 def test_a_dsn_is_taken_apart_by_libpq(load: Load) -> None:

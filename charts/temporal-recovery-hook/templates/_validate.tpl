@@ -56,6 +56,10 @@ stores.default.user: required where no Secret names the role (secret.name with s
 {{- range $store := list "default" "visibility" -}}
 {{- $own := get $.Values.stores $store -}}
 {{- if or (eq $store "default") $own.enabled -}}
+{{- /* An IPv6 address has more colons. */ -}}
+{{- if regexMatch "^[^:]*:[0-9]+$" $own.host }}
+stores.{{ $store }}.host: {{ $own.host | quote }} holds a port: give it as stores.{{ $store }}.port
+{{- end -}}
 {{- $mode := $own.sslMode | default $default.sslMode -}}
 {{- $ca := $own.caSecret.name | default $default.caSecret.name -}}
 {{- if and (hasPrefix "verify-" $own.sslMode) (not $ca) }}
