@@ -214,6 +214,24 @@ class TestStores:
         found = login({"stores": {"default": default, "visibility": {"secret": {"passwordKey": "other"}}}})
         assert {(each["user"], each["port"]) for each in found.values()} == {("temporal", "5433")}
 
+    @pytest.mark.parametrize(
+        ("own", "expected"),
+        [
+            ({}, ("gate", "5433")),
+            ({"userKey": "role"}, ("other-role", "5433")),
+            ({"portKey": "port"}, ("gate", "6543")),
+        ],
+        ids=["a name alone", "with a key of the role's", "with a key of the port's"],
+    )
+    def test_a_secret_of_visibilitys_own_does_not_undo_what_it_inherits(
+        self, own: Json, expected: tuple[str, str], login: Login
+    ) -> None:
+        """It is named for its password: role and port are its Secret's where it says so, too."""
+        default = {"user": "gate", "port": 5433, "secret": {"portKey": "port"}}
+        found = login({"stores": {"default": default, "visibility": {"secret": {"name": "other"} | own}}})
+        assert (found[Store.VISIBILITY]["user"], found[Store.VISIBILITY]["port"]) == expected
+        assert (found[Store.DEFAULT]["user"], found[Store.DEFAULT]["port"]) == ("gate", "5433")
+
     def test_a_role_by_value_wins_over_the_secrets(self, login: Login) -> None:
         found = login({"stores": {"default": {"user": "gate"}}})
         assert {login["user"] for login in found.values()} == {"gate"}

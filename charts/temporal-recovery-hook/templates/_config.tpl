@@ -182,7 +182,8 @@ completed from the default store's where anything of it is given; else it has no
 
 {{/*
 What a Secret holds beside the password: role and port, as environment variables, which win over the file. A role that
-changes needs a new run; a password does not.
+changes needs a new run; a password does not. The visibility store's are its Secret's only where it says so itself, or where
+the default store's are a Secret's, too: what that store says by value is inherited.
 */}}
 {{- define "trh.secretEnv" -}}
 {{- range $store := list "default" "visibility" -}}
@@ -190,15 +191,14 @@ changes needs a new run; a password does not.
 {{- $secret := include "trh.storeSecret" (dict "root" $ "store" $store "block" "secret") | fromYaml -}}
 {{- if and $secret.name (or (eq $store "default") $v.enabled) -}}
 {{- $default := $.Values.stores.default -}}
-{{- $isItsOwn := or (eq $store "default") $v.secret.name -}}
-{{- if and (not $v.user) $secret.userKey (or $isItsOwn $v.secret.userKey (not $default.user)) }}
+{{- if and (not $v.user) $secret.userKey (or $v.secret.userKey (not $default.user)) }}
 - name: TRH_STORES__{{ upper $store }}__USER
   valueFrom:
     secretKeyRef:
       name: {{ $secret.name | quote }}
       key: {{ $secret.userKey | quote }}
 {{- end -}}
-{{- if and (not $v.port) $secret.portKey (or $isItsOwn $v.secret.portKey (not $default.port)) }}
+{{- if and (not $v.port) $secret.portKey (or $v.secret.portKey (not $default.port)) }}
 - name: TRH_STORES__{{ upper $store }}__PORT
   valueFrom:
     secretKeyRef:
