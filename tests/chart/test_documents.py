@@ -120,6 +120,7 @@ def test_the_full_scenario_differs_from_every_default() -> None:
         "argocd.context",
         "argocd.kubeconfigSecret.key",
         "argocd.kubeconfigSecret.name",
+        "enabled",
         "gate.application.enabled",
         "global",
         "hook.phase",

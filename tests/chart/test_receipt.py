@@ -59,7 +59,7 @@ BESIDE: dict[str, Json] = {
 }
 """What has to be so beside a value for it to matter at all, over the scenario `full`."""
 
-WITHOUT_EFFECT = {"global"}
+WITHOUT_EFFECT = {"enabled", "global"}
 
 
 def changed(path: str, value: object) -> object:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import Validate
 from rendering import (
     CHART,
@@ -15,7 +16,6 @@ from rendering import (
     job_specs,
     merged,
     of_kind,
-    setting,
     the,
     values_of,
 )
@@ -289,10 +289,17 @@ def test_an_older_kubernetes_is_refused(helm3: Helm) -> None:
         helm3.template(CHART, SMALLEST, kubernetes="1.30.9")
 
 
-def test_a_parent_chart_may_hold_it(helm3: Helm, tmp_path: Path) -> None:
-    """Helm hands a dependency `global`, and values by its name; the receipt and the checks work there, too."""
+@pytest.mark.parametrize("major", [3, 4])
+def test_a_parent_chart_may_hold_it(major: int, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Helm hands a dependency `global`, its condition, and values by its name; receipt and checks work there, too."""
+    helm: Helm = request.getfixturevalue(f"helm{major}")
+    name = "temporal-recovery-hook"
     (tmp_path / "charts").mkdir()
-    (tmp_path / "charts" / "temporal-recovery-hook").symlink_to(CHART)
-    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: parent\nversion: 1.0.0\n")
-    objects = helm3.objects(tmp_path, {"global": {"team": "data"}} | setting("temporal-recovery-hook", SMALLEST))
-    assert {one["kind"] for one in objects} >= {"Job", "ConfigMap"}
+    (tmp_path / "charts" / name).symlink_to(CHART)
+    dependency = {"name": name, "version": ">=0.0.0", "condition": f"{name}.enabled"}
+    parent = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent))
+    for condition in ({}, {"enabled": True}):
+        values = {"global": {"team": "data"}, name: SMALLEST | condition}
+        assert {one["kind"] for one in helm.objects(tmp_path, values)} >= {"Job", "ConfigMap"}
+    assert helm.objects(tmp_path, {name: {"enabled": False}}) == []
