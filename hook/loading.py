@@ -94,6 +94,9 @@ def secrets(settings: Settings) -> frozenset[str]:
 def _contradictions(settings: Settings) -> Iterator[str]:
     yield from settings.stores.faults()
     yield from _target_contradictions(settings)
+    by_hand = settings.temporal.schema_versions
+    if by_hand is not None and by_hand.visibility is None and settings.stores.visibility.enabled:
+        yield "temporal.schemaVersions.visibility: required unless stores.visibility.enabled is false: set it"
     if settings.reopen_gate and settings.gate is None:
         yield "reopenGate needs gate: the Application to reopen"
     if settings.temporal.frontend.address is None:

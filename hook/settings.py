@@ -18,7 +18,7 @@ from pydantic import Field, field_validator, model_validator
 from hook.blocks import Block
 from hook.databases import StoresSettings
 from hook.model import ApplicationRef, OnEmptyDatabase, Policy, Reachability
-from hook.versions import Release, SchemaVersion, Store, VersionError, expectation
+from hook.versions import Release, SchemaVersion, VersionError, expectation
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -82,12 +82,14 @@ class SchemaVersionsSettings(Block):
     """The expected versions by hand, for a release that the table does not know."""
 
     default: str
-    visibility: str
+    visibility: str | None = None
+    """Required unless visibility is not in PostgreSQL."""
 
     @field_validator("default", "visibility")
     @classmethod
-    def _is_a_version(cls, value: str) -> str:
-        SchemaVersion.parse(value)
+    def _is_a_version(cls, value: str | None) -> str | None:
+        if value is not None:
+            SchemaVersion.parse(value)
         return value
 
 
@@ -255,7 +257,7 @@ class Settings(Block):
         by_hand = self.temporal.schema_versions
         estimated_from = None
         if by_hand is not None:
-            versions = {store: SchemaVersion.parse(getattr(by_hand, store.value)) for store in Store}
+            versions = {store: SchemaVersion.parse(getattr(by_hand, store.value)) for store in self.stores.enabled}
         elif release is None:
             raise SettingsError("temporal.version: required: the server's release that is rolled out, such as 1.29.1")
         else:

@@ -83,6 +83,10 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         setting("temporal.schemaVersions.default", "1.18"),
         "temporal.schemaVersions: default and visibility go together: give both or neither",
     ),
+    "the schema version of visibility alone": (
+        merged(setting("temporal.schemaVersions.visibility", "1.9"), setting("stores.visibility.enabled", False)),  # noqa: FBT003 -- a value of the chart
+        "temporal.schemaVersions: default and visibility go together: give both or neither",
+    ),
     "no migrations Application": (
         setting("migrations.application.name", ""),
         "migrations.application.name: required: the Application that owns Temporal's schema",

@@ -13,7 +13,7 @@ from rendering import CHART, SCENARIOS, SMALLEST, Json, config, job_specs, merge
 from hook import loading
 from hook.model import OnEmptyDatabase
 from hook.settings import Settings
-from hook.versions import Store
+from hook.versions import SchemaVersion, Store
 from lab.helm import Helm
 
 COMPONENTS = ("gate", "watchdog")
@@ -238,6 +238,15 @@ class TestStores:
 
     def test_visibility_elsewhere_leaves_one_store(self, login: Login) -> None:
         assert set(login({"stores": {"visibility": {"enabled": False}}})) == {Store.DEFAULT}
+
+
+def test_without_visibility_one_schema_version_is_enough(
+    helm3: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = setting("stores.visibility.enabled", value=False) | setting("temporal.schemaVersions.default", "1.50")
+    objects = helm3.objects(CHART, merged(SMALLEST, values))
+    expected = Installed(objects, "gate", tmp_path, monkeypatch).load().policy().expected
+    assert expected == {Store.DEFAULT: SchemaVersion((1, 50))}
 
 
 @pytest.mark.parametrize(

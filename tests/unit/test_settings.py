@@ -352,6 +352,11 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
         with_("temporal.schemaVersions", {"default": "1.18", "visibility": "one"}),
         "temporal.schemaVersions.visibility: 'one' is not a schema version such as 1.18",
     ),
+    (
+        with_("temporal.schemaVersions", {"default": "1.18"}),
+        "temporal.schemaVersions.visibility: required unless stores.visibility.enabled is false: set it",
+    ),
+    (with_("temporal.schemaVersions", {"visibility": "1.9"}), "temporal.schemaVersions.default: required: set it"),
 ]
 
 
@@ -785,6 +790,13 @@ def test_schema_versions_by_hand_stand_in_for_the_table(load: Load) -> None:
     unknown = with_("temporal", {"version": "1.99.0", "schemaVersions": by_hand})
     assert load(unknown).policy().expected == expected
     assert load(with_("temporal", {"schemaVersions": by_hand})).policy().expected == expected
+
+
+def test_a_store_that_is_not_gated_needs_no_schema_version(load: Load) -> None:
+    """Its version would be that of a database that is not there."""
+    document = with_("stores.visibility.enabled", value=False)
+    loaded = load(with_("temporal", {"version": "1.99.0", "schemaVersions": {"default": "1.50"}}, document))
+    assert loaded.policy().expected == {Store.DEFAULT: SchemaVersion((1, 50))}
 
 
 def test_check_takes_the_release_that_runs_where_none_is_set(load: Load) -> None:

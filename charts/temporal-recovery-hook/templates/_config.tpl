@@ -64,7 +64,8 @@ completed from the default store's where anything of it is given; else it has no
 {{- $files := include "trh.secretsDirectory" $root -}}
 
 {{- $temporal := dict "version" $v.temporal.version -}}
-{{- if $v.temporal.schemaVersions.default }}{{ $_ := set $temporal "schemaVersions" $v.temporal.schemaVersions }}{{ end -}}
+{{- with $v.temporal.schemaVersions.default }}{{ $_ := set $temporal "schemaVersions" (dict "default" .) }}{{ end -}}
+{{- with $v.temporal.schemaVersions.visibility }}{{ $_ := set $temporal.schemaVersions "visibility" . }}{{ end -}}
 {{- with $v.temporal.frontend -}}
 {{- if .address -}}
 {{- $frontend := dict "address" .address -}}

@@ -89,8 +89,8 @@ temporal.version: required: the server's release that is rolled out, such as 1.2
 temporal.version: {{ $v.temporal.version | quote }} is no release of Temporal's server: give all of it, such as 1.29.1
 {{- end -}}
 {{- with $v.temporal.schemaVersions -}}
-{{- if ne (empty .default) (empty .visibility) }}
-temporal.schemaVersions: default and visibility go together: give both or neither
+{{- if or (and .visibility (not .default)) (and .default (not .visibility) $v.stores.visibility.enabled) }}
+temporal.schemaVersions: default and visibility go together: give both or neither, or default alone where stores.visibility.enabled is false
 {{- end -}}
 {{- end -}}
 {{- with $v.temporal.frontend.tls -}}
