@@ -22,6 +22,15 @@ from hook.versions import Release, SchemaVersion, VersionError, expectation
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
+_LABEL_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_DOMAIN_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL_KEY = rf"({_DOMAIN_PART}(\.{_DOMAIN_PART})*/)?{_LABEL_NAME}"
+_LABEL_VALUES = rf"\( *({_LABEL_NAME})?( *, *({_LABEL_NAME})?)* *\)"
+_REQUIREMENT = f" *(! *{_LABEL_KEY}|{_LABEL_KEY}( *(==?|!=) *({_LABEL_NAME})?| +(not)?in *{_LABEL_VALUES})?) *"
+LABEL_SELECTOR = f"^{_REQUIREMENT}(,{_REQUIREMENT})*$"
+"""What the API server takes for a label selector (``labels.Parse`` of apimachinery), without ``<`` and ``>``. The chart's
+schema has the same, so it is written for Python and for Go."""
+
 
 class SettingsError(Exception):
     """Settings that cannot be used: one line a fault, each naming its setting and saying what to do."""
@@ -168,6 +177,16 @@ class RuntimeSettings(Block):
     stable_seconds: Seconds = 3
     """A pod without readiness probe is trusted after it ran so long: Temporal without a schema exits within 0.2 s
     (seen)."""
+
+    @field_validator("selector")
+    @classmethod
+    def _is_a_label_selector(cls, value: str) -> str:
+        if not re.fullmatch(LABEL_SELECTOR, value):
+            message = (
+                "is no label selector of Kubernetes: give labels such as app.kubernetes.io/name=temporal,team=data"
+            )
+            raise ValueError(message)
+        return value
 
 
 class KubeconfigSettings(Block):

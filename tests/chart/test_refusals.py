@@ -57,6 +57,18 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         setting("stores.default.host", "postgresql://db"),
         "at '/stores/default/host': 'postgresql://db' does not match pattern",
     ),
+    **{
+        f"a selector that {what}": (
+            setting("runtime.selector", selector),
+            f"at '/runtime/selector': '{selector}' does not match pattern",
+        )
+        for what, selector in {
+            "is empty": "",
+            "opens and does not close": "app in (a",
+            "has no comma": "app=a app=b",
+            "ends in a comma": "app=a,",
+        }.items()
+    },
     "a block taken away": ({"runtime": None}, "missing property 'runtime'"),
     # Said by the chart.
     "no version": (

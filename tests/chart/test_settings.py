@@ -1,5 +1,6 @@
 """The settings file that is rendered is the program's own: it is read by `hook.loading`, with the files that are mounted."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from rendering import CHART, SCENARIOS, SMALLEST, Json, config, job_specs, merge
 
 from hook import loading
 from hook.model import OnEmptyDatabase
-from hook.settings import Settings
+from hook.settings import LABEL_SELECTOR, Settings
 from hook.versions import SchemaVersion, Store
 from lab.helm import Helm
 
@@ -238,6 +239,15 @@ class TestStores:
 
     def test_visibility_elsewhere_leaves_one_store(self, login: Login) -> None:
         assert set(login({"stores": {"visibility": {"enabled": False}}})) == {Store.DEFAULT}
+
+
+def test_chart_and_program_take_the_same_selectors(helm3: Helm) -> None:
+    """By one expression, which Go and Python read alike; here Go."""
+    runtime = json.loads((CHART / "values.schema.json").read_text())["properties"]["runtime"]
+    assert runtime["properties"]["selector"]["pattern"] == LABEL_SELECTOR
+    selector = "a,!b, ! c,example.com/d=e,f==g,h!=i,j=,k in (l, m),n notin (o,),p in ()"
+    assert re.fullmatch(LABEL_SELECTOR, selector)
+    assert selector in config(helm3.objects(CHART, merged(SMALLEST, setting("runtime.selector", selector))))
 
 
 def test_without_visibility_one_schema_version_is_enough(

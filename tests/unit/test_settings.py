@@ -226,6 +226,28 @@ def test_a_good_frontend_address_is_taken(load: Load, address: str) -> None:
     assert load(with_("temporal.frontend.address", address)).temporal.frontend.address == address
 
 
+@pytest.mark.parametrize(
+    "selector",
+    ["app in (a", "app=a app=b", "app=a,", ",app=a", "app in a", "app in", "app not in (a)", "!app=a", "app=a=b", "=a",
+     "app=-a", "-app", f"{'a' * 64}=b", f"a={'b' * 64}", "a..b/c", "A/b", "a/b/c", "app=a\n", " ", "app > 1"],
+)  # fmt: skip
+def test_a_bad_selector_is_refused(refused: Callable[..., list[str]], selector: str) -> None:
+    """The API server would answer 400 for half an hour."""
+    assert refused(with_("runtime.selector", selector)) == [
+        "runtime.selector: is no label selector of Kubernetes: give labels such as app.kubernetes.io/name=temporal,team=data"
+    ]
+
+
+@pytest.mark.parametrize(
+    "selector",
+    ["app", "!app", "! app", "app=a", "app==a", "app != a", "app=", "app in (a,b)", "app notin(a)", "app in ()",
+     "app in (,a)", "in=notin", " a.b-c/D_e.f = g , !h ", f"{'a' * 63}={'b' * 63}"],
+)  # fmt: skip
+def test_a_good_selector_is_taken(load: Load, selector: str) -> None:
+    """In every form that the API server takes."""
+    assert load(with_("runtime.selector", selector)).runtime.selector == selector
+
+
 MALFORMED_DSNS = [
     f"postgresql://u:{SECRET}@host:port:x/db",
     f"postgresql://u:{SECRET}@[::1/db",
