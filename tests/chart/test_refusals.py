@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from rendering import CHART, SCENARIOS, SMALLEST, Json, merged, said, setting
+from rendering import CHART, SCENARIOS, SMALLEST, Json, job_specs, merged, said, setting
 
 from lab.helm import Helm, HelmError
 
@@ -11,6 +11,16 @@ GATE = {"name": "gate"}  # the release's name, and so the gate's own Application
 RUNTIME = {"name": "data-temporal"}
 FRONTEND = setting("temporal.frontend.address", "temporal-frontend.data:7233")
 STORE = {"host": "db", "secret": {"name": "temporal-db-app"}}
+
+OWN_LABELS = (
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/part-of",
+    "app.kubernetes.io/version",
+    "helm.sh/chart",
+)
 
 REFUSALS: dict[str, tuple[Json, str]] = {
     # Said by the schema.
@@ -231,11 +241,20 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         "extraContainers: gate is the chart's own container: give yours another name",
     ),
     **{
-        f"everything with {name}": (
-            {"commonAnnotations": {name: "Sync"}},
-            f"commonAnnotations: {name} would take the chart's order away, by which it gates: remove it",
+        f"{name} in {place}": (
+            setting(place, {name: "Sync"}),
+            f"{place}: {name} is the chart's to set, by whose order it gates: remove it",
         )
+        for place in ("commonAnnotations", "hook.annotations", "podAnnotations", "serviceAccount.annotations")
         for name in ("argocd.argoproj.io/hook", "argocd.argoproj.io/sync-wave", "helm.sh/hook-weight")
+    },
+    **{
+        f"{name} in {place}": (
+            setting(place, {name: "mine"}),
+            f"{place}: {name} is the chart's own, which would win: remove it",
+        )
+        for place in ("commonLabels", "podLabels")
+        for name in OWN_LABELS
     },
     "a setting that goes round the checks": (
         {"extraEnv": [{"name": "TRH_ON_EMPTY_DATABASE", "value": "fail"}]},
@@ -291,6 +310,14 @@ def test_the_gates_application_is_told_by_name_and_namespace(values: Json, helm3
 )
 def test_one_name_may_be_two_databases(visibility: dict[str, Any], helm3: Helm) -> None:
     assert helm3.objects(CHART, merged(SMALLEST, setting("stores.visibility", visibility)))
+
+
+def test_every_label_of_the_charts_is_its_own(helm3: Helm) -> None:
+    """None that it sets could be given by a value and be overridden."""
+    objects = helm3.objects(CHART, SCENARIOS["watchdog"])
+    labels = {label for one in objects for label in one["metadata"]["labels"]}
+    labels |= {label for spec in job_specs(objects) for label in spec["template"]["metadata"]["labels"]}
+    assert labels == set(OWN_LABELS)
 
 
 def test_an_ipv6_address_holds_no_port(helm3: Helm) -> None:

@@ -142,9 +142,24 @@ watchdog.reopenGate needs gate.application.enabled: without an Application there
 {{- if and $v.argocd.context (not $v.argocd.kubeconfigSecret.name) }}
 argocd.context: there is no kubeconfig that it is a context of: set argocd.kubeconfigSecret.name, or remove it
 {{- end -}}
-{{- range $name, $_ := $v.commonAnnotations -}}
+{{- $annotations := dict
+  "commonAnnotations" $v.commonAnnotations
+  "hook.annotations" $v.hook.annotations
+  "podAnnotations" $v.podAnnotations
+  "serviceAccount.annotations" $v.serviceAccount.annotations
+-}}
+{{- range $map, $given := $annotations -}}
+{{- range $name, $_ := $given -}}
 {{- if regexMatch "^(argocd\\.argoproj\\.io/(hook|sync-)|helm\\.sh/hook)" $name }}
-commonAnnotations: {{ $name }} would take the chart's order away, by which it gates: remove it
+{{ $map }}: {{ $name }} is the chart's to set, by whose order it gates: remove it
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $map, $given := dict "commonLabels" $v.commonLabels "podLabels" $v.podLabels -}}
+{{- range $name, $_ := $given -}}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(component|instance|managed-by|name|part-of|version)|helm\\.sh/chart)$" $name }}
+{{ $map }}: {{ $name }} is the chart's own, which would win: remove it
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $v.extraVolumes -}}
