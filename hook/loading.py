@@ -99,6 +99,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "temporal.schemaVersions.visibility: required unless stores.visibility.enabled is false: set it"
     if settings.reopen_gate and settings.gate is None:
         yield "reopenGate needs gate: the Application to reopen"
+    if settings.downstream and settings.reachability is Reachability.NEVER:
+        yield "downstream: reachability never does not look at it: remove one"
     if settings.temporal.frontend.address is None:
         if settings.reachability is Reachability.ALWAYS:
             yield "temporal.frontend.address: required by reachability: always: set it"

@@ -231,7 +231,8 @@ class Settings(Block):
     migrations: MigrationsSettings
     runtime: RuntimeSettings = RuntimeSettings()
     downstream: tuple[ApplicationSettings, ...] = ()
-    """Applications after Temporal, such as the namespace bootstrap, in their order."""
+    """Applications after Temporal, such as the namespace bootstrap, in their order; not with `reachability: never`, which
+    asks for none of them."""
     reachability: Reachability = Reachability.AUTO
     on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
     gate: ApplicationSettings | None = None

@@ -193,6 +193,13 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         {"downstream": [RUNTIME]},
         "temporal.frontend.address: required by downstream",
     ),
+    **{
+        f"Applications downstream that are never looked at, {how}": (
+            merged(more, {"downstream": [RUNTIME], "reachability": "never"}),
+            "downstream: reachability never does not look at it: remove one",
+        )
+        for how, more in {"with an address": FRONTEND, "without": {}}.items()
+    },
     "TLS with nobody": (
         setting("temporal.frontend.tls.enabled", True),  # noqa: FBT003 -- a value of the chart
         "temporal.frontend.tls.enabled: there is no temporal.frontend.address to speak TLS to: set one of them",

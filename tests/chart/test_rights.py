@@ -86,13 +86,13 @@ CASES: dict[str, tuple[Json, dict[str, set[str]]]] = {
             },
         },
     ),
-    "a Temporal that is not asked for: later Applications are only read": (
-        ROLLOUT | {"reachability": "never"},
+    "a Temporal that is not asked for: the runtime's Application is only read": (
+        ROLLOUT | {"reachability": "never", "downstream": []},
         {
             "data": {JOB},
             "temporal": PODS,
             "argocd": {
-                *(f"{GET} {name}" for name in (MIGRATIONS, RUNTIME, BOOTSTRAP, "gate")),
+                *(f"{GET} {name}" for name in (MIGRATIONS, RUNTIME, "gate")),
                 f"{PATCH} {MIGRATIONS}",
                 EVENTS,
             },

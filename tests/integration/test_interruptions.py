@@ -97,6 +97,7 @@ def test_an_owners_command_is_left_to_finish(make_world: Callable[..., World], t
             "command": {**command, "stateDirectory": str(tmp_path / "state")},
         },
         "reachability": "never",
+        "downstream": [],
         "run": {"id": "one-run"},
     }
     first = world.gate(**settings)

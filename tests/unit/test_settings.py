@@ -348,7 +348,9 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
-        with_("downstream", [{"name": "data-migrations-temporal"}], with_("reachability", "never")),
+        with_(
+            "downstream", [{"name": "data-migrations-temporal"}], with_("temporal.frontend.address", "temporal:7233")
+        ),
         (
             "downstream[0] (argocd/data-migrations-temporal) is the migrations' or the runtime's Application: "
             "list only what comes after Temporal"
@@ -358,6 +360,10 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     (
         with_("downstream", [{"name": "bootstrap"}]),
         "temporal.frontend.address: required by downstream, which is synced only when Temporal answers: set it",
+    ),
+    (
+        with_("downstream", [{"name": "bootstrap"}], with_("reachability", "never")),
+        "downstream: reachability never does not look at it: remove one",
     ),
     (
         with_("graceSeconds", 1800),
@@ -577,7 +583,8 @@ def test_settings_from_nowhere_are_refused_with_what_is_required(refused: Callab
 ANOTHER = {
     "TRH_TEMPORAL__VERSION": "1.28.1",
     "TRH_DOWNSTREAM": '[{"name": "bootstrap"}]',
-    "TRH_REACHABILITY": "never",
+    "TRH_REACHABILITY": "always",
+    "TRH_TEMPORAL__FRONTEND__ADDRESS": "temporal:7233",
     "TRH_ON_EMPTY_DATABASE": "fail",
     "TRH_STORES__DEFAULT__SSL_MODE": "require",
     "TRH_STORES__VISIBILITY__ENABLED": "false",
@@ -610,7 +617,8 @@ def test_the_environment_wins_over_the_file(
     assert {name: at(loaded, name) for name in ANOTHER} == {
         "TRH_TEMPORAL__VERSION": "1.28.1",
         "TRH_DOWNSTREAM": (settings.ApplicationSettings(name="bootstrap"),),
-        "TRH_REACHABILITY": Reachability.NEVER,
+        "TRH_REACHABILITY": Reachability.ALWAYS,
+        "TRH_TEMPORAL__FRONTEND__ADDRESS": "temporal:7233",
         "TRH_ON_EMPTY_DATABASE": OnEmptyDatabase.FAIL,
         "TRH_STORES__DEFAULT__SSL_MODE": "require",
         "TRH_STORES__VISIBILITY__ENABLED": False,

@@ -108,6 +108,9 @@ temporal.frontend.address: {{ .address | quote }} must be host:port, such as tem
 temporal.frontend.tls.enabled: there is no temporal.frontend.address to speak TLS to: set one of them
 {{- end -}}
 {{- end -}}
+{{- if and $v.downstream (eq $v.reachability "never") }}
+downstream: reachability never does not look at it: remove one
+{{- end -}}
 {{- if not $v.temporal.frontend.address -}}
 {{- if eq $v.reachability "always" }}
 temporal.frontend.address: required by reachability: always
