@@ -57,7 +57,7 @@ class TlsSettings(Block):
     """TLS towards the frontend; its presence switches TLS on."""
 
     ca_file: Path | None = None
-    """None: the system's authorities."""
+    """None: the public authorities that gRPC brings, neither the system's nor SSL_CERT_FILE's; name a private CA."""
     cert_file: Path | None = None
     key_file: Path | None = None
     server_name: str | None = None

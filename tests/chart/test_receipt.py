@@ -39,7 +39,7 @@ OTHERS: dict[str, Any] = {
     "topologySpreadConstraints": [],
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "extraVolumes": [{"name": "more", "emptyDir": {}}],
-    "extraVolumeMounts": [{"name": "company-authorities", "mountPath": "/elsewhere"}],
+    "extraVolumeMounts": [{"name": "company-revoked", "mountPath": "/elsewhere"}],
     "extraContainers": [{"name": "other", "image": "other:1"}],
 }
 """Another value for each that cannot be changed by rule."""
