@@ -319,6 +319,15 @@ def test_one_name_may_be_two_databases(visibility: dict[str, Any], helm3: Helm) 
     assert helm3.objects(CHART, merged(SMALLEST, setting("stores.visibility", visibility)))
 
 
+@pytest.mark.parametrize("place", ["commonAnnotations", "hook.annotations", "serviceAccount.annotations"])
+def test_options_of_a_sync_change_no_order(place: str, helm3: Helm) -> None:
+    """Only hooks and waves are the chart's."""
+    objects = helm3.objects(
+        CHART, merged(SMALLEST, setting(place, {"argocd.argoproj.io/sync-options": "Delete=false"}))
+    )
+    assert any("argocd.argoproj.io/sync-options" in one["metadata"]["annotations"] for one in objects)
+
+
 def test_every_label_of_the_charts_is_its_own(helm3: Helm) -> None:
     """None that it sets could be given by a value and be overridden."""
     objects = helm3.objects(CHART, SCENARIOS["watchdog"])

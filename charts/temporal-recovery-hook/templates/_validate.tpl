@@ -153,7 +153,7 @@ argocd.context: there is no kubeconfig that it is a context of: set argocd.kubec
 -}}
 {{- range $map, $given := $annotations -}}
 {{- range $name, $_ := $given -}}
-{{- if regexMatch "^(argocd\\.argoproj\\.io/(hook|sync-)|helm\\.sh/hook)" $name }}
+{{- if regexMatch "^(argocd\\.argoproj\\.io/(hook|sync-wave$)|helm\\.sh/hook)" $name }}
 {{ $map }}: {{ $name }} is the chart's to set, by whose order it gates: remove it
 {{- end -}}
 {{- end -}}
