@@ -1,5 +1,6 @@
 """Every scenario of ci/ with both helms: the same objects, which a real API server takes, restricted, without secrets."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -251,11 +252,25 @@ def test_long_names_differ_where_they_are_cut(helm3: Helm) -> None:
     assert not names[0] & names[1]
 
 
-def test_names_in_other_namespaces_carry_the_gates(helm3: Helm) -> None:
-    """Two gates of one name in two namespaces share no Role in Argo CD's."""
+@pytest.mark.parametrize("cut", ["-", ".", "--"])
+def test_a_name_is_cut_to_one_that_kubernetes_takes(cut: str, helm3: Helm) -> None:
+    """Where the cut is, there may be a hyphen or a dot, and no part of a name may end in one."""
+    release = f"{'a' * (34 - len(cut))}{cut}{'b' * 10}"
+    objects = helm3.objects(CHART, SCENARIOS["watchdog"], release=release)
+    assert re.fullmatch(r"a+-[0-9a-f]{8}", the(objects, "Job")["metadata"]["name"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(("gate", "one"), ("gate", "two")), (("x-prod", "a"), ("x", "prod-a")), (("x", "a"), ("x", "a-watchdog"))],
+    ids=["of one name", "whose names and namespaces read alike", "in a namespace that is called like a part"],
+)
+def test_names_in_other_namespaces_carry_the_gates(one: tuple[str, str], other: tuple[str, str], helm3: Helm) -> None:
+    """Two gates in two namespaces share no Role in Argo CD's."""
     found = []
-    for namespace in ("one", "two"):
-        objects = helm3.objects(CHART, SCENARIOS["full"], namespace=namespace)
+    for name, namespace in (one, other):
+        values = merged(values_of("full"), {"fullnameOverride": name})
+        objects = helm3.objects(CHART, values, release=name, namespace=namespace)
         found.append({identity(one) for one in objects if one["metadata"]["namespace"] != namespace})
     assert found[0]
     assert not found[0] & found[1]

@@ -1,7 +1,7 @@
 {{/* Names and labels. Every named template takes the root context unless it says otherwise. */}}
 
 {{- define "trh.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 43 | trimSuffix "-" -}}
+{{- regexReplaceAll "[-.]+$" (default .Chart.Name .Values.nameOverride | trunc 43) "" -}}
 {{- end -}}
 
 {{/*
@@ -15,7 +15,7 @@ being cut, or two releases that differ at the end would share their objects.
 {{- $name = contains $own .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $own) -}}
 {{- end -}}
 {{- if gt (len $name) 43 -}}
-{{- $name = printf "%s-%s" ($name | trunc 34 | trimSuffix "-") ($name | sha256sum | trunc 8) -}}
+{{- $name = printf "%s-%s" (regexReplaceAll "[-.]+$" ($name | trunc 34) "") ($name | sha256sum | trunc 8) -}}
 {{- end -}}
 {{- $name -}}
 {{- end -}}
