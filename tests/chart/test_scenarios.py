@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from hook.reasons import ExitCode, Reason
 from lab.helm import Helm, HelmError
 
 scenarios = pytest.mark.parametrize("scenario", SCENARIOS)
+Notes = Callable[..., str]
 
 
 @scenarios
@@ -276,27 +278,55 @@ def test_names_in_other_namespaces_carry_the_gates(one: tuple[str, str], other: 
     assert not found[0] & found[1]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_notes_say_where_to_look(scenario: str, helm3: Helm, tmp_path: Path) -> None:
-    """What helm prints after an install; rendered here as an object of a copy, since `helm template` leaves it out."""
+@pytest.fixture
+def notes(helm3: Helm, tmp_path: Path) -> Notes:
+    """Renders what helm prints after an install, as an object of a copy, since `helm template` leaves it out."""
     copy = tmp_path / "chart"
     shutil.copytree(CHART, copy)
     (copy / "templates" / "said.yaml").write_text(
         'kind: Notes\ntext: {{ include (printf "%s/NOTES.txt" .Template.BasePath) . | toJson }}\n'
     )
-    objects = helm3.objects(copy, SCENARIOS[scenario])
-    notes = str(next(one for one in objects if one["kind"] == "Notes")["text"])
+
+    def render(values: Path | Json, home: str = "") -> str:
+        if home:  # as a release sets it
+            chart = yaml.safe_load((copy / "Chart.yaml").read_text())
+            (copy / "Chart.yaml").write_text(yaml.safe_dump(chart | {"home": home}))
+        return str(next(one["text"] for one in helm3.objects(copy, values) if one["kind"] == "Notes"))
+
+    return render
+
+
+@scenarios
+def test_the_notes_say_where_to_look(scenario: str, helm3: Helm, notes: Notes) -> None:
+    said = notes(SCENARIOS[scenario])
     values = values_of(scenario)
-    assert f"logs job/{the(objects_of_chart(objects), 'Job')['metadata']['name']}" in notes
-    assert ("sync Application" in notes) == values["gate"]["application"]["enabled"]
-    assert ("holds no rollout back" in notes) == (values["hook"]["phase"] == "PostSync")
-    assert ("docs/rbac.md" in notes) == (scenario in {"tenant", "hub-and-spoke"})
-    assert "%!" not in notes
-    assert "<no value>" not in notes
+    assert f"logs job/{the(helm3.objects(CHART, SCENARIOS[scenario]), 'Job')['metadata']['name']}" in said
+    assert ("sync Application" in said) == values["gate"]["application"]["enabled"]
+    assert ("holds no rollout back" in said) == (values["hook"]["phase"] == "PostSync")
+    assert ("docs/rbac.md" in said) == (scenario in {"tenant", "hub-and-spoke"})
+    assert "docs/ is in" not in said
+    assert "%!" not in said
+    assert "<no value>" not in said
 
 
-def objects_of_chart(objects: list[Json]) -> list[Json]:
-    return [one for one in objects if "metadata" in one]
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        ({"runtime": {"namespace": "temporal"}}, True),
+        ({"migrations": {"namespace": "schema"}}, True),
+        ({"runtime": {"namespace": "temporal"}, "rbac": {"create": False}}, False),
+        ({}, False),
+    ],
+    ids=["of the runtime", "of the migrations", "said already", "not needed"],
+)
+def test_the_notes_say_which_rights_are_missing(values: Json, *, missing: bool, notes: Notes) -> None:
+    """Those on pods, where somebody else is to make them."""
+    said = notes(merged(merged(SMALLEST, {"rbac": {"runtime": {"create": False}}}), values))
+    assert ("No Role was made for the pods of Temporal" in said) == missing
+
+
+def test_the_notes_of_a_release_say_where_the_docs_are(notes: Notes) -> None:
+    assert notes(SMALLEST, home="https://example.com/hook").endswith("\n\ndocs/ is in https://example.com/hook\n")
 
 
 def test_an_older_kubernetes_is_refused(helm3: Helm) -> None:
