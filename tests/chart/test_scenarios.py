@@ -25,6 +25,7 @@ from rendering import (
 from hook.reasons import ExitCode, Reason
 from lab.helm import Helm, HelmError
 
+NAME = CHART.name
 scenarios = pytest.mark.parametrize("scenario", SCENARIOS)
 Notes = Callable[..., str]
 
@@ -334,17 +335,34 @@ def test_an_older_kubernetes_is_refused(helm3: Helm) -> None:
         helm3.template(CHART, SMALLEST, kubernetes="1.30.9")
 
 
+@pytest.fixture
+def parent(tmp_path: Path) -> Path:
+    """A chart that depends on this one, by a condition."""
+    (tmp_path / "charts").mkdir()
+    (tmp_path / "charts" / NAME).symlink_to(CHART)
+    dependency = {"name": NAME, "version": ">=0.0.0", "condition": f"{NAME}.enabled"}
+    chart = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    return tmp_path
+
+
 @pytest.mark.parametrize("major", [3, 4])
-def test_a_parent_chart_may_hold_it(major: int, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_a_parent_chart_may_hold_it(major: int, parent: Path, request: pytest.FixtureRequest) -> None:
     """Helm hands a dependency `global`, its condition, and values by its name; receipt and checks work there, too."""
     helm: Helm = request.getfixturevalue(f"helm{major}")
-    name = "temporal-recovery-hook"
-    (tmp_path / "charts").mkdir()
-    (tmp_path / "charts" / name).symlink_to(CHART)
-    dependency = {"name": name, "version": ">=0.0.0", "condition": f"{name}.enabled"}
-    parent = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
-    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent))
     for condition in ({}, {"enabled": True}):
-        values = {"global": {"team": "data"}, name: SMALLEST | condition}
-        assert {one["kind"] for one in helm.objects(tmp_path, values)} >= {"Job", "ConfigMap"}
-    assert helm.objects(tmp_path, {name: {"enabled": False}}) == []
+        values = {"global": {"team": "data"}, NAME: SMALLEST | condition}
+        assert {one["kind"] for one in helm.objects(parent, values)} >= {"Job", "ConfigMap"}
+    assert helm.objects(parent, {NAME: {"enabled": False}}) == []
+
+
+@pytest.mark.parametrize(("major", "by_file"), [(3, True), (3, False), (4, True)])
+def test_user_and_group_can_be_left_to_the_namespace_in_a_parent_chart(
+    major: int, parent: Path, request: pytest.FixtureRequest, *, by_file: bool
+) -> None:
+    """By a values file with both helms; by the parent's own values.yaml with helm 3 alone, as the docs say."""
+    helm: Helm = request.getfixturevalue(f"helm{major}")
+    values = {NAME: yaml.safe_load(SCENARIOS["openshift"].read_text())}
+    (parent / "values.yaml").write_text("" if by_file else yaml.safe_dump(values))
+    (spec,) = job_specs(helm.objects(parent, values if by_file else {}))
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(spec["template"]["spec"]["securityContext"])
