@@ -28,8 +28,8 @@ _LABEL_KEY = rf"({_DOMAIN_PART}(\.{_DOMAIN_PART})*/)?{_LABEL_NAME}"
 _LABEL_VALUES = rf"\( *({_LABEL_NAME})?( *, *({_LABEL_NAME})?)* *\)"
 _REQUIREMENT = f" *(! *{_LABEL_KEY}|{_LABEL_KEY}( *(==?|!=) *({_LABEL_NAME})?| +(not)?in *{_LABEL_VALUES})?) *"
 LABEL_SELECTOR = f"^{_REQUIREMENT}(,{_REQUIREMENT})*$"
-"""What the API server takes for a label selector (``labels.Parse`` of apimachinery), without ``<`` and ``>``. The chart's
-schema has the same, so it is written for Python and for Go."""
+"""What the API server takes for a label selector (``labels.Parse`` of apimachinery), without ``<`` and ``>``. The chart has
+the same, so it is written for Python and for Go."""
 
 
 class SettingsError(Exception):

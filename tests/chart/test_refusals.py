@@ -70,10 +70,9 @@ REFUSALS: dict[str, tuple[Json, str]] = {
     **{
         f"a selector that {what}": (
             setting("runtime.selector", selector),
-            f"at '/runtime/selector': '{selector}' does not match pattern",
+            f'runtime.selector: "{selector}" is no label selector of Kubernetes: give labels such as',
         )
         for what, selector in {
-            "is empty": "",
             "opens and does not close": "app in (a",
             "has no comma": "app=a app=b",
             "ends in a comma": "app=a,",

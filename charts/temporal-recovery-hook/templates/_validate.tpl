@@ -131,8 +131,21 @@ graceSeconds ({{ $v.graceSeconds }}) must be less than watchdog.deadlineSeconds 
 {{- end -}}
 {{- end -}}
 
+{{/* What Kubernetes takes for a label selector, as the program has it (LABEL_SELECTOR in hook/settings.py). */}}
+{{- define "trh.labelSelector" -}}
+{{- $name := "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?" -}}
+{{- $part := "[a-z0-9]([-a-z0-9]*[a-z0-9])?" -}}
+{{- $key := printf "(%s(\\.%s)*/)?%s" $part $part $name -}}
+{{- $values := printf "\\( *(%s)?( *, *(%s)?)* *\\)" $name $name -}}
+{{- $requirement := printf " *(! *%s|%s( *(==?|!=) *(%s)?| +(not)?in *%s)?) *" $key $key $name $values -}}
+{{- printf "^%s(,%s)*$" $requirement $requirement -}}
+{{- end -}}
+
 {{- define "trh.faults.pods" -}}
 {{- $v := .Values -}}
+{{- if not (regexMatch (include "trh.labelSelector" .) $v.runtime.selector) }}
+runtime.selector: {{ $v.runtime.selector | quote }} is no label selector of Kubernetes: give labels such as app.kubernetes.io/name=temporal,team=data
+{{- end -}}
 {{- if and $v.image.tag $v.image.digest }}
 image.tag: image.digest wins over it: set image.digest to "" or remove image.tag
 {{- end -}}
