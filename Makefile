@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SCENARIO ?= incident
 # Most tests wait for a server more than they compute: four at a time keep two cores busy.
 WORKERS ?= 4
-E2E_WORKERS ?= 2
+E2E_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 
@@ -50,7 +50,7 @@ test: $(BIN)/.installed build lint-release ## lint, types, import contracts; uni
 	$(BIN)/pytest --quiet tests/unit/test_planner.py --cov=hook.planner --cov=hook.pods --cov-branch --cov-report= --cov-fail-under=100
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST)
 
-# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): as much as 2 cores carry.
+# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): 22 minutes on 2 cores, 30 with two workers.
 .PHONY: e2e
 e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, Argo CD 3.6 and 3.2, Temporal; root
 	$(BIN)/python -m lab.control_plane
