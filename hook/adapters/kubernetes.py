@@ -114,7 +114,7 @@ class Pods:
 
 
 def pods_of_jobs(api: Api, jobs: tuple[JobRef, ...]) -> tuple[Pod, ...]:
-    """Return the pods of Jobs, to tell by name which of them hang; raise `FindingError`."""
+    """Return the pods of Jobs that have not ended: they run, or hang; raise `FindingError`."""
     return tuple(
         pod
         for job in jobs
