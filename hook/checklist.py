@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hook import planner, rollout
+from hook import downstream, planner, rollout, schemas
 from hook.model import (
     Application,
     Finding,
@@ -78,7 +78,7 @@ def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
     if observation.application is not None:
         yield _runtime_application(observation.application)
     if observation.runtime is not None:
-        schemas_are_right = all(planner.is_right(schema, policy) for schema in observation.stores.values())
+        schemas_are_right = all(schemas.is_right(schema, policy) for schema in observation.stores.values())
         for item in _pods(observation.runtime, asked=asked):
             yield item if schemas_are_right else replace(item, remedy="")
     if observation.frontend is not None:
@@ -118,7 +118,7 @@ def _schema(subject: str, schema: Schema | Unknown, policy: Policy) -> Item:
         return _unseen(subject, schema)
     release = f" for Temporal {policy.release}" if policy.release else ""
     wanted = f"{policy.expected[schema.store]}{release}"
-    mark = Mark.OK if planner.is_right(schema, policy) else Mark.WRONG
+    mark = Mark.OK if schemas.is_right(schema, policy) else Mark.WRONG
     return Item(subject, mark, f"at {schema.version}" if schema.version else "empty", wanted)
 
 
@@ -176,7 +176,7 @@ def _downstream(
         return Item(subject, Mark.NOT_ASKED, seen, wanted)
     if rollout.is_busy(application):
         return Item(subject, Mark.WAITING, seen, wanted)
-    failure = planner.downstream_failure(application, observation, policy)
+    failure = downstream.failure(application, observation, policy)
     if failure is not None:
         return Item(subject, Mark.WRONG, failure.detail, wanted, failure.remedy)
     return Item(subject, Mark.OK if application.health == "Healthy" else Mark.WAITING, seen, wanted)

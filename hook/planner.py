@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook import pods, rollout
+from hook import downstream, patience, pods, rollout, schemas
 from hook.model import (
     Application,
     ApplicationRef,
@@ -27,11 +27,9 @@ from hook.model import (
     PodState,
     Policy,
     Reachability,
-    Refresh,
     RestartPods,
     Resync,
     Runtime,
-    Schema,
     Step,
     Unknown,
     Wait,
@@ -41,22 +39,15 @@ from hook.steps import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
 _MOMENT = timedelta(seconds=5)
 """The schema tool takes one for all of its versions, and each of them passes through states that look like an end."""
-
-_ASK_AGAIN = timedelta(seconds=10)
-"""Argo CD takes a request for a comparison back without one where the Application's project or cluster is not there."""
-
-_LONGEST_PAUSE = 2**6
-"""The pause doubles so often at the most, whatever the number of attempts."""
 
 
 def next_step(observation: Observation, policy: Policy) -> Step:
     """Return the one step to take now."""
     step = _first(_SCHEMA_RULES, observation, policy) or _first(_TEMPORAL_RULES, observation, policy)
-    return _unless_to_be_reopened(step or Pass(notes(observation, policy)), observation)
+    return _unless_to_be_reopened(step or Pass(patience.notes(observation, policy)), observation)
 
 
 def last_step(observation: Observation, policy: Policy) -> Step:
@@ -67,21 +58,11 @@ def last_step(observation: Observation, policy: Policy) -> Step:
     impatient = replace(policy, patience=timedelta(0))
     step = _first(_SCHEMA_RULES, observation, impatient)
     if step is None:
-        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(notes(observation, policy))
+        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(patience.notes(observation, policy))
         lacking = missing(step)
         if policy.reachability is not Reachability.ALWAYS and not set(lacking) & set(_needed(observation, policy)):
-            step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *notes(observation, policy)))
+            step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *patience.notes(observation, policy)))
     return _unless_to_be_reopened(step, observation)
-
-
-def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
-    """Return what a person should know whatever the step: newer schema, skipped minor, estimated versions, no runtime."""
-    return tuple(_notes(observation, policy))
-
-
-def is_right(schema: Schema | Unknown, policy: Policy) -> bool:
-    """Tell whether a store's schema serves the release: as new as expected, or newer."""
-    return isinstance(schema, Schema) and schema.version is not None and schema.version >= policy.expected[schema.store]
 
 
 def is_asked_for_reachability(observation: Observation, policy: Policy) -> bool:
@@ -97,27 +78,13 @@ def is_asked_for_reachability(observation: Observation, policy: Policy) -> bool:
     return policy.reachability is Reachability.ALWAYS or not rollout.is_ahead(observation.application)
 
 
-def downstream_failure(application: Application, observation: Observation, policy: Policy) -> Finding | None:
-    """Return what makes a reached Application after Temporal have to be synced again, None where nothing does.
-
-    A success from before the schema was made was one on a database that is gone: what it registered is gone, too.
-    """
-    if rollout.has_failed(application):
-        return rollout.failure(application)
-    finished_at = application.operation.finished_at if application.operation else None
-    if finished_at is not None and pods.is_older_than_the_database(finished_at, observation, policy):
-        detail = "it ran before its database's schema was made"
-        return Finding(Reason.DOWNSTREAM_FAILED, f"Application {application.ref}", detail)
-    return None
-
-
 # --- the rules, in order ------------------------------------------------------------------------------------------
 
 
 def _run_is_known(observation: Observation, policy: Policy) -> Step | None:
     """Know which run this is before anything is decided, and never sync the Application whose sync it is part of."""
     if isinstance(observation.run, Unknown):
-        over = observation.run.finding.reason.patience is Patience.GRACE and _is_over_grace(
+        over = observation.run.finding.reason.patience is Patience.GRACE and patience.is_over_grace(
             observation.run.finding, observation, policy
         )
         return Fail(observation.run.finding) if over else Wait((observation.run.finding,))
@@ -131,7 +98,7 @@ def _run_is_known(observation: Observation, policy: Policy) -> Step | None:
 def _access_is_refused_for_good(observation: Observation, policy: Policy) -> Step | None:
     """End on what others could have mended, once the grace is over. Only what some rule needs counts."""
     for finding in _needed(observation, policy):
-        if finding.reason.patience is Patience.GRACE and _is_over_grace(finding, observation, policy):
+        if finding.reason.patience is Patience.GRACE and patience.is_over_grace(finding, observation, policy):
             return Fail(finding)
     return None
 
@@ -148,7 +115,7 @@ def _migration_is_seen_and_still(observation: Observation, policy: Policy) -> St
     if application is None:
         return None
     if migration.phase is MigrationPhase.UNCOMPARED:
-        return _compare(application, "its Job's end is not in its status yet", observation)
+        return patience.compare(application, "its Job's end is not in its status yet", observation)
     if application.jobs and observation.migration_pods:
         # Argo CD's word is for the whole Application, in which something else may be Degraded beside a Job that runs.
         detail = f"{rollout.describe(application)}; but a pod of its Job is there"
@@ -161,18 +128,18 @@ def _stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
     findings = tuple(schema.finding for schema in observation.stores.values() if isinstance(schema, Unknown))
     moment = min(_MOMENT, policy.grace)
     for finding in findings:
-        if finding.reason.patience is Patience.MOMENT and _lasts(finding, observation, moment):
+        if finding.reason.patience is Patience.MOMENT and patience.lasts(finding, observation, moment):
             return Fail(finding)
     return Wait(findings) if findings else None
 
 
 def _schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     """Ask the owner to migrate what is empty or behind, boundedly."""
-    wrong = [schema for schema in observation.schemas if not is_right(schema, policy)]
+    wrong = [schema for schema in observation.schemas if not schemas.is_right(schema, policy)]
     migration = observation.migration
     if not wrong or not isinstance(migration, Migration):
         return None
-    state = ", ".join(describe_schema(schema, policy) for schema in wrong)
+    state = ", ".join(schemas.describe(schema, policy) for schema in wrong)
     empty = [schema for schema in wrong if schema.version is None]
     if empty and policy.on_empty_database is OnEmptyDatabase.FAIL:
         return Fail(Finding(Reason.DATABASE_EMPTY, f"store {empty[0].store}", state))
@@ -186,7 +153,7 @@ def _schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
         detail = f"{migration.attempts} attempts, the last: {migration.message or migration.phase}; {state}"
         return Fail(Finding(Reason.MIGRATION_FAILED, migration.owner, detail))
     failed = migration.phase is not MigrationPhase.SUCCEEDED
-    if failed and _is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
+    if failed and patience.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
         detail = f"attempt {migration.attempts} of {policy.attempts} failed: {migration.message}"
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, detail),))
     return Migrate(migration, migration.attempts + 1, state)
@@ -196,11 +163,11 @@ def _judged_by_git(migration: Migration, state: str, observation: Observation) -
     """Believe no status that could not be compared, and end on no success at a commit that is not the newest."""
     application = migration.application
     if application is not None and application.sync == "Unknown":
-        return _compare(application, "Argo CD cannot tell what it should be", observation)
+        return patience.compare(application, "Argo CD cannot tell what it should be", observation)
     if migration.phase is not MigrationPhase.SUCCEEDED:
         return None
     if application is not None and not rollout.is_compared(application, observation.run_started_at):
-        return _compare(application, f"before ending on {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}", observation)
+        return patience.compare(application, f"before ending on {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}", observation)
     if application is not None and rollout.has_newer_commit(application):
         return None
     return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
@@ -227,7 +194,7 @@ def _pods_live_on_the_present_database(observation: Observation, policy: Policy)
             continue
         starting = tuple(pods.starting(observation, policy))
         if starting and any(pod.state is PodState.RUNNING for pod in reasons):
-            return _wait_or_lose_patience(starting, observation, policy)
+            return patience.wait_or_lose_patience(starting, observation, policy)
         return RestartPods(component, tuple(reasons), next(iter(reasons.values())))
     return None
 
@@ -244,10 +211,10 @@ def _migrations_can_be_done(observation: Observation, policy: Policy) -> Step | 
     if rollout.job_health(application) != "Degraded" or migration.attempts >= policy.attempts:
         return None
     if not rollout.is_compared(application, observation.run_started_at):
-        return _compare(application, "before its Job is run again", observation)
+        return patience.compare(application, "before its Job is run again", observation)
     if migration.phase not in {MigrationPhase.IDLE, MigrationPhase.FAILED}:
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
-    if _is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
+    if patience.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
         detail = f"attempt {migration.attempts} of {policy.attempts} failed: {migration.message}"
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, detail),))
     return Migrate(
@@ -258,7 +225,7 @@ def _migrations_can_be_done(observation: Observation, policy: Policy) -> Step | 
 def _reachability_is_not_asked(observation: Observation, policy: Policy) -> Step | None:
     """Pass on the schemas alone where Temporal is not asked for."""
     if not is_asked_for_reachability(observation, policy):
-        return Pass(notes(observation, policy))
+        return Pass(patience.notes(observation, policy))
     if isinstance(observation.application, Unknown) and not rollout.is_missing(observation.application):
         return Wait((observation.application.finding,))
     return None
@@ -266,38 +233,22 @@ def _reachability_is_not_asked(observation: Observation, policy: Policy) -> Step
 
 def _temporal_answers(observation: Observation, policy: Policy) -> Step | None:
     """Wait until all pods are there and the frontend really answers; give up on what is diagnosed and not ours."""
-    missing = (*pods.absent(observation), *_frontend_trouble(observation))
-    if not missing:
+    lacking = (*pods.absent(observation), *_frontend_trouble(observation))
+    if not lacking:
         return None
     causes = tuple(
         pod.finding
         for pod in observation.pods
         if pod.finding is not None
         and pod.finding.reason.patience is not Patience.DEADLINE
-        and (pod.finding.reason.patience is Patience.NONE or _is_over_grace(pod.finding, observation, policy))
+        and (pod.finding.reason.patience is Patience.NONE or patience.is_over_grace(pod.finding, observation, policy))
     )
     if not causes:
-        return _wait_or_lose_patience(missing, observation, policy)
+        return patience.wait_or_lose_patience(lacking, observation, policy)
     application = observation.application
     if isinstance(application, Application) and not rollout.is_compared(application, observation.run_started_at):
-        return _compare(application, f"before ending on {causes[0].reason}", observation)
-    return _give_up(causes, observation, policy)
-
-
-def _downstream_is_done(observation: Observation, policy: Policy) -> Step | None:
-    """Sync again what was reached and failed, boundedly and never on an old status; Argo CD would not (facts 6)."""
-    given_up: list[Finding] = []
-    for application in observation.downstream.values():
-        if rollout.is_ahead(application):
-            continue
-        if isinstance(application, Unknown):
-            return Wait((application.finding,))
-        step = _downstream_step(application, observation, policy)
-        if isinstance(step, Pass):
-            given_up += step.warnings  # one that only a person can mend keeps no other from being mended
-        elif step is not None:
-            return step
-    return Pass(tuple(dict.fromkeys(given_up))) if given_up else None
+        return patience.compare(application, f"before ending on {causes[0].reason}", observation)
+    return patience.give_up(causes, observation, policy)
 
 
 def _pods_are_stable(observation: Observation, policy: Policy) -> Step | None:
@@ -320,7 +271,7 @@ _TEMPORAL_RULES = (
     _migrations_can_be_done,
     _reachability_is_not_asked,
     _temporal_answers,
-    _downstream_is_done,
+    downstream.is_done,
     _pods_are_stable,
 )
 
@@ -347,7 +298,7 @@ def _reopen(observation: Observation) -> Step | None:
     if gate is None or operation is None or operation.phase is not OperationPhase.FAILED or operation.attempt:
         return None
     if not rollout.is_compared(gate, observation.run_started_at):
-        return _compare(gate, "before it is synced again", observation)
+        return patience.compare(gate, "before it is synced again", observation)
     return Resync(gate, 1, "it failed, and would pass now")
 
 
@@ -382,41 +333,8 @@ def _targets(observation: Observation) -> Iterator[ApplicationRef]:
 def _is_namespace_ahead(observation: Observation) -> bool:
     """Tell whether the pods' namespace is missing because the runtime's own step makes it."""
     runtime = observation.runtime
-    missing = isinstance(runtime, Unknown) and runtime.finding.reason is Reason.NAMESPACE_MISSING
-    return missing and rollout.is_ahead(observation.application)
-
-
-def _is_over_grace(finding: Finding, observation: Observation, policy: Policy) -> bool:
-    return _lasts(finding, observation, policy.grace)
-
-
-def _lasts(finding: Finding, observation: Observation, time: timedelta) -> bool:
-    return observation.now - observation.since.get(finding.key, observation.now) >= time
-
-
-def _compare(application: Application, why: str, observation: Observation) -> Step:
-    """Ask for a fresh comparison, or wait: for the one that was asked for, or until one would prove something."""
-    last_change = rollout.last_change(application, observation.run_started_at)
-    too_early = observation.now.replace(microsecond=0) <= last_change
-    asked_at = application.asked_at
-    just_asked = asked_at is not None and asked_at > last_change and observation.now - asked_at < _ASK_AGAIN
-    if application.refresh_requested or rollout.is_busy(application) or too_early or just_asked:
-        return Wait((Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),))
-    return Refresh(application, why)
-
-
-def describe_schema(schema: Schema, policy: Policy) -> str:
-    """Return a store's version beside the one expected."""
-    actual = f"is at {schema.version}" if schema.version else "is empty"
-    return f"{schema.store} {actual}, expected {policy.expected[schema.store]}"
-
-
-def _is_pausing(attempts: int, ended_at: datetime | None, now: datetime, policy: Policy) -> bool:
-    """Tell whether the pause after the last attempt still runs: it doubles from attempt to attempt."""
-    if not attempts or ended_at is None:
-        return False
-    pause: timedelta = policy.pause * min(2 ** (attempts - 1), _LONGEST_PAUSE)
-    return now - ended_at < pause
+    is_missing = isinstance(runtime, Unknown) and runtime.finding.reason is Reason.NAMESPACE_MISSING
+    return is_missing and rollout.is_ahead(observation.application)
 
 
 def _frontend_trouble(observation: Observation) -> Iterator[Finding]:
@@ -425,62 +343,3 @@ def _frontend_trouble(observation: Observation) -> Iterator[Finding]:
         yield frontend.finding
     elif isinstance(frontend, Frontend) and frontend.trouble is not None:
         yield frontend.trouble
-
-
-def _wait_or_lose_patience(missing: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
-    """Wait; not for ever, except under `always`: the cure may lie in a later step."""
-    since = max(filter(None, (observation.run_started_at, observation.right_since)))
-    if policy.reachability is not Reachability.ALWAYS and observation.now - since >= policy.patience:
-        return _give_up(missing, observation, policy)
-    return Wait(missing)
-
-
-def _give_up(findings: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
-    """End on what is not ours to repair: `always` holds the rollout, the others let it pass with a warning."""
-    if policy.reachability is Reachability.ALWAYS:
-        return Fail(findings[0])
-    return Pass((*findings, *notes(observation, policy)))
-
-
-def _downstream_step(application: Application, observation: Observation, policy: Policy) -> Step | None:
-    about = f"Application {application.ref}"
-    if rollout.is_busy(application):
-        waiting = Finding(Reason.DOWNSTREAM_RUNNING, about, rollout.describe(application))
-        return _wait_or_lose_patience((waiting,), observation, policy)
-    settled = rollout.is_compared(application, observation.run_started_at)
-    operation = application.operation
-    attempts = application.attempts
-    failure = downstream_failure(application, observation, policy)
-    if failure is not None:
-        if application.sync == "Unknown":
-            waiting = Finding(Reason.COMPARISON_PENDING, about, "Argo CD cannot tell what it should be")
-            return _wait_or_lose_patience((waiting,), observation, policy)
-        if not settled:
-            return _compare(application, "before it is synced again", observation)
-        if attempts and (young := _pods_are_stable(observation, policy)) is not None:
-            return young  # the attempt before may have met servers that were about to crash, as these may be
-        if attempts >= policy.attempts:
-            return _give_up((failure,), observation, policy)
-        if _is_pausing(attempts, operation.finished_at if operation else None, observation.now, policy):
-            detail = f"attempt {attempts} of {policy.attempts} failed: {rollout.describe(application)}"
-            return _wait_or_lose_patience((Finding(Reason.DOWNSTREAM_PAUSING, about, detail),), observation, policy)
-        return Resync(application, attempts + 1, failure.detail)
-    if attempts and application.jobs and not settled:
-        return _compare(application, "its Job's end is not in its status yet", observation)
-    if application.health != "Healthy":
-        waiting = Finding(Reason.DOWNSTREAM_RUNNING, about, rollout.describe(application))
-        return _wait_or_lose_patience((waiting,), observation, policy)
-    return None
-
-
-def _notes(observation: Observation, policy: Policy) -> Iterator[Finding]:
-    for schema in observation.schemas:
-        if schema.version is not None and schema.version > policy.expected[schema.store]:
-            yield Finding(Reason.SCHEMA_NEWER, f"store {schema.store}", describe_schema(schema, policy))
-    if policy.estimated_from is not None:
-        yield Finding(Reason.RELEASE_ESTIMATED, f"release {policy.release}", f"taken as {policy.estimated_from}")
-    if rollout.is_missing(observation.application) and isinstance(observation.application, Unknown):
-        yield Finding(Reason.RUNTIME_NOT_FOUND, observation.application.finding.about)
-    live = pods.live_release(observation)
-    if live and policy.release and live.major == policy.release.major and policy.release.minor - live.minor > 1:
-        yield Finding(Reason.MINOR_SKIPPED, f"release {policy.release}", f"pods run {live}")

@@ -34,7 +34,7 @@ from worlds import (
     unknown,
 )
 
-from hook import planner, pods
+from hook import planner, pods, schemas
 from hook.model import (
     Application,
     ApplicationRef,
@@ -851,7 +851,7 @@ def test_the_oldest_release_among_the_pods_is_the_live_one_whatever_else_their_i
     ids=["as expected", "newer", "older, though greater as text", "empty", "unseen"],
 )
 def test_a_schema_is_right_when_it_is_seen_to_be_as_new_as_expected(seen: Schema | Unknown, *, right: bool) -> None:
-    assert planner.is_right(seen, AUTO) is right
+    assert schemas.is_right(seen, AUTO) is right
 
 
 def test_a_warning_of_trouble_comes_before_the_notes() -> None:

@@ -1,0 +1,84 @@
+"""How long a rule waits and for what, and what it comes to when it does not wait any longer. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from hook import pods, rollout, schemas
+from hook.model import Fail, Finding, Pass, Reachability, Refresh, Unknown, Wait
+from hook.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from hook.model import Application, Observation, Policy, Step
+
+_ASK_AGAIN = timedelta(seconds=10)
+"""Argo CD takes a request for a comparison back without one where the Application's project or cluster is not there."""
+
+_LONGEST_PAUSE = 2**6
+"""The pause doubles so often at the most, whatever the number of attempts."""
+
+
+def is_over_grace(finding: Finding, observation: Observation, policy: Policy) -> bool:
+    """Tell whether others have had their time to mend it."""
+    return lasts(finding, observation, policy.grace)
+
+
+def lasts(finding: Finding, observation: Observation, time: timedelta) -> bool:
+    """Tell whether it has been there for so long."""
+    return observation.now - observation.since.get(finding.key, observation.now) >= time
+
+
+def compare(application: Application, why: str, observation: Observation) -> Step:
+    """Ask for a fresh comparison, or wait: for the one that was asked for, or until one would prove something."""
+    last_change = rollout.last_change(application, observation.run_started_at)
+    too_early = observation.now.replace(microsecond=0) <= last_change
+    asked_at = application.asked_at
+    just_asked = asked_at is not None and asked_at > last_change and observation.now - asked_at < _ASK_AGAIN
+    if application.refresh_requested or rollout.is_busy(application) or too_early or just_asked:
+        return Wait((Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),))
+    return Refresh(application, why)
+
+
+def is_pausing(attempts: int, ended_at: datetime | None, now: datetime, policy: Policy) -> bool:
+    """Tell whether the pause after the last attempt still runs: it doubles from attempt to attempt."""
+    if not attempts or ended_at is None:
+        return False
+    pause: timedelta = policy.pause * min(2 ** (attempts - 1), _LONGEST_PAUSE)
+    return now - ended_at < pause
+
+
+def wait_or_lose_patience(missing: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
+    """Wait; not for ever, except under `always`: the cure may lie in a later step."""
+    since = max(filter(None, (observation.run_started_at, observation.right_since)))
+    if policy.reachability is not Reachability.ALWAYS and observation.now - since >= policy.patience:
+        return give_up(missing, observation, policy)
+    return Wait(missing)
+
+
+def give_up(findings: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
+    """End on what is not ours to repair: `always` holds the rollout, the others let it pass with a warning."""
+    if policy.reachability is Reachability.ALWAYS:
+        return Fail(findings[0])
+    return Pass((*findings, *notes(observation, policy)))
+
+
+def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
+    """Return what a person should know whatever the step: newer schema, skipped minor, estimated versions, no runtime."""
+    return tuple(_notes(observation, policy))
+
+
+def _notes(observation: Observation, policy: Policy) -> Iterator[Finding]:
+    for schema in observation.schemas:
+        if schema.version is not None and schema.version > policy.expected[schema.store]:
+            yield Finding(Reason.SCHEMA_NEWER, f"store {schema.store}", schemas.describe(schema, policy))
+    if policy.estimated_from is not None:
+        yield Finding(Reason.RELEASE_ESTIMATED, f"release {policy.release}", f"taken as {policy.estimated_from}")
+    if rollout.is_missing(observation.application) and isinstance(observation.application, Unknown):
+        yield Finding(Reason.RUNTIME_NOT_FOUND, observation.application.finding.about)
+    live = pods.live_release(observation)
+    if live and policy.release and live.major == policy.release.major and policy.release.minor - live.minor > 1:
+        yield Finding(Reason.MINOR_SKIPPED, f"release {policy.release}", f"pods run {live}")
