@@ -16,6 +16,8 @@ Json = dict[str, Any]
 NO_RETRY = {"limit": 0}
 STEPS = ((MIGRATIONS, GATE), (RUNTIME,), (SECOND_GATE,), (BOOTSTRAP,))
 """Those of the examples' RollingSync."""
+NOT_COMPARED = "argocd.argoproj.io/skip-reconcile"
+"""With it Argo CD neither compares nor syncs an Application: so the others hear of a commit first."""
 TERMINATED = 143
 """How a pod of the gate ends whose hook Job is deleted while it runs."""
 
@@ -161,6 +163,34 @@ def annotate(team: Team, value: str | None, annotation: str, *applications: str)
     for one in applications:
         path = f"{argocd.APPLICATIONS}/{team.git.name(one)}"
         team.client.patch(path, {"metadata": {"annotations": {annotation: value}}})
+
+
+def may_be_left_uncompared(team: Team) -> None:
+    """Let the ApplicationSet leave that annotation alone; before it is applied."""
+    team.git.application_set["spec"]["preservedFields"] = {"annotations": [NOT_COMPARED]}
+
+
+def leave_uncompared(team: Team, *applications: str) -> None:
+    """From now on these are not compared; in this world each is, every 5 s."""
+
+    def compared_ago(application: str) -> float:
+        compared_at = datetime.fromisoformat(team.application(application)["status"]["reconciledAt"])
+        return (datetime.now(UTC) - compared_at).total_seconds()
+
+    annotate(team, "true", NOT_COMPARED, *applications)
+    team.until(lambda: all(compared_ago(one) > 8 for one in applications), "nobody to compare them")
+
+
+def commit_to_the_gate_first(team: Team, message: str, *later: str) -> str:
+    """Commit, and have these Applications of later steps compared when the gate's step has begun; the revision.
+
+    On 3.6, too, RollingSync starts a step on an old status: what is compared first is synced first (argo-cd 29410; seen).
+    """
+    leave_uncompared(team, *later)
+    revision = team.commit(message)
+    team.until(lambda: team.steps()[GATE] != "Healthy", "the gate's step to begin")
+    annotate(team, None, NOT_COMPARED, *later)
+    return revision
 
 
 def refresh(team: Team, *applications: str) -> None:

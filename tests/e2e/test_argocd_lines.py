@@ -1,16 +1,17 @@
 """What holds a rollout and what does not, on both lines of Argo CD: docs/gating.md's table."""
 
-from datetime import UTC, datetime
-
 import pytest
 from scenario import (
     NO_RETRY,
+    NOT_COMPARED,
     TERMINATED,
     annotate,
     has_settled,
     hook_migrations,
     is_done,
     is_synced_to,
+    leave_uncompared,
+    may_be_left_uncompared,
     on,
     policy,
     refresh,
@@ -23,8 +24,6 @@ from lab.team import Team
 
 MORE_THAN_ONE_STEPS = 5
 """Syncs of one Application: for one step RollingSync of 3.6 writes two, now and then three (seen)."""
-NOT_COMPARED = "argocd.argoproj.io/skip-reconcile"
-"""With it Argo CD neither compares nor syncs an Application: so the others hear of a commit first."""
 
 
 def leave_out_parameters(team: Team, *ends: str) -> None:
@@ -182,22 +181,15 @@ def test_migration_that_failed_for_nothing(team: Team) -> None:
     team.until_rolled_out(revision=revision, seconds=90)
 
 
-def compared_ago(team: Team, application: str) -> float:
-    """Seconds since an Application was last compared: in this world each is, every 5 s."""
-    compared_at = datetime.fromisoformat(team.application(application)["status"]["reconciledAt"])
-    return (datetime.now(UTC) - compared_at).total_seconds()
-
-
 @on("3.2")
 def test_overtaken(team: Team) -> None:
     """A commit to the next release, of which the runtime hears first: it rolls before its gate, which repairs it alone."""
     only_up_to_the_runtime(team)
-    team.git.application_set["spec"]["preservedFields"] = {"annotations": [NOT_COMPARED]}
+    may_be_left_uncompared(team)
     team.roll_out()
     team.until_rolled_out()
     team.git.roll_to("1.30.8")
-    annotate(team, "true", NOT_COMPARED, MIGRATIONS, GATE)
-    team.until(lambda: all(compared_ago(team, one) > 8 for one in (MIGRATIONS, GATE)), "nobody to compare them")
+    leave_uncompared(team, MIGRATIONS, GATE)
     revision = team.commit("the next release")
     refresh(team, RUNTIME)
     team.until(lambda: reached(team, RUNTIME, revision), "the runtime to roll")

@@ -7,7 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from scenario import TERMINATED, Json, assert_order, assert_passed, assert_works, by_the_gate, has_settled, on
+from scenario import (
+    TERMINATED,
+    Json,
+    assert_order,
+    assert_passed,
+    assert_works,
+    by_the_gate,
+    commit_to_the_gate_first,
+    has_settled,
+    may_be_left_uncompared,
+    on,
+)
 
 from lab.git_tree import BOOTSTRAP, GATE, RUNTIME, SECOND_GATE
 from lab.object_status import component_of, is_in_back_off
@@ -15,7 +26,7 @@ from lab.team import SERVERS, Team
 
 READINESS_PROBE = {"tcpSocket": {"port": "rpc"}, "periodSeconds": 1}
 HANGS_UP_AFTER_SECONDS = 8
-SECRETS_FOLDER = "temporal/secrets"
+SECRETS, SECRETS_FOLDER = "data-temporal-secrets", "temporal/secrets"
 JOB = "temporal/bootstrap/templates/job.yaml"
 
 
@@ -44,16 +55,17 @@ def test_broken_runtime(team: Team) -> None:
 def test_mended_in_a_step_between(team: Team) -> None:
     """A commit whose Secret at 400 has a wrong password; the commit that mends only that passes the gate with a warning."""
     team.git.add_step("400")
-    team.git.add("data-temporal-secrets", "400", SECRETS_FOLDER)
+    team.git.add(SECRETS, "400", SECRETS_FOLDER)
     write_secret(team, "wrong")
     sql_of_runtime(team)["existingSecret"] = "temporal-runtime"
     team.git.gate["patienceSeconds"] = 15  # long enough for the pods that it restarts to crash again
+    may_be_left_uncompared(team)
     team.roll_out()
     team.until_crash_looping()
     team.holds_for(10, lambda: is_held(team), "the bootstrap is held")
 
     write_secret(team, team.databases.password)
-    revision = team.commit("the password is right now")
+    revision = commit_to_the_gate_first(team, "the password is right now", SECRETS)
     team.until_rolled_out(revision=revision)
     warned = [message for code, message in team.gate().ends() if not code and message.startswith("PassedWithWarning:")]
     assert any("DatabaseUnusableForRuntime" in message for message in warned), team.gate().ends()
