@@ -5,7 +5,17 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import psycopg
-from scenario import assert_never_crash_looped, assert_passed, assert_works, has_settled, is_done, is_synced_to, on
+from scenario import (
+    assert_never_crash_looped,
+    assert_passed,
+    assert_works,
+    commit_to_the_gate_first,
+    has_settled,
+    is_done,
+    is_synced_to,
+    may_be_left_uncompared,
+    on,
+)
 
 from lab.git_tree import GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.images import server
@@ -20,13 +30,14 @@ BEYOND = "1.31.4"
 @on("3.6")
 def test_upgrade(team: Team) -> None:
     """A commit from 1.29 to 1.30: the old pods serve while the migration hangs; right schema, open gate, new pods."""
+    may_be_left_uncompared(team)
     team.roll_out()
     team.until_rolled_out()
     team.until(lambda: has_settled(team, "Succeeded"), "no second sync of the gate, which the runtime could overtake")
     before = team.pod_uids()
     with migration_held_up(team):
         team.git.roll_to(NEXT)
-        revision = team.commit(NEXT)
+        revision = commit_to_the_gate_first(team, NEXT, RUNTIME)
         team.until(
             lambda: is_running(team.gate().pods()) and is_running(schema_pods(team)), "gate and migration to run"
         )
@@ -50,12 +61,13 @@ def test_upgrade(team: Team) -> None:
 @on("3.6")
 def test_release_beyond_the_schema_tool(team: Team) -> None:
     """A commit to a release whose schema the owner's tool lacks: closed, the old pods serve; the right pair opens."""
+    may_be_left_uncompared(team)
     team.roll_out()
     team.until_rolled_out()
     team.until(lambda: has_settled(team, "Succeeded"), "no second sync of the gate, which the runtime could overtake")
     before, receipt, synced = team.pod_uids(), team.gate().receipt(), team.operation(RUNTIME)["startedAt"]
     team.git.roll_to(BEYOND, admin_tools=NEXT)
-    team.commit(BEYOND)
+    commit_to_the_gate_first(team, BEYOND, RUNTIME)
 
     team.until(lambda: any(code for code, _ in team.gate().ends()), "the gate to fail")
     code, message = team.gate().ends()[-1]
