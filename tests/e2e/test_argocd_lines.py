@@ -6,6 +6,7 @@ from scenario import (
     NOT_COMPARED,
     TERMINATED,
     annotate,
+    commit_to_the_gate_first,
     has_settled,
     hook_migrations,
     is_done,
@@ -144,13 +145,14 @@ def test_commit_for_the_runtime(team: Team, named: bool) -> None:  # noqa: FBT00
     only_up_to_the_runtime(team)
     if not named:
         leave_out_parameters(team, "receipt.revision")
+    may_be_left_uncompared(team)
     first = team.roll_out()
     team.until_rolled_out(revision=first)
     receipt = team.gate().receipt()
     team.until(lambda: has_settled(team, "Succeeded"), "no second sync of the gate, which the runtime could overtake")
     team.git.runtime["server"]["config"]["persistence"]["default"]["sql"]["maxConns"] = 21
 
-    second = team.commit("more connections")
+    second = commit_to_the_gate_first(team, "more connections", RUNTIME) if named else team.commit("more connections")
 
     team.until_rolled_out(revision=second)
     assert reached(team, RUNTIME, second)

@@ -2,7 +2,15 @@
 
 import time
 
-from scenario import assert_works, by_the_gate, has_settled, is_synced_to, on
+from scenario import (
+    assert_works,
+    by_the_gate,
+    commit_to_the_gate_first,
+    has_settled,
+    is_synced_to,
+    may_be_left_uncompared,
+    on,
+)
 
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.object_status import is_in_back_off
@@ -100,12 +108,13 @@ def test_watchdog_reopens(team: Team) -> None:
     team.git.gate["stores"]["default"]["secret"]["name"] = "gate"
     team.add_secret("gate", team.databases.password)
     team.git.application_set["spec"]["template"]["spec"]["syncPolicy"]["retry"] = {"limit": 0}
+    may_be_left_uncompared(team)
     team.roll_out()
     team.until_rolled_out()
     team.until(lambda: has_settled(team, "Succeeded"), "no second run of the gate, which would fail for its own commit")
     team.add_secret("gate", "wrong")
     team.git.runtime["server"]["config"]["persistence"]["default"]["sql"]["maxConns"] = 21
-    revision = team.commit("more connections")
+    revision = commit_to_the_gate_first(team, "more connections", RUNTIME)
     team.until(
         lambda: has_settled(team, "Failed") and is_synced_to(revision, team.application(GATE)),
         "the gate to fail, and not to be synced again",
