@@ -14,7 +14,7 @@ from hook import loading
 from hook.model import OnEmptyDatabase
 from hook.settings import LABEL_SELECTOR, Settings
 from hook.versions import SchemaVersion, Store
-from lab.helm import Helm
+from lab.helm import Helm, HelmError
 
 COMPONENTS = ("gate", "watchdog")
 NOT_OFFERED = {
@@ -240,11 +240,35 @@ class TestStores:
         assert set(login({"stores": {"visibility": {"enabled": False}}})) == {Store.DEFAULT}
 
 
-def test_chart_and_program_take_the_same_selectors(helm3: Helm) -> None:
-    """By one expression, which Go and Python read alike; here Go. What the chart refuses is in test_refusals.py."""
-    selector = "a,!b, ! c,example.com/d=e,f==g,h!=i,j=,k in (l, m),n notin (o,),p in ()"
-    assert re.fullmatch(LABEL_SELECTOR, selector)
-    assert selector in config(helm3.objects(CHART, merged(SMALLEST, setting("runtime.selector", selector))))
+GOOD_SELECTORS = (
+    "a,!b, ! c,example.com/d=e,f==g,h!=i,j=,k in (l, m),n notin (o,),p in ()",
+    "app.kubernetes.io/name=temporal",
+)
+BAD_SELECTORS = (
+    "a=b c=d",
+    "a in (b",
+    "a=b,",
+    "=a",
+    "-a=b",
+    "a=-b",
+    "a in b",
+    "A.example/b",
+    "a/b/c",
+    "a=b=c",
+    f"{'a' * 64}=b",
+)
+
+
+@pytest.mark.parametrize("selector", [*GOOD_SELECTORS, *BAD_SELECTORS])
+def test_chart_and_program_take_the_same_selectors(helm3: Helm, selector: str) -> None:
+    """Each has the expression, which Go and Python read alike."""
+    values = merged(SMALLEST, setting("runtime.selector", selector))
+    assert bool(re.fullmatch(LABEL_SELECTOR, selector)) is (selector in GOOD_SELECTORS)
+    if selector in GOOD_SELECTORS:
+        assert selector in config(helm3.objects(CHART, values))
+    else:
+        with pytest.raises(HelmError, match="is no label selector of Kubernetes"):
+            helm3.objects(CHART, values)
 
 
 def test_without_visibility_one_schema_version_is_enough(
