@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook import pods, rollout, schemas
-from hook.model import Fail, Finding, Pass, Reachability, Refresh, Unknown, Wait
+from hook import notes, rollout
+from hook.model import Fail, Finding, Pass, Reachability, Refresh, Wait
 from hook.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from hook.model import Application, Observation, Policy, Step
@@ -63,22 +62,4 @@ def give_up(findings: tuple[Finding, ...], observation: Observation, policy: Pol
     """End on what is not ours to repair: `always` holds the rollout, the others let it pass with a warning."""
     if policy.reachability is Reachability.ALWAYS:
         return Fail(findings[0])
-    return Pass((*findings, *notes(observation, policy)))
-
-
-def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
-    """Return what a person should know whatever the step: newer schema, skipped minor, estimated versions, no runtime."""
-    return tuple(_notes(observation, policy))
-
-
-def _notes(observation: Observation, policy: Policy) -> Iterator[Finding]:
-    for schema in observation.schemas:
-        if schema.version is not None and schema.version > policy.expected[schema.store]:
-            yield Finding(Reason.SCHEMA_NEWER, f"store {schema.store}", schemas.describe(schema, policy))
-    if policy.estimated_from is not None:
-        yield Finding(Reason.RELEASE_ESTIMATED, f"release {policy.release}", f"taken as {policy.estimated_from}")
-    if rollout.is_missing(observation.application) and isinstance(observation.application, Unknown):
-        yield Finding(Reason.RUNTIME_NOT_FOUND, observation.application.finding.about)
-    live = pods.live_release(observation)
-    if live and policy.release and live.major == policy.release.major and policy.release.minor - live.minor > 1:
-        yield Finding(Reason.MINOR_SKIPPED, f"release {policy.release}", f"pods run {live}")
+    return Pass((*findings, *notes.all_of(observation, policy)))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook import downstream, patience, pods, rollout, schemas
+from hook import downstream, notes, patience, pods, rollout, schemas
 from hook.model import (
     Application,
     ApplicationRef,
@@ -47,7 +47,7 @@ _MOMENT = timedelta(seconds=5)
 def next_step(observation: Observation, policy: Policy) -> Step:
     """Return the one step to take now."""
     step = _first(_SCHEMA_RULES, observation, policy) or _first(_TEMPORAL_RULES, observation, policy)
-    return _unless_to_be_reopened(step or Pass(patience.notes(observation, policy)), observation)
+    return _unless_to_be_reopened(step or Pass(notes.all_of(observation, policy)), observation)
 
 
 def last_step(observation: Observation, policy: Policy) -> Step:
@@ -58,10 +58,10 @@ def last_step(observation: Observation, policy: Policy) -> Step:
     impatient = replace(policy, patience=timedelta(0))
     step = _first(_SCHEMA_RULES, observation, impatient)
     if step is None:
-        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(patience.notes(observation, policy))
+        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(notes.all_of(observation, policy))
         lacking = missing(step)
         if policy.reachability is not Reachability.ALWAYS and not set(lacking) & set(_needed(observation, policy)):
-            step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *patience.notes(observation, policy)))
+            step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *notes.all_of(observation, policy)))
     return _unless_to_be_reopened(step, observation)
 
 
@@ -225,7 +225,7 @@ def _migrations_can_be_done(observation: Observation, policy: Policy) -> Step | 
 def _reachability_is_not_asked(observation: Observation, policy: Policy) -> Step | None:
     """Pass on the schemas alone where Temporal is not asked for."""
     if not is_asked_for_reachability(observation, policy):
-        return Pass(patience.notes(observation, policy))
+        return Pass(notes.all_of(observation, policy))
     if isinstance(observation.application, Unknown) and not rollout.is_missing(observation.application):
         return Wait((observation.application.finding,))
     return None
