@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import select
 import signal
+import socket
 import sys
-import threading
 import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -131,8 +132,6 @@ def _versions(release: str | None, output: str) -> int:
 def _run(settings: Settings, stop: _Stop) -> Outcome:
     """Run the gate to its end."""
     policy = settings.policy()
-    from tenacity import sleep_using_event  # noqa: PLC0415
-
     from hook.compose import Composition  # noqa: PLC0415 -- the adapters' libraries cost 0.5 s, only these pay it
     from hook.gate import Gate, StopRequested, Timing  # noqa: PLC0415
 
@@ -144,7 +143,7 @@ def _run(settings: Settings, stop: _Stop) -> Outcome:
             teller.started(parts.run_id, policy, limit)
             timing = Timing(
                 clock=lambda: datetime.now(UTC),
-                sleep=sleep_using_event(stop.event),
+                sleep=stop.sleep,
                 interval=timedelta(seconds=settings.interval_seconds),
                 limit=limit,
             )
@@ -175,15 +174,17 @@ class _Stop:
 
     def __init__(self) -> None:
         """Catch nothing yet."""
-        self.event = threading.Event()
-        """Set when the run is to stop; ends its sleep."""
         self.pulls_out_by: type[BaseException] | None = None
         """What is raised into a call that hangs; None while there is nobody yet to catch it."""
         self._reason: Reason | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._waker, self._sleeper = socket.socketpair()
+        self._waker_before = -1
 
     def __enter__(self) -> Self:
         """Catch the signals."""
+        self._waker.setblocking(False)  # noqa: FBT003 -- the standard library's
+        self._waker_before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._overdue)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._requested)
@@ -194,6 +195,17 @@ class _Stop:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._waker_before)
+        self._waker.close()
+        self._sleeper.close()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep so long, or until a signal.
+
+        By what the signal itself writes: a sleep that its handler has to end is slept to its end where the signal comes
+        between the last look at signals and the sleep (seen, with an interval of an hour).
+        """
+        select.select([self._sleeper], [], [], seconds)
 
     def reason(self) -> Reason | None:
         """Return why the run is to stop, None as long as it is not."""
@@ -203,7 +215,6 @@ class _Stop:
         if self._reason is not None:
             return  # it is on its way out
         self._reason = Reason.STOPPED if number == signal.SIGTERM else Reason.INTERRUPTED
-        self.event.set()
         signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS, _LAST_WORDS_SECONDS)
 
     def _overdue(self, *_: object) -> None:

@@ -112,7 +112,8 @@ def hold() -> None:
         team.until_rolled_out(seconds=300)
         (home / "said.new").write_text(_instructions(platform, team), encoding="utf-8")
         (home / "said.new").rename(home / "said")
-        asked.wait()
+        while not asked.wait(0.5):  # a wait without end may miss the signal that comes just before it
+            pass
 
 
 def _instructions(platform: Platform, team: Team) -> str:

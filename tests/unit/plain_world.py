@@ -5,7 +5,7 @@ python plain_world.py load|look|sleep|report|both|check    hang in settings, a l
 
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -94,10 +94,13 @@ def say() -> None:
 
 
 def hang() -> NoReturn:
-    """Say so, and never come back: only a signal ends it."""
+    """Say so, and never come back: only what a signal raises ends it.
+
+    It wakes up again and again, as one long sleep may miss the signal that comes just before it.
+    """
     say()
-    threading.Event().wait()
-    raise AssertionError
+    while True:
+        time.sleep(0.01)
 
 
 class HangsAtTheEnd:
@@ -136,11 +139,14 @@ def program(where: str) -> None:
             return World(**{**vars(world), "stores": {**world.stores, **hanging}})
 
     if where == "load":
-        load = loading.load
+        load, caught = loading.load, {signal.SIGTERM, signal.SIGINT}
 
         def late(file: Path | None) -> Settings:
+            signal.pthread_sigmask(signal.SIG_BLOCK, caught)  # or it might come just before the wait for it
             say()
-            signal.pause()
+            while not signal.sigpending():
+                time.sleep(0.01)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
             return load(file)
 
         loading.load = late

@@ -591,6 +591,16 @@ def test_a_signal_ends_it(tmp_path: Path, where: str, number: signal.Signals, re
         assert json.loads(log.splitlines()[-1])["reason"] == str(reason)
 
 
+def test_a_sleep_ends_with_a_signal_whose_handler_has_not_run_yet() -> None:
+    """The handler runs between two instructions of Python; a signal just before the sleep would be slept over."""
+    with cli._Stop() as stop:  # noqa: SLF001 -- what the run sleeps by
+        waker = signal.set_wakeup_fd(-1)
+        os.write(waker, bytes([signal.SIGTERM]))  # what the interpreter writes the moment that the signal comes
+        signal.set_wakeup_fd(waker)
+        stop.sleep(3600)
+        assert stop.reason() is None
+
+
 def test_it_gives_itself_less_than_the_two_seconds_that_are_promised() -> None:
     """What hangs is left behind, and the last words are cut off, early enough (the design's two seconds)."""
     assert cli._STOP_SECONDS + cli._LAST_WORDS_SECONDS < 2  # noqa: SLF001 -- the promise is about these two
@@ -602,3 +612,4 @@ def test_signals_are_afterwards_what_they_were(in_world: Callable[..., tuple[End
     in_world(worlds.observation(), "run")
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)] == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.set_wakeup_fd(-1) == -1
