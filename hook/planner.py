@@ -152,6 +152,8 @@ def _schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     if migration.attempts >= policy.attempts:
         detail = f"{migration.attempts} attempts, the last: {migration.message or migration.phase}; {state}"
         return Fail(Finding(Reason.MIGRATION_FAILED, migration.owner, detail))
+    if (step := patience.own_sync(migration.application, observation)) is not None:
+        return step
     failed = migration.phase is not MigrationPhase.SUCCEEDED
     if failed and patience.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
         detail = f"attempt {migration.attempts} of {policy.attempts} failed: {migration.message}"
@@ -212,6 +214,8 @@ def _migrations_can_be_done(observation: Observation, policy: Policy) -> Step | 
         return None
     if not rollout.is_compared(application, observation.run_started_at):
         return patience.compare(application, "before its Job is run again", observation)
+    if (step := patience.own_sync(application, observation)) is not None:
+        return step
     if migration.phase not in {MigrationPhase.IDLE, MigrationPhase.FAILED}:
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
     if patience.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):

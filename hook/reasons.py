@@ -275,6 +275,13 @@ class Reason(Enum):
         "The last migration failed; it is tried again after a pause.",
         "Nothing yet. The migration's own log says why it failed.",
     )
+    MIGRATION_PENDING = (
+        "MigrationPending",
+        ExitCode.DEADLINE,
+        Patience.DEADLINE,
+        "Git has a commit for the migrations that Argo CD syncs by itself; the gate leaves it half a minute for that.",
+        "Nothing yet. If nobody syncs it, the gate has its Jobs run.",
+    )
     COMPARISON_PENDING = (
         "ComparisonPending",
         ExitCode.DEADLINE,

@@ -36,6 +36,7 @@ class Applications:
         self._run_id = run_id
         self._attempts_seen: dict[ApplicationRef, int] = {}
         self._asked_at: dict[ApplicationRef, datetime] = {}
+        self._seen_at: dict[tuple[ApplicationRef, tuple[str, ...]], datetime] = {}
 
     def read(self, ref: ApplicationRef) -> Application:
         """Return the Application; raise `FindingError` (ApplicationMissing, ArgoCdMissing, or what the API said)."""
@@ -49,7 +50,12 @@ class Applications:
         operation = application.operation
         if operation is not None and operation.phase is not OperationPhase.REQUESTED:
             self._attempts_seen[ref] = max(self._attempts_seen.get(ref, 0), application.attempts)
-        return replace(application, attempts_seen=self._attempts_seen.get(ref, 0), asked_at=self._asked_at.get(ref))
+        return replace(
+            application,
+            attempts_seen=self._attempts_seen.get(ref, 0),
+            asked_at=self._asked_at.get(ref),
+            seen_at=self._seen_at.setdefault((ref, application.revisions), datetime.now(UTC)),
+        )
 
     def refresh(self, application: Application) -> bool:
         """Ask Argo CD to compare it afresh; return whether somebody was not faster."""
@@ -153,7 +159,19 @@ def _application(ref: ApplicationRef, body: Mapping[str, Any], run_id: str) -> A
             for resource in (operation_state.get("syncResult") or {}).get("resources") or ()
             if resource.get("kind") == "Job" and resource.get("hookType")
         ),
+        is_automated=_is_automated(body),
     )
+
+
+def _is_automated(body: Mapping[str, Any]) -> bool:
+    """Tell whether its own policy or its ApplicationSet has it synced.
+
+    RollingSync switches the policy's automated sync off, or leaves no word of it (until 3.2), and syncs by itself.
+    """
+    automated = (body["spec"].get("syncPolicy") or {}).get("automated")
+    owners = body["metadata"].get("ownerReferences") or ()
+    is_on = automated is not None and automated.get("enabled") is not False
+    return is_on or any(owner.get("kind") == "ApplicationSet" for owner in owners)
 
 
 def _revisions(source: Mapping[str, Any]) -> tuple[str, ...]:

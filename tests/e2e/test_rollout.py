@@ -3,6 +3,7 @@
 import time
 
 from scenario import (
+    Json,
     assert_never_crash_looped,
     assert_order,
     assert_passed,
@@ -11,12 +12,14 @@ from scenario import (
     has_settled,
     hook_migrations,
     on,
+    refresh,
+    says,
 )
 
-from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
+from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.incident import break_by_hand
 from lab.object_status import component_of, is_in_back_off
-from lab.team import SERVERS, Team
+from lab.team import SECRET, SERVERS, Team
 
 
 @on("3.6", "3.2")
@@ -77,10 +80,7 @@ def test_replaced_database(team: Team) -> None:
 @on("3.6", "3.2")
 def test_closed_gate(team: Team) -> None:
     """A commit whose migration has a wrong password: the runtime never starts; the commit that mends it opens the gate."""
-    team.add_secret("another", "wrong")
-    sql = team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]
-    right, sql["existingSecret"] = sql["existingSecret"], "another"
-    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
+    with_wrong_password(team)
     team.git.gate["migrations"] |= {"attempts": 2, "pauseSeconds": 2}
     team.roll_out()
 
@@ -95,12 +95,58 @@ def test_closed_gate(team: Team) -> None:
         "the runtime's step has not started",
     )
 
-    sql["existingSecret"] = right
+    mend_password(team)
     revision = team.commit("the password is right now")
     team.until_rolled_out(revision=revision)
     assert_order(team, revision)
     assert_never_crash_looped(team)
     assert_works(team)
+
+
+@on("3.6", "3.2")
+def test_mended_while_the_gate_tries(team: Team) -> None:
+    """The commit that mends the migration comes while the gate has it run again and again: Argo CD's own sync brings it.
+
+    3.6 waits for 5 s before it syncs a step, and would take a sync by the gate for its own: the old Job has to be gone, too.
+    """
+    with_wrong_password(team)
+    team.git.gate["migrations"] |= {"attempts": 20, "pauseSeconds": 0.001}
+    team.roll_out()
+    says(team, "to migrate (attempt 2)")
+    mend_password(team)
+    revision = team.commit("the password is right now")
+    refresh(team, RUNTIME, SECOND_GATE, BOOTSTRAP)
+    refresh(team, MIGRATIONS)
+    team.until_rolled_out(revision=revision)
+    assert schema_jobs(team) == {f"temporal-migrations-{revision[:7]}-schema-1"}
+    assert not any(by_the_gate(state) for state in operation_states(team, MIGRATIONS, revision))
+    assert_passed(team)
+    assert_works(team)
+
+
+def with_wrong_password(team: Team) -> None:
+    """Let the migrations, and nobody else, log in with a wrong one; their Job fails at once."""
+    team.add_secret("wrong", "wrong")
+    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = "wrong"
+    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
+
+
+def mend_password(team: Team) -> None:
+    """As it is in the examples."""
+    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = SECRET
+
+
+def operation_states(team: Team, application: str, revision: str) -> list[Json]:
+    """What became of each of an Application's operations at this revision, as they went on."""
+    versions = team.history.versions("Application", team.git.name(application))
+    states = [one.body.get("status", {}).get("operationState") or {} for one in versions]
+    return [one for one in states if one.get("operation", {}).get("sync", {}).get("revision") == revision]
+
+
+def schema_jobs(team: Team) -> set[str]:
+    """The names of the schema Jobs that are there."""
+    found = team.objects("apis/batch/v1", "jobs", "app.kubernetes.io/component=database")
+    return {one["metadata"]["name"] for one in found}
 
 
 @on("3.6")

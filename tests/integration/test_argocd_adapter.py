@@ -223,6 +223,54 @@ def test_a_new_commit_is_ahead_and_a_drift_is_not(tmp_path: Path) -> None:
         assert rollout.is_ahead(found)
 
 
+def test_since_when_a_commit_is_seen_is_remembered(tmp_path: Path) -> None:
+    """By the run, from its first look at it; not since when it was compared, which happens again and again."""
+    with cluster(tmp_path, config_map("a")) as it:
+        before = datetime.now(UTC)
+        another = Applications(it.api, OTHER_RUN).read(REF).seen_at
+        assert another is not None
+        assert before <= another <= datetime.now(UTC)
+        first = it.look().seen_at
+        assert first is not None
+        assert first < before
+        assert it.refresh().seen_at == first
+        it.argocd.commit(REF.name, [config_map("a"), config_map("b")])
+        second = it.refresh().seen_at
+        assert second is not None
+        assert second > first
+
+
+@pytest.mark.parametrize(
+    ("policy", "owner", "expected"),
+    [
+        (None, None, False),
+        ({"syncOptions": ["CreateNamespace=true"]}, None, False),
+        ({"automated": {}}, None, True),
+        ({"automated": {"enabled": True, "prune": True}}, None, True),
+        ({"automated": {"enabled": False}}, None, False),
+        ({"automated": {"enabled": False}}, "Application", False),
+        ({"automated": {"enabled": False}}, "ApplicationSet", True),
+        (None, "ApplicationSet", True),
+    ],
+    ids=[
+        "by a person",
+        "the same, with options",
+        "by its policy",
+        "the same, in so many words",
+        "switched off",
+        "switched off, of an app of apps",
+        "switched off, by RollingSync of 3.6",
+        "taken away, by RollingSync of 3.2",
+    ],
+)
+def test_who_syncs_it_is_known(tmp_path: Path, policy: Json | None, owner: str | None, *, expected: bool) -> None:
+    """A person alone, or Argo CD as well."""
+    with cluster(tmp_path, config_map("a")) as it:
+        owners = [{"apiVersion": "argoproj.io/v1alpha1", "kind": owner, "name": "x", "uid": "y"}] if owner else []
+        it.client.patch(PATH, {"metadata": {"ownerReferences": owners}, "spec": {"syncPolicy": policy}})
+        assert it.look().is_automated is expected
+
+
 def test_a_running_hook_is_a_running_operation_until_it_ends(tmp_path: Path) -> None:
     """With Argo CD's message on one line and the hook Job's name; then succeeded or failed."""
     with cluster(tmp_path, hook_job(), config_map("receipt", wave=1)) as it:
