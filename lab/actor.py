@@ -66,7 +66,9 @@ class Actor:
                     refused = ""
                 except ApiError as error:
                     if str(error) != refused:
-                        log.warning("%s: %s", self._actor, error)
+                        log.warning(
+                            "%s: %s", self._actor, str(error)
+                        )  # a record outlives it, with all that its frames hold
                     refused = str(error)
         except BaseException as error:  # shown by stop(), whatever it is
             log.exception("%s has a defect", self._actor)

@@ -101,7 +101,7 @@ class History:
                     if kind != "BOOKMARK":
                         self._take(watched, body, known, gone=kind == "DELETED")
             except ApiError as error:
-                log.debug("history of %s: %s", watched.kind, error)
+                log.debug("history of %s: %s", watched.kind, str(error))
                 if error.status == HTTPStatus.GONE:
                     reached = None
                 self._stop.wait(_AGAIN_SECONDS)

@@ -71,7 +71,7 @@ class ServiceProxy:
                 self._listeners[place] = self._listen(place)
             except OSError as error:
                 # As when a program listens on 0.0.0.0 at this port: without network namespaces that is here, too.
-                log.warning("cannot listen for a Service: %s", error)
+                log.warning("cannot listen for a Service: %s", str(error))
                 self._failed_at = now
 
     def _listen(self, place: Place) -> socket.socket:

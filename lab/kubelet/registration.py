@@ -64,7 +64,7 @@ class Registration:
                 self._renew()
                 pause = RENEW_SECONDS
             except ApiError as error:
-                log.warning("node %s: %s", self._name, error)
+                log.warning("node %s: %s", self._name, str(error))
                 pause = 0.5
             if self._stop.wait(pause):
                 return
