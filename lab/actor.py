@@ -65,11 +65,10 @@ class Actor:
                     self._turn()
                     refused = ""
                 except ApiError as error:
-                    if str(error) != refused:
-                        log.warning(
-                            "%s: %s", self._actor, str(error)
-                        )  # a record outlives it, with all that its frames hold
-                    refused = str(error)
+                    words = str(error)  # a log record outlives the error, and would keep all that its frames hold
+                    if words != refused:
+                        log.warning("%s: %s", self._actor, words)
+                    refused = words
         except BaseException as error:  # shown by stop(), whatever it is
             log.exception("%s has a defect", self._actor)
             self._defect = error
