@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, assert_never
 
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random
 
-from hook import planner
+from hook import planner, rollout
 from hook.model import (
     Act,
     Application,
@@ -302,5 +302,9 @@ def _findings(observation: Observation) -> Iterator[Finding]:
     )
     yield from (value.finding for value in values if isinstance(value, Unknown))
     yield from observation.refused
+    migration = observation.migration
+    application = migration.application if isinstance(migration, Migration) else None
+    if application is not None and (pending := rollout.pending_sync(application)) is not None:
+        yield pending
     if isinstance(observation.runtime, Runtime):
         yield from (pod.finding for pod in observation.runtime.pods if pod.finding)

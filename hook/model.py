@@ -121,7 +121,7 @@ class Application:
     `compared_at` is ``status.reconciledAt``, a whole second. `jobs` are the managed plain Jobs among its resources,
     `hook_jobs` the hook Jobs of its last operation. `attempts_seen` is the highest attempt of this run that was seen
     under way or ended; one that was only requested may have got lost. `asked_at` is when this run last asked for a
-    comparison, `seen_at` when it first saw these revisions. `is_automated` says that Argo CD syncs it without a person.
+    comparison. `is_automated` says that Argo CD syncs it without a person.
     """
 
     ref: ApplicationRef
@@ -137,7 +137,6 @@ class Application:
     hook_jobs: tuple[JobRef, ...] = ()
     attempts_seen: int = 0
     asked_at: datetime | None = None
-    seen_at: datetime | None = None
     is_automated: bool = False
 
     @property

@@ -18,7 +18,7 @@ _ASK_AGAIN = timedelta(seconds=10)
 """Argo CD takes a request for a comparison back without one where the Application's project or cluster is not there."""
 
 _OWN_SYNC = timedelta(seconds=30)
-"""RollingSync of 3.6 lets 5 s pass after the last Application that has heard of a commit, and looks some seconds later."""
+"""RollingSync of 3.6 lets 5 s pass after the last Application that has heard of a commit, and then syncs (seen)."""
 
 _LONGEST_PAUSE = 2**6
 """The pause doubles so often at the most, whatever the number of attempts."""
@@ -51,12 +51,8 @@ def own_sync(application: Application | None, observation: Observation) -> Step 
     RollingSync of 3.6 takes whatever operation begins in an Application's step for its own and makes none then: one of
     ours, of the Jobs alone, left an Application OutOfSync and its step unfinished for ever (seen).
     """
-    if application is None or not application.is_automated or not rollout.is_ahead(application):
-        return None
-    if application.seen_at is None or observation.now - application.seen_at >= _OWN_SYNC:
-        return None
-    detail = "git has a commit that was not synced yet"
-    return Wait((Finding(Reason.MIGRATION_PENDING, f"Application {application.ref}", detail),))
+    pending = rollout.pending_sync(application) if application is not None else None
+    return Wait((pending,)) if pending is not None and not lasts(pending, observation, _OWN_SYNC) else None
 
 
 def is_pausing(attempts: int, ended_at: datetime | None, now: datetime, policy: Policy) -> bool:

@@ -42,6 +42,15 @@ def is_ahead(application: Application | Unknown | None) -> bool:
     return application.operation is None or application.operation.revisions != application.revisions
 
 
+def pending_sync(application: Application) -> Finding | None:
+    """Return that Argo CD is to sync it by itself, None where it is not, or only a person does."""
+    if not application.is_automated or not is_ahead(application):
+        return None
+    return Finding(
+        Reason.MIGRATION_PENDING, f"Application {application.ref}", "git has a commit that was not synced yet"
+    )
+
+
 def has_newer_commit(application: Application) -> bool:
     """Tell whether Argo CD has compared it with another commit than its last operation brought."""
     operation = application.operation

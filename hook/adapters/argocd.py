@@ -36,7 +36,6 @@ class Applications:
         self._run_id = run_id
         self._attempts_seen: dict[ApplicationRef, int] = {}
         self._asked_at: dict[ApplicationRef, datetime] = {}
-        self._seen_at: dict[tuple[ApplicationRef, tuple[str, ...]], datetime] = {}
 
     def read(self, ref: ApplicationRef) -> Application:
         """Return the Application; raise `FindingError` (ApplicationMissing, ArgoCdMissing, or what the API said)."""
@@ -50,12 +49,7 @@ class Applications:
         operation = application.operation
         if operation is not None and operation.phase is not OperationPhase.REQUESTED:
             self._attempts_seen[ref] = max(self._attempts_seen.get(ref, 0), application.attempts)
-        return replace(
-            application,
-            attempts_seen=self._attempts_seen.get(ref, 0),
-            asked_at=self._asked_at.get(ref),
-            seen_at=self._seen_at.setdefault((ref, application.revisions), datetime.now(UTC)),
-        )
+        return replace(application, attempts_seen=self._attempts_seen.get(ref, 0), asked_at=self._asked_at.get(ref))
 
     def refresh(self, application: Application) -> bool:
         """Ask Argo CD to compare it afresh; return whether somebody was not faster."""

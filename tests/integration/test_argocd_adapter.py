@@ -223,23 +223,6 @@ def test_a_new_commit_is_ahead_and_a_drift_is_not(tmp_path: Path) -> None:
         assert rollout.is_ahead(found)
 
 
-def test_since_when_a_commit_is_seen_is_remembered(tmp_path: Path) -> None:
-    """By the run, from its first look at it; not since when it was compared, which happens again and again."""
-    with cluster(tmp_path, config_map("a")) as it:
-        before = datetime.now(UTC)
-        another = Applications(it.api, OTHER_RUN).read(REF).seen_at
-        assert another is not None
-        assert before <= another <= datetime.now(UTC)
-        first = it.look().seen_at
-        assert first is not None
-        assert first < before
-        assert it.refresh().seen_at == first
-        it.argocd.commit(REF.name, [config_map("a"), config_map("b")])
-        second = it.refresh().seen_at
-        assert second is not None
-        assert second > first
-
-
 @pytest.mark.parametrize(
     ("policy", "owner", "expected"),
     [

@@ -15,6 +15,7 @@ from worlds import (
     MIGRATIONS,
     NOW,
     RUN_STARTED,
+    ahead,
     application,
     at,
     finding,
@@ -29,7 +30,7 @@ from worlds import (
     unknown,
 )
 
-from hook import gate, planner, steps
+from hook import gate, planner, rollout, steps
 from hook.gate import Gate, StopRequested, Timing, World
 from hook.model import (
     Act,
@@ -415,6 +416,19 @@ def test_the_age_of_every_kind_of_finding_is_kept() -> None:
         "store default",
         crash.finding.about,
     }
+
+
+def test_a_commit_that_argo_cd_syncs_itself_keeps_its_age_until_it_was_left_long_enough() -> None:
+    """By any turn's look at it, whatever else there was to be waited for."""
+    waiting = ahead(MIGRATIONS, is_automated=True)
+    course = Course()
+    course.run(world(migration=migration(application=waiting), stores=BEHIND, also={"migrate": lambda _: True}))
+    pending = rollout.pending_sync(waiting)
+    assert pending is not None
+    first = course.seen[0].now
+    assert {seen.since[pending.key] for seen in course.seen} == {first}
+    acted_at = next(seen.now for seen, step in zip(course.seen, course.steps, strict=True) if isinstance(step, Migrate))
+    assert (acted_at - first).total_seconds() >= 30
 
 
 # --- pausing ------------------------------------------------------------------------------------------------------

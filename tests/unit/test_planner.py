@@ -465,18 +465,20 @@ def test_pods_that_cannot_be_seen_are_waited_for(changes: dict[str, Any], policy
 # --- a commit that Argo CD syncs by itself ------------------------------------------------------------------------
 
 
-def with_new_commit(found: Migration, seen: float | None = -29, **changes: Any) -> Migration:
-    """Git has a commit that was not synced yet, seen so many seconds from now; Argo CD syncs it by itself."""
-    seen_at = at(seen) if seen is not None else None
-    return replace(found, application=ahead(MIGRATIONS, **{"is_automated": True, "seen_at": seen_at} | changes))
+def with_new_commit(found: Migration, **changes: Any) -> Migration:
+    """Git has a commit that was not synced yet; Argo CD syncs it by itself."""
+    return replace(found, application=ahead(MIGRATIONS, **{"is_automated": True} | changes))
 
 
 OWN_SYNC = wait(Reason.MIGRATION_PENDING)
+PENDING = finding(Reason.MIGRATION_PENDING, f"Application {MIGRATIONS}")
 
 
 @cases(
-    case("it is left half a minute for that", OWN_SYNC, stores=BEHIND, migration=with_new_commit(migration())),
-    case("not more", ("migrate", 1), stores=BEHIND, migration=with_new_commit(migration(), seen=-30)),
+    case("it is left half a minute for that", OWN_SYNC, stores=BEHIND, migration=with_new_commit(migration()),
+         since=seen_for(29, PENDING)),
+    case("not more", ("migrate", 1), stores=BEHIND, migration=with_new_commit(migration()),
+         since=seen_for(30, PENDING)),
     case("also after an attempt that failed", OWN_SYNC, stores=BEHIND, migration=with_new_commit(attempted(1))),
     case("and after one that succeeded at the commit before", OWN_SYNC, stores=BEHIND,
          migration=with_new_commit(attempted(1, MigrationPhase.SUCCEEDED))),
@@ -487,13 +489,11 @@ OWN_SYNC = wait(Reason.MIGRATION_PENDING)
          migration=with_new_commit(migration(), sync="Synced")),
     case("not at the commit that was synced", ("migrate", 1), stores=BEHIND,
          migration=with_new_commit(migration(), operation=operation())),
-    case("not where it is not known since when", ("migrate", 1), stores=BEHIND,
-         migration=with_new_commit(migration(), seen=None)),
     case("nothing is waited for where the schemas are right", PASSES, migration=with_new_commit(migration())),
     case("but where a Job failed all the same", OWN_SYNC,
          migration=with_new_commit(migration(), health="Degraded", jobs=(JOB,))),
     case("no longer there either", ("migrate", 1),
-         migration=with_new_commit(migration(), seen=-30, health="Degraded", jobs=(JOB,))),
+         migration=with_new_commit(migration(), health="Degraded", jobs=(JOB,)), since=seen_for(30, PENDING)),
 )  # fmt: skip
 def test_what_git_has_is_left_to_argo_cds_own_sync_for_a_while(
     changes: dict[str, Any], policy: Policy, expected: object
