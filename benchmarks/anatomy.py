@@ -46,7 +46,7 @@ def main() -> None:
         last = now
 
     import hook.cli  # noqa: PLC0415 -- each import is a part
-    from hook.loading import load, secrets  # noqa: PLC0415
+    from hook.settings.loading import load, secrets  # noqa: PLC0415
 
     lap("import: command line and settings")
     import psycopg  # noqa: F401, PLC0415 -- the settings want it, to read a DSN
@@ -55,8 +55,8 @@ def main() -> None:
     settings = load(Path(sys.argv[1]))
     policy, _ = settings.policy(), secrets(settings)
     lap("settings: read and checked")
-    from hook import planner  # noqa: PLC0415
     from hook.compose import Composition  # noqa: PLC0415
+    from hook.decision import planner  # noqa: PLC0415
     from hook.gate import observe  # noqa: PLC0415
 
     lap("import: gate, planner, report")
@@ -82,7 +82,7 @@ def main() -> None:
         lap("plan")
         teller.observed(observation, policy, step)
         lap("report of what was seen")
-        from hook.steps import outcome_of  # noqa: PLC0415
+        from hook.decision.steps import outcome_of  # noqa: PLC0415
 
         teller.ended(outcome_of(step))
         lap("report of the end, with its Event")

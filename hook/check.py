@@ -7,27 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from hook import checklist, gate, planner, pods, steps
-from hook.model import (
-    Fail,
-    Finding,
-    Migrate,
-    Outcome,
-    Pass,
-    Policy,
-    Refresh,
-    RestartPods,
-    Resync,
-    Run,
-    Step,
-    Wait,
-)
-from hook.report import without_secrets
+from hook import gate
+from hook.decision import planner, restarts, steps
+from hook.decision.steps import Fail, Migrate, Outcome, Pass, Refresh, RestartPods, Resync, Step, Wait
+from hook.observation.observation import Run
+from hook.report import checklist
+from hook.report.teller import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hook.versions import Release
+    from hook.decision.policy import Policy
+    from hook.observation.findings import Finding
+    from hook.observation.versions import Release
 
 
 @dataclass(frozen=True)
@@ -50,9 +42,9 @@ def look(world: gate.World, policy_for: Callable[[Release | None], Policy]) -> V
     ``policy_for`` gets the release that Temporal's pods run, for settings that name none.
     """
     observation = gate.observe(world, datetime.now(UTC))
-    policy = replace(policy_for(pods.live_release(observation)), grace=timedelta(0))
+    policy = replace(policy_for(restarts.live_release(observation)), grace=timedelta(0))
     step = planner.next_step(observation, policy)
-    outcome = steps.outcome_of(planner.last_step(observation, policy))
+    outcome = steps.outcome_of(planner.step_at_deadline(observation, policy))
     return Verdict(checklist.items(observation, policy), step, outcome)
 
 

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hook import __version__
-from hook.model import Finding, FindingError, Outcome
-from hook.reasons import ExitCode, Reason
-from hook.versions import Release, Store, VersionError, expectation, table
+from hook.decision.steps import Outcome
+from hook.observation.findings import Finding, FindingError
+from hook.observation.reasons import ExitCode, Reason
+from hook.observation.versions import Release, Store, VersionError, expectation, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hook.settings import Settings
+    from hook.settings.settings import Settings
 
 _STOP_SECONDS = 1.2
 """After a signal the run gets so long to end by itself; then it is pulled out of a remote call that hangs."""
@@ -47,9 +48,10 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _conclude(parsed: argparse.Namespace, carry_out: Callable[[Settings], Outcome]) -> int:
     """Load the settings, carry the command out and tell its end, whatever it is; its exit code."""
-    from hook.loading import load, secrets  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
-    from hook.report import without_secrets, write_termination_message  # noqa: PLC0415
-    from hook.settings import SettingsError  # noqa: PLC0415
+    from hook.report.listeners import write_termination_message  # noqa: PLC0415
+    from hook.report.teller import without_secrets  # noqa: PLC0415
+    from hook.settings.loading import load, secrets  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
+    from hook.settings.settings import SettingsError  # noqa: PLC0415
 
     file, settings, known = Path("/dev/termination-log"), None, frozenset[str]()
     try:
@@ -158,7 +160,7 @@ def _check(settings: Settings, output: str) -> Outcome:
     """Look once, as `run` would whose grace and deadline are over; change nothing."""
     from hook import check  # noqa: PLC0415
     from hook.compose import Composition  # noqa: PLC0415
-    from hook.loading import secrets  # noqa: PLC0415
+    from hook.settings.loading import secrets  # noqa: PLC0415
 
     with Composition(settings) as parts:
         verdict = check.look(parts.world(check.run), settings.policy)

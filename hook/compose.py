@@ -12,13 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from hook.adapters import postgres
+from hook.decision.restarts import COMPONENTS
 from hook.gate import World
-from hook.loading import secrets
-from hook.model import ApplicationRef, JobRef, Run
-from hook.pods import COMPONENTS
-from hook.report import EventsListener, Log, Teller
-from hook.rollout import migration as migration_of
-from hook.settings import KubeconfigSettings, Settings
+from hook.observation.applications import ApplicationRef, JobRef
+from hook.observation.migrations import of_application as migration_of
+from hook.observation.observation import Run
+from hook.report.listeners import EventsListener, Log
+from hook.report.teller import Teller
+from hook.settings.loading import secrets
+from hook.settings.settings import KubeconfigSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from hook.adapters.argocd import Applications
     from hook.adapters.kubernetes import Pods
     from hook.adapters.temporal import FrontendClient
-    from hook.model import Migrate, Migration, Pod
-    from hook.report import Listener
+    from hook.decision.steps import Migrate
+    from hook.observation.migrations import Migration
+    from hook.observation.workloads import Pod
+    from hook.report.teller import Listener
 
 
 class Composition:

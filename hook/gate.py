@@ -11,41 +11,34 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, assert_never
 
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random
 
-from hook import planner, rollout
-from hook.model import (
+from hook.decision import planner
+from hook.decision.steps import (
     Act,
-    Application,
-    ApplicationRef,
     Fail,
-    Finding,
-    FindingError,
-    Frontend,
-    JobRef,
     Migrate,
-    Migration,
-    MigrationPhase,
-    Observation,
     Outcome,
     Pass,
-    Pod,
-    Policy,
     Refresh,
     RestartPods,
     Resync,
-    Run,
-    Runtime,
-    Schema,
     Step,
-    Unknown,
     Wait,
+    missing,
+    outcome_of,
 )
-from hook.reasons import Reason
-from hook.steps import missing, outcome_of
+from hook.observation import applications
+from hook.observation.findings import Finding, FindingError, Unknown
+from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.observation import Frontend, Observation, Run
+from hook.observation.reasons import Reason
+from hook.observation.workloads import Pod, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from hook.versions import Store
+    from hook.decision.policy import Policy
+    from hook.observation.applications import Application, ApplicationRef, JobRef
+    from hook.observation.versions import Schema, Store
 
 T = TypeVar("T")
 
@@ -197,7 +190,7 @@ class Gate:
         """Return what the last turn comes to: when there is no time left, waiting for it may have been the last thing."""
         if self._last_seen is None or isinstance(self._last_step, (Pass, Fail)):
             return self._last_step
-        return planner.last_step(self._last_seen, self._policy)
+        return planner.step_at_deadline(self._last_seen, self._policy)
 
     def _observe(self) -> Observation:
         """Look, and note since when each finding is there: those that are gone are forgotten."""
@@ -304,7 +297,7 @@ def _findings(observation: Observation) -> Iterator[Finding]:
     yield from observation.refused
     migration = observation.migration
     application = migration.application if isinstance(migration, Migration) else None
-    if application is not None and (pending := rollout.pending_sync(application)) is not None:
+    if application is not None and (pending := applications.pending_sync(application)) is not None:
         yield pending
     if isinstance(observation.runtime, Runtime):
         yield from (pod.finding for pod in observation.runtime.pods if pod.finding)

@@ -1,4 +1,4 @@
-"""Writes `docs/reasons.md` from `hook/reasons.py`, the one table that log, Events, `check` and the docs speak from.
+"""Writes `docs/reasons.md` from `hook/observation/reasons.py`, the table behind log, Events, `check` and docs.
 
 python scripts/write_reasons.py           write it
 python scripts/write_reasons.py --check   only tell whether it is as written
@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hook.reasons import ExitCode, Patience, Reason
+from hook.observation.reasons import ExitCode, Reason, Tolerance
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "reasons.md"
 
@@ -29,10 +29,10 @@ ENDINGS = {
 }
 
 PATIENCE = {
-    Patience.NONE: "at once",
-    Patience.MOMENT: "once it has lasted for 5 s",
-    Patience.GRACE: "after the grace (`graceSeconds`)",
-    Patience.DEADLINE: "at the deadline (`deadlineSeconds`)",
+    Tolerance.NONE: "at once",
+    Tolerance.MOMENT: "once it has lasted for 5 s",
+    Tolerance.GRACE: "after the grace (`graceSeconds`)",
+    Tolerance.DEADLINE: "at the deadline (`deadlineSeconds`)",
 }
 
 
@@ -41,7 +41,7 @@ def render() -> str:
     lines = [
         "# Reasons and exit codes",
         "",
-        "<!-- Written by scripts/write_reasons.py from hook/reasons.py: change it there. -->",
+        "<!-- Written by scripts/write_reasons.py from hook/observation/reasons.py: change it there. -->",
         "",
         "Every ending, warning and wait names one of these reasons, in the same words in the log, in Events, in the",
         "termination message and in `check`. Where more is known, what to do is said more exactly there: the SQL to run,",
@@ -88,12 +88,12 @@ def _link(reason: Reason) -> str:
 def _patience(reason: Reason) -> str:
     if reason.exit_code is ExitCode.PASSED:
         return "as its success" if "Passed" in str(reason) else "never: it is told beside the outcome"
-    return PATIENCE[reason.patience]
+    return PATIENCE[reason.tolerance]
 
 
 def main() -> int:
     """Write the document, or compare it."""
-    parser = argparse.ArgumentParser(description="Write docs/reasons.md from hook/reasons.py.")
+    parser = argparse.ArgumentParser(description="Write docs/reasons.md from hook/observation/reasons.py.")
     parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when it is not as written")
     only_check = parser.parse_args().check
     text = render()

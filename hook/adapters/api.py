@@ -15,8 +15,8 @@ import urllib3
 import yaml
 from kubernetes import client, config
 
-from hook.model import Finding, FindingError
-from hook.reasons import Reason
+from hook.observation.findings import Finding, FindingError
+from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hook.adapters.api import Api, ApiError
-from hook.model import Application, ApplicationRef, Finding, FindingError, JobRef, Operation, OperationPhase
-from hook.reasons import Reason
-from hook.text import shortened
+from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
+from hook.observation.findings import Finding, FindingError, shortened
+from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

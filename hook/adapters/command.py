@@ -15,8 +15,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 
-from hook.model import Finding, FindingError, Migration, MigrationPhase
-from hook.reasons import Reason
+from hook.observation.findings import Finding, FindingError
+from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hook.adapters.api import Api, ApiError
-from hook.model import ApplicationRef, Finding, FindingError, JobRef, Pod, PodState, Run, Runtime
-from hook.reasons import Reason
-from hook.text import shortened
+from hook.observation.findings import Finding, FindingError, shortened
+from hook.observation.observation import Run
+from hook.observation.reasons import Reason
+from hook.observation.workloads import Pod, PodState, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from hook.observation.applications import ApplicationRef, JobRef
 
 _LOG = {"tailLines": "300", "limitBytes": "1048576", "previous": "true"}
 """Enough to reach back over the goroutines that follow a panic, and over fx's stack traces (seen: 100 kB).

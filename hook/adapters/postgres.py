@@ -16,16 +16,16 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from hook.model import Finding, FindingError, Schema
-from hook.reasons import Reason
-from hook.versions import Defect, SchemaVersion, VersionError, defects
+from hook.observation.findings import Finding, FindingError
+from hook.observation.reasons import Reason
+from hook.observation.versions import Defect, Schema, SchemaVersion, VersionError, defects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from psycopg.abc import PQGen
 
-    from hook.versions import Store
+    from hook.observation.versions import Store
 
 T = TypeVar("T")
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self, cast
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from hook.model import Finding, FindingError, Frontend
-from hook.reasons import Reason
+from hook.observation.findings import Finding, FindingError
+from hook.observation.observation import Frontend
+from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from rendering import (
     values_of,
 )
 
-from hook.reasons import ExitCode, Reason
+from hook.observation.reasons import ExitCode, Reason
 from lab.helm import Helm, HelmError
 
 NAME = CHART.name

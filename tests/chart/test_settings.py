@@ -10,10 +10,10 @@ import trustme
 import yaml
 from rendering import CHART, SCENARIOS, SMALLEST, Json, config, job_specs, merged, setting, values_of
 
-from hook import loading
-from hook.model import OnEmptyDatabase
-from hook.settings import LABEL_SELECTOR, Settings
-from hook.versions import SchemaVersion, Store
+from hook.decision.policy import OnEmptyDatabase
+from hook.observation.versions import SchemaVersion, Store
+from hook.settings import loading
+from hook.settings.settings import LABEL_SELECTOR, Settings
 from lab.helm import Helm, HelmError
 
 COMPONENTS = ("gate", "watchdog")

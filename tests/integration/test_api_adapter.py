@@ -20,8 +20,8 @@ import yaml
 from kubernetes.config import incluster_config
 
 from hook.adapters.api import Api, ApiError
-from hook.model import Finding, FindingError
-from hook.reasons import Patience, Reason
+from hook.observation.findings import Finding, FindingError
+from hook.observation.reasons import Reason, Tolerance
 from lab.fake_api import Drop, DropAnswer, FakeApi, Fault, Hang, Malformed, Refuse
 from lab.processes import free_port, wait_until
 
@@ -97,7 +97,7 @@ def test_a_token_that_nobody_knows_is_a_refused_login(server: FakeApi, tmp_path:
     """401: waited for the grace, since a Secret may be on its way; an expired token gets the same."""
     finding = asked_once(kubeconfig(tmp_path / "k", server.url, {"token": SECRET}))
     assert finding == Finding(Reason.API_LOGIN_REFUSED, f"Kubernetes API {server.url}", "Unauthorized")
-    assert finding.reason.patience is Patience.GRACE
+    assert finding.reason.tolerance is Tolerance.GRACE
 
 
 def test_a_forbidden_verb_is_told_in_the_apis_own_words(server: FakeApi, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_server_in_trouble_is_asked_once_and_waited_for(
     else:
         finding = refusal(asks[method])
         assert finding.reason is Reason.API_UNREACHABLE
-        assert finding.reason.patience is Patience.DEADLINE
+        assert finding.reason.tolerance is Tolerance.DEADLINE
         assert said in finding.detail
     assert [request.method for request in server.requests.by("gate")] == [method]
 

@@ -11,27 +11,18 @@ from typing import Any
 import pytest
 import yaml
 
-from hook import planner, rollout
 from hook.adapters.api import Api
 from hook.adapters.argocd import ATTEMPT_INFO, RUN_INFO, Applications
-from hook.model import (
-    Application,
-    ApplicationRef,
-    Finding,
-    FindingError,
-    JobRef,
-    Migrate,
-    Migration,
-    MigrationPhase,
-    Observation,
-    Operation,
-    OperationPhase,
-    Policy,
-    Run,
-    Schema,
-)
-from hook.reasons import Reason
-from hook.versions import SchemaVersion, Store
+from hook.decision import planner
+from hook.decision.policy import Policy
+from hook.decision.steps import Migrate
+from hook.observation import applications, migrations
+from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
+from hook.observation.findings import Finding, FindingError
+from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.observation import Observation, Run
+from hook.observation.reasons import Reason
+from hook.observation.versions import Schema, SchemaVersion, Store
 from lab.api_client import ApiClient, ApiError, Json
 from lab.argocd import REFRESH, ArgoCd, Behaviour
 from lab.fake_api import DropAnswer, FakeApi
@@ -80,7 +71,7 @@ class Cluster:
         """The migration in this phase, with a comparison asked for where one is due, as the planner does."""
 
         def reached() -> Migration | None:
-            found = rollout.migration(self.look())
+            found = migrations.of_application(self.look())
             assert found.application is not None
             if found.phase is MigrationPhase.UNCOMPARED and not found.application.refresh_requested:
                 self.applications.refresh(found.application)
@@ -191,8 +182,8 @@ def test_an_application_that_was_never_synced_has_no_operation(tmp_path: Path) -
     assert found.compared_at is not None
     assert found.compared_at >= before
     assert not found.refresh_requested
-    assert rollout.is_ahead(found)
-    assert rollout.migration(found).phase is MigrationPhase.IDLE
+    assert applications.is_ahead(found)
+    assert migrations.of_application(found).phase is MigrationPhase.IDLE
 
 
 def test_a_persons_sync_is_not_ours(tmp_path: Path) -> None:
@@ -206,8 +197,8 @@ def test_a_persons_sync_is_not_ours(tmp_path: Path) -> None:
     assert found.started_at is not None
     assert found.finished_at is not None
     assert found.started_at <= found.finished_at
-    assert not rollout.is_ahead(application)
-    assert rollout.migration(application).phase is MigrationPhase.IDLE
+    assert not applications.is_ahead(application)
+    assert migrations.of_application(application).phase is MigrationPhase.IDLE
 
 
 def test_a_new_commit_is_ahead_and_a_drift_is_not(tmp_path: Path) -> None:
@@ -216,11 +207,11 @@ def test_a_new_commit_is_ahead_and_a_drift_is_not(tmp_path: Path) -> None:
         it.argocd.sync(REF.name)
         it.until_status("Synced", "Healthy")
         it.client.patch(f"{CONFIG_MAPS}/a", {"data": {"key": "drift"}})
-        assert not rollout.is_ahead(it.until_status("OutOfSync", "Healthy"))
+        assert not applications.is_ahead(it.until_status("OutOfSync", "Healthy"))
         revision = it.argocd.commit(REF.name, [config_map("a", key="new")])
         found = it.refresh()
         assert found.revisions == (revision,)
-        assert rollout.is_ahead(found)
+        assert applications.is_ahead(found)
 
 
 @pytest.mark.parametrize(
@@ -270,8 +261,8 @@ def test_a_running_hook_is_a_running_operation_until_it_ends(tmp_path: Path) -> 
             assert found.operation.finished_at is None
             assert found.hook_jobs == (JobRef("data", "schema"),)
             assert found.jobs == ()
-            assert rollout.migration(found).jobs == (JobRef("data", "schema"),)
-            assert rollout.migration(found).phase is MigrationPhase.RUNNING
+            assert migrations.of_application(found).jobs == (JobRef("data", "schema"),)
+            assert migrations.of_application(found).phase is MigrationPhase.RUNNING
             it.end_job("schema", ending)
             assert it.until_operation(phase).finished_at is not None
 
@@ -284,7 +275,7 @@ def test_an_operation_that_argo_cd_could_not_begin_has_failed(tmp_path: Path) ->
         found = it.until_operation(OperationPhase.FAILED)
         assert "Failed to load target state" in found.message
         assert it.raw()["status"]["operationState"]["phase"] == "Error"
-        assert rollout.migration(it.look()).phase is MigrationPhase.FAILED
+        assert migrations.of_application(it.look()).phase is MigrationPhase.FAILED
 
 
 def test_a_message_of_several_lines_is_told_on_one(tmp_path: Path) -> None:
@@ -313,7 +304,7 @@ def test_a_closed_sync_window_blocks_our_operation(tmp_path: Path, manual_sync: 
         it.argocd.close_sync_window(REF.name, manual_sync=manual_sync)
         it.sync()
         assert it.until_operation(OperationPhase.BLOCKED).attempt == 1
-        assert rollout.migration(it.look()).phase is MigrationPhase.BLOCKED
+        assert migrations.of_application(it.look()).phase is MigrationPhase.BLOCKED
         it.argocd.open_sync_window(REF.name)
         assert it.until_operation(OperationPhase.SUCCEEDED).attempt == 1
 
@@ -326,7 +317,7 @@ def test_between_two_tries_an_operation_pauses(tmp_path: Path) -> None:
         it.run_hook("Failed")
         assert it.until_operation(OperationPhase.PAUSING).finished_at is not None
         assert it.raw()["status"]["operationState"]["phase"] == "Running"
-        found = rollout.migration(it.look())
+        found = migrations.of_application(it.look())
         assert found.phase is MigrationPhase.PAUSING
         assert "Retrying attempt #1" in found.message
 
@@ -338,8 +329,8 @@ def test_an_operation_is_requested_until_it_is_taken_up(tmp_path: Path) -> None:
         it.sync(attempt=2)
         found = it.look()
         assert found.operation == Operation(OperationPhase.REQUESTED, revisions=found.revisions, attempt=2)
-        assert rollout.migration(found).phase is MigrationPhase.RUNNING
-        assert rollout.is_busy(found)
+        assert migrations.of_application(found).phase is MigrationPhase.RUNNING
+        assert applications.is_busy(found)
 
 
 def test_an_operation_is_ours_by_the_runs_id(tmp_path: Path) -> None:
@@ -347,9 +338,9 @@ def test_an_operation_is_ours_by_the_runs_id(tmp_path: Path) -> None:
     with cluster(tmp_path, config_map("a")) as it:
         it.sync(attempt=2)
         it.until_operation(OperationPhase.SUCCEEDED)
-        again = rollout.migration(Applications(it.api, RUN).read(REF))
+        again = migrations.of_application(Applications(it.api, RUN).read(REF))
         assert (again.phase, again.attempts) == (MigrationPhase.SUCCEEDED, 2)
-        other = rollout.migration(Applications(it.api, OTHER_RUN).read(REF))
+        other = migrations.of_application(Applications(it.api, OTHER_RUN).read(REF))
         assert (other.phase, other.attempts) == (MigrationPhase.IDLE, 0)
 
 
@@ -370,7 +361,7 @@ def test_several_sources_have_several_revisions(tmp_path: Path) -> None:
     with cluster(tmp_path, config_map("a"), sources=sources) as it:
         found = it.look()
         assert len(found.revisions) == 2
-        assert rollout.is_ahead(found)
+        assert applications.is_ahead(found)
         it.argocd.stop()
         it.sync()
         written = it.raw()["operation"]["sync"]
@@ -385,7 +376,7 @@ def test_several_sources_are_reached_after_our_sync(tmp_path: Path) -> None:
         it.sync()
         assert it.until_operation(OperationPhase.SUCCEEDED).revisions == it.look().revisions
         it.client.patch(f"{CONFIG_MAPS}/a", {"data": {"key": "drift"}})
-        assert not rollout.is_ahead(it.until_status("OutOfSync", "Healthy"))
+        assert not applications.is_ahead(it.until_status("OutOfSync", "Healthy"))
 
 
 def test_a_missing_application_is_named(tmp_path: Path) -> None:
@@ -617,7 +608,7 @@ def test_the_end_of_an_operation_is_not_taken_for_the_jobs(tmp_path: Path) -> No
         raw = it.raw()["status"]
         found = it.look()
         assert raw["reconciledAt"] <= raw["operationState"]["finishedAt"]
-        assert rollout.migration(found).phase is MigrationPhase.UNCOMPARED
+        assert migrations.of_application(found).phase is MigrationPhase.UNCOMPARED
 
 
 def test_a_stale_sync_is_not_written(tmp_path: Path) -> None:
@@ -684,12 +675,12 @@ def test_a_sync_that_was_lost_is_written_again(tmp_path: Path) -> None:
         wait_until(lambda: careless.sync(it.look(), 1), SECONDS, "a sync to be written")
         assert it.raw()["operation"]["info"][0]["value"] == RUN
         assert it.operation.attempt is None
-        assert rollout.migration(it.look()).phase is MigrationPhase.RUNNING
+        assert migrations.of_application(it.look()).phase is MigrationPhase.RUNNING
         it.end_job("schema", "Failed")
 
         def turn() -> Migration | None:
             """As the gate does: wait while it runs, sync while it is idle."""
-            found = rollout.migration(it.look())
+            found = migrations.of_application(it.look())
             assert found.application is not None
             if found.phase is MigrationPhase.IDLE:
                 it.applications.sync(found.application, found.attempts + 1)
@@ -713,7 +704,9 @@ def test_a_second_operation_after_ours_leaves_our_attempt_counted(tmp_path: Path
         it.until(lambda seen: seen.operation and seen.operation.phase is OperationPhase.RUNNING, "ours to run")
         first = it.run_hook("Failed")
         it.job("schema", without=first)
-        found = rollout.migration(it.until(lambda it: it.operation and it.operation.attempt is None, "the second"))
+        found = migrations.of_application(
+            it.until(lambda it: it.operation and it.operation.attempt is None, "the second")
+        )
         assert found.phase is MigrationPhase.RUNNING
         assert found.application is not None
         it.end_job("schema", "Failed")
@@ -739,10 +732,10 @@ def test_a_refresh_is_asked_for_seen_and_done(tmp_path: Path) -> None:
         before = it.look()
         began = before.compared_at
         assert began is not None
-        assert not rollout.is_compared(before, began)
+        assert not applications.is_compared(before, began)
 
         def compared() -> bool:
-            return rollout.is_compared(it.refresh(), began)
+            return applications.is_compared(it.refresh(), began)
 
         wait_until(compared, SECONDS, "a comparison in a later second")
         it.argocd.stop()
@@ -763,8 +756,8 @@ def test_nothing_of_an_earlier_operation_counts_as_ours(tmp_path: Path, merges: 
         assert old.attempt is None
         it.until_status("Synced", "Healthy")
         revision = it.argocd.commit(REF.name, [config_map("b")])
-        assert rollout.migration(it.refresh()).attempts == 0
-        assert rollout.is_ahead(it.look())
+        assert migrations.of_application(it.refresh()).attempts == 0
+        assert applications.is_ahead(it.look())
         it.sync(attempt=1)
         found = wait_until(lambda: it.operation if it.operation.attempt else None, SECONDS, "our operation")
         it.until_operation(OperationPhase.SUCCEEDED)

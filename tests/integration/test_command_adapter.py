@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from hook.adapters.command import MigrationCommand
-from hook.model import FindingError, Migration, MigrationPhase
-from hook.reasons import Reason
+from hook.observation.findings import FindingError
+from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.reasons import Reason
 from lab.processes import wait_until
 
 RUN, OTHER_RUN = "run-1", "run-2"

@@ -10,15 +10,20 @@ from typing import Any
 import pytest
 import yaml
 
-from hook import planner
 from hook.adapters.api import Api
 from hook.adapters.kubernetes import Events, OwnJob, Pods, diagnose, pods_of_jobs
 from hook.compose import Composition
+from hook.decision import planner
+from hook.decision.restarts import COMPONENTS
+from hook.decision.steps import Pass
 from hook.gate import observe
-from hook.loading import load
-from hook.model import ApplicationRef, Finding, FindingError, Frontend, JobRef, Migration, Pass, Pod, PodState, Runtime
-from hook.pods import COMPONENTS
-from hook.reasons import Reason
+from hook.observation.applications import ApplicationRef, JobRef
+from hook.observation.findings import Finding, FindingError
+from hook.observation.migrations import Migration
+from hook.observation.observation import Frontend
+from hook.observation.reasons import Reason
+from hook.observation.workloads import Pod, PodState, Runtime
+from hook.settings.loading import load
 from lab import rollout as platform
 from lab.api_client import ApiClient, Json
 from lab.controllers import ControllerManager

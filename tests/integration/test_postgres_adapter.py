@@ -23,10 +23,10 @@ import trustme
 from psycopg.conninfo import make_conninfo
 
 from hook.adapters import postgres as adapter
-from hook.databases import StoreSettings
-from hook.model import Finding, FindingError, Schema
-from hook.reasons import Reason
-from hook.versions import Release, SchemaVersion, Store, expectation
+from hook.observation.findings import Finding, FindingError
+from hook.observation.reasons import Reason
+from hook.observation.versions import Release, Schema, SchemaVersion, Store, expectation
+from hook.settings.stores import StoreSettings
 from lab import temporal, toolchain
 from lab.postgres import Postgres
 from lab.processes import free_port, wait_until

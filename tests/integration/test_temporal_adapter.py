@@ -20,8 +20,9 @@ import yaml
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from hook.adapters.temporal import FrontendClient, tls_credentials
-from hook.model import Finding, FindingError, Frontend
-from hook.reasons import Reason
+from hook.observation.findings import Finding, FindingError
+from hook.observation.observation import Frontend
+from hook.observation.reasons import Reason
 from lab import temporal_client, toolchain
 from lab.postgres import Postgres
 from lab.processes import Process, free_port, wait_until

@@ -14,15 +14,19 @@ from typing import Any, NoReturn, Self
 
 import worlds
 
-from hook import cli, compose, gate, loading
+from hook import cli, compose, gate
 from hook.gate import World
-from hook.loading import secrets
-from hook.model import ApplicationRef, Finding, Observation, Run, Schema, Unknown
-from hook.model import FindingError as Unseen
-from hook.reasons import Reason
-from hook.report import Listener, Log, Notice, Teller
-from hook.settings import Settings
-from hook.versions import Store
+from hook.observation.applications import ApplicationRef
+from hook.observation.findings import Finding, Unknown
+from hook.observation.findings import FindingError as Unseen
+from hook.observation.observation import Observation, Run
+from hook.observation.reasons import Reason
+from hook.observation.versions import Schema, Store
+from hook.report.listeners import Log
+from hook.report.teller import Listener, Notice, Teller
+from hook.settings import loading
+from hook.settings.loading import secrets
+from hook.settings.settings import Settings
 
 
 def act(*_: object) -> NoReturn:

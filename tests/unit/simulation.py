@@ -12,34 +12,17 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
-from hook import rollout
+from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
+from hook.decision.steps import Act, Migrate, Outcome, Step
 from hook.gate import Gate, Timing, World
-from hook.model import (
-    Act,
-    Application,
-    ApplicationRef,
-    Finding,
-    FindingError,
-    Frontend,
-    JobRef,
-    Migrate,
-    Migration,
-    Observation,
-    OnEmptyDatabase,
-    Operation,
-    OperationPhase,
-    Outcome,
-    Pod,
-    PodState,
-    Policy,
-    Reachability,
-    Run,
-    Runtime,
-    Schema,
-    Step,
-)
-from hook.reasons import Reason
-from hook.versions import SchemaVersion, Store
+from hook.observation import migrations
+from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
+from hook.observation.findings import Finding, FindingError
+from hook.observation.migrations import Migration
+from hook.observation.observation import Frontend, Observation, Run
+from hook.observation.reasons import Reason
+from hook.observation.versions import Schema, SchemaVersion, Store
+from hook.observation.workloads import Pod, PodState, Runtime
 
 RUN_STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LIMIT_SECONDS = 600.0
@@ -714,7 +697,7 @@ class SimulatedWorld:
 
     def _look_at_migration(self) -> Migration:
         self.turn_began = self.clock.now
-        return self._look("migration", lambda: rollout.migration(self.migrations.look()))
+        return self._look("migration", lambda: migrations.of_application(self.migrations.look()))
 
     def _migrate(self, act: Migrate) -> bool:
         application = act.migration.application

@@ -27,11 +27,15 @@ from worlds import (
     unknown,
 )
 
-from hook import checklist
-from hook.checklist import Item, Mark
-from hook.model import Frontend, MigrationPhase, OperationPhase, PodState, Policy, Reachability, Runtime
-from hook.reasons import Reason
-from hook.versions import Store
+from hook.decision.policy import Policy, Reachability
+from hook.observation.applications import OperationPhase
+from hook.observation.migrations import MigrationPhase
+from hook.observation.observation import Frontend
+from hook.observation.reasons import Reason
+from hook.observation.versions import Store
+from hook.observation.workloads import PodState, Runtime
+from hook.report import checklist
+from hook.report.checklist import Item, Mark
 
 AUTO = policy()
 NEVER = policy(reachability=Reachability.NEVER)

@@ -18,17 +18,13 @@ import yaml
 from plain_world import PlainComposition
 
 from hook import cli, compose
-from hook.model import (
-    ApplicationRef,
-    Finding,
-    MigrationPhase,
-    Observation,
-    OperationPhase,
-    Run,
-)
-from hook.reasons import ExitCode, Reason
-from hook.report import Listener, Notice
-from hook.versions import Store
+from hook.observation.applications import ApplicationRef, OperationPhase
+from hook.observation.findings import Finding
+from hook.observation.migrations import MigrationPhase
+from hook.observation.observation import Observation, Run
+from hook.observation.reasons import ExitCode, Reason
+from hook.observation.versions import Store
+from hook.report.teller import Listener, Notice
 
 HERE = Path(__file__).parent
 SETTINGS: dict[str, Any] = {

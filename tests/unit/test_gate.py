@@ -30,35 +30,19 @@ from worlds import (
     unknown,
 )
 
-from hook import gate, planner, rollout, steps
+from hook import gate
+from hook.decision import planner, steps
+from hook.decision.policy import Policy, Reachability
+from hook.decision.steps import Act, Fail, Migrate, Outcome, Pass, Refresh, RestartPods, Resync, Step, Wait
 from hook.gate import Gate, StopRequested, Timing, World
-from hook.model import (
-    Act,
-    Application,
-    Fail,
-    Finding,
-    FindingError,
-    Migrate,
-    MigrationPhase,
-    Observation,
-    OperationPhase,
-    Outcome,
-    Pass,
-    Pod,
-    Policy,
-    Reachability,
-    Refresh,
-    RestartPods,
-    Resync,
-    Run,
-    Runtime,
-    Schema,
-    Step,
-    Unknown,
-    Wait,
-)
-from hook.reasons import Reason
-from hook.versions import Store
+from hook.observation import applications
+from hook.observation.applications import Application, OperationPhase
+from hook.observation.findings import Finding, FindingError, Unknown
+from hook.observation.migrations import MigrationPhase
+from hook.observation.observation import Observation, Run
+from hook.observation.reasons import Reason
+from hook.observation.versions import Schema, Store
+from hook.observation.workloads import Pod, Runtime
 
 T = TypeVar("T")
 
@@ -423,7 +407,7 @@ def test_a_commit_that_argo_cd_syncs_itself_keeps_its_age_until_it_was_left_long
     waiting = ahead(MIGRATIONS, is_automated=True)
     course = Course()
     course.run(world(migration=migration(application=waiting), stores=BEHIND, also={"migrate": lambda _: True}))
-    pending = rollout.pending_sync(waiting)
+    pending = applications.pending_sync(waiting)
     assert pending is not None
     first = course.seen[0].now
     assert {seen.since[pending.key] for seen in course.seen} == {first}

@@ -34,35 +34,16 @@ from worlds import (
     unknown,
 )
 
-from hook import planner, pods, schemas
-from hook.model import (
-    Application,
-    ApplicationRef,
-    Fail,
-    Finding,
-    Frontend,
-    Migrate,
-    Migration,
-    MigrationPhase,
-    OnEmptyDatabase,
-    OperationPhase,
-    Pass,
-    Pod,
-    PodState,
-    Policy,
-    Reachability,
-    Refresh,
-    RestartPods,
-    Resync,
-    Run,
-    Runtime,
-    Schema,
-    Step,
-    Unknown,
-    Wait,
-)
-from hook.reasons import Reason
-from hook.versions import Release, SchemaVersion, Store
+from hook.decision import planner, restarts
+from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
+from hook.decision.steps import Fail, Migrate, Pass, Refresh, RestartPods, Resync, Step, Wait
+from hook.observation.applications import Application, ApplicationRef, OperationPhase
+from hook.observation.findings import Finding, Unknown
+from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.observation import Frontend, Run
+from hook.observation.reasons import Reason
+from hook.observation.versions import Release, Schema, SchemaVersion, Store
+from hook.observation.workloads import Pod, PodState, Runtime
 
 AUTO = policy()
 ALWAYS = policy(reachability=Reachability.ALWAYS)
@@ -636,7 +617,7 @@ def test_auto_waits_for_temporal_only_so_long_since_the_cure_may_lie_in_a_later_
 def test_where_no_time_is_left_auto_has_no_more_patience(
     changes: dict[str, Any], policy: Policy, expected: object
 ) -> None:
-    assert gist(planner.last_step(observation(**changes), policy)) == expected
+    assert gist(planner.step_at_deadline(observation(**changes), policy)) == expected
 
 
 CRASH = in_back_off("frontend", -1, Reason.NAMESPACE_METADATA_MISSING)
@@ -876,7 +857,7 @@ def test_a_pass_says_what_a_person_should_know(changes: dict[str, Any], policy: 
 def test_the_oldest_release_among_the_pods_is_the_live_one_whatever_else_their_images_hold() -> None:
     images = ("r:5000/server:1.29.1@sha256:0a", "temporalio/server:1.28.2-tctl-1.18.4", "temporalio/server@sha256:0b")
     running = runtime(*(pod("history", number, image=image) for number, image in enumerate(images)))
-    assert pods.live_release(observation(runtime=running)) == Release(1, 28, 2)
+    assert restarts.live_release(observation(runtime=running)) == Release(1, 28, 2)
 
 
 @pytest.mark.parametrize(
@@ -891,7 +872,7 @@ def test_the_oldest_release_among_the_pods_is_the_live_one_whatever_else_their_i
     ids=["as expected", "newer", "older, though greater as text", "empty", "unseen"],
 )
 def test_a_schema_is_right_when_it_is_seen_to_be_as_new_as_expected(seen: Schema | Unknown, *, right: bool) -> None:
-    assert schemas.is_right(seen, AUTO) is right
+    assert AUTO.is_right(seen) is right
 
 
 def test_a_warning_of_trouble_comes_before_the_notes() -> None:

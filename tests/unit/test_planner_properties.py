@@ -24,8 +24,9 @@ from simulation import (
     play,
 )
 
-from hook.model import Act, Migrate, OnEmptyDatabase, Reachability, Refresh, RestartPods, Resync
-from hook.reasons import Patience, Reason
+from hook.decision.policy import OnEmptyDatabase, Reachability
+from hook.decision.steps import Act, Migrate, Refresh, RestartPods, Resync
+from hook.observation.reasons import Reason, Tolerance
 
 # The same examples at each run, so that what fails can be looked at. No health check is switched off.
 thoroughly = settings(derandomize=True, max_examples=300, deadline=None)  # deadline: the machine may be busy
@@ -277,8 +278,8 @@ def test_what_can_be_healed_is_healed(scenario: Scenario) -> None:
 @given(disturbed())
 def test_nothing_that_waiting_may_mend_ends_a_run_before_its_grace(scenario: Scenario) -> None:
     played = play(scenario)
-    assert played.reason.patience is not Patience.DEADLINE
-    if played.reason.patience is Patience.GRACE:
+    assert played.reason.tolerance is not Tolerance.DEADLINE
+    if played.reason.tolerance is Tolerance.GRACE:
         assert played.world.clock.elapsed >= scenario.policy.grace.total_seconds()
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hook.loading import load
-from hook.versions import Store
+from hook.observation.versions import Store
+from hook.settings.loading import load
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()

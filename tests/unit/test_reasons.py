@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from hook.reasons import ExitCode, Patience, Reason
+from hook.observation.reasons import ExitCode, Reason, Tolerance
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,14 +88,14 @@ def test_meaning_and_remedy_are_sentences(reason: Reason) -> None:
 @pytest.mark.parametrize("reason", Reason, ids=str)
 def test_patience_fits_the_exit_code(reason: Reason) -> None:
     """Who waits for the deadline ends with its code; who waits for the grace ends with the code of what others mend."""
-    match reason.patience:
-        case Patience.DEADLINE:
+    match reason.tolerance:
+        case Tolerance.DEADLINE:
             assert reason.exit_code is ExitCode.DEADLINE
-        case Patience.GRACE:
+        case Tolerance.GRACE:
             assert reason.exit_code in {ExitCode.ACCESS, ExitCode.TEMPORAL}
-        case Patience.MOMENT:
+        case Tolerance.MOMENT:
             assert reason.exit_code is ExitCode.SCHEMA
-        case Patience.NONE:
+        case Tolerance.NONE:
             assert reason.exit_code is not ExitCode.ACCESS
             assert reason.exit_code is not ExitCode.DEADLINE or reason is Reason.DEADLINE_EXCEEDED
 

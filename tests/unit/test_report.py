@@ -27,25 +27,17 @@ from worlds import (
     stores,
 )
 
-from hook import check, planner, steps
-from hook.checklist import items
-from hook.model import (
-    ApplicationRef,
-    Finding,
-    FindingError,
-    Migrate,
-    MigrationPhase,
-    Observation,
-    OperationPhase,
-    Outcome,
-    Refresh,
-    RestartPods,
-    Resync,
-    Unknown,
-    Wait,
-)
-from hook.reasons import ExitCode, Patience, Reason
-from hook.report import EventsListener, Log, Notice, Teller, without_secrets, write_termination_message
+from hook import check
+from hook.decision import planner, steps
+from hook.decision.steps import Migrate, Outcome, Refresh, RestartPods, Resync, Wait
+from hook.observation.applications import ApplicationRef, OperationPhase
+from hook.observation.findings import Finding, FindingError, Unknown
+from hook.observation.migrations import MigrationPhase
+from hook.observation.observation import Observation
+from hook.observation.reasons import ExitCode, Reason, Tolerance
+from hook.report.checklist import items
+from hook.report.listeners import EventsListener, Log, write_termination_message
+from hook.report.teller import Notice, Teller, without_secrets
 
 GATE = ApplicationRef("argocd", "data-temporal-gate")
 SECRET = "correct horse/battery+staple"
@@ -148,7 +140,7 @@ def test_what_is_wrong_is_a_warning_with_its_remedy() -> None:
     assert dict(notice.fields)["remedy"] == Reason.TABLE_PERMISSION_DENIED.remedy
 
 
-@pytest.mark.parametrize("reason", [one for one in Reason if one.patience is Patience.GRACE], ids=str)
+@pytest.mark.parametrize("reason", [one for one in Reason if one.tolerance is Tolerance.GRACE], ids=str)
 def test_a_wait_that_others_can_end_is_a_warning_with_its_remedy(reason: Reason) -> None:
     """And an Event, since a person has two minutes to read it."""
     heard = Heard()
@@ -159,7 +151,7 @@ def test_a_wait_that_others_can_end_is_a_warning_with_its_remedy(reason: Reason)
 
 
 @pytest.mark.parametrize(
-    "reason", [one for one in Reason if one.patience in {Patience.MOMENT, Patience.DEADLINE}], ids=str
+    "reason", [one for one in Reason if one.tolerance in {Tolerance.MOMENT, Tolerance.DEADLINE}], ids=str
 )
 def test_a_wait_that_time_may_end_is_a_line_of_the_log(reason: Reason) -> None:
     """No warning and no Event: nothing is wrong yet."""

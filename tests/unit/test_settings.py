@@ -13,11 +13,12 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
-from hook import cli, loading, settings
-from hook.databases import StoreSettings
-from hook.model import OnEmptyDatabase, Reachability
-from hook.settings import Settings, SettingsError
-from hook.versions import Release, SchemaVersion, Store
+from hook import cli
+from hook.decision.policy import OnEmptyDatabase, Reachability
+from hook.observation.versions import Release, SchemaVersion, Store
+from hook.settings import loading, settings
+from hook.settings.settings import Settings, SettingsError
+from hook.settings.stores import StoreSettings
 
 SECRET = "hunter2-topsecret"
 MINIMAL: dict[str, Any] = {

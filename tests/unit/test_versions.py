@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hook.versions import Defect, Release, SchemaVersion, Store, VersionError, defects, expectation, table
+from hook.observation.versions import Defect, Release, SchemaVersion, Store, VersionError, defects, expectation, table
 
 NUMBERS = st.integers(min_value=0, max_value=10**6)
 TWO_OR_THREE = st.lists(NUMBERS, min_size=2, max_size=3).map(tuple)
@@ -109,7 +109,7 @@ def test_a_patch_after_the_last_listed_one_takes_that_as_a_lower_bound() -> None
 def test_a_patch_between_two_listed_ones_takes_the_one_below(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one above may have added a version already."""
     one, two = ({store: SchemaVersion((1, number)) for store in Store} for number in (1, 2))
-    monkeypatch.setattr("hook.versions.table", lambda: {Release(3, 0, 1): one, Release(3, 0, 3): two})
+    monkeypatch.setattr("hook.observation.versions.table", lambda: {Release(3, 0, 1): one, Release(3, 0, 3): two})
     assert expectation(Release(3, 0, 2)).versions == one
     with pytest.raises(VersionError):
         expectation(Release(3, 0, 0))

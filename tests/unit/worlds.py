@@ -5,27 +5,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hook.model import (
-    Application,
-    ApplicationRef,
-    Finding,
-    Frontend,
-    JobRef,
-    Migration,
-    MigrationPhase,
-    Observation,
-    Operation,
-    OperationPhase,
-    Pod,
-    PodState,
-    Policy,
-    Run,
-    Runtime,
-    Schema,
-    Unknown,
-)
-from hook.reasons import Reason
-from hook.versions import Release, SchemaVersion, Store
+from hook.decision.policy import Policy
+from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
+from hook.observation.findings import Finding, Unknown
+from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.observation import Frontend, Observation, Run
+from hook.observation.reasons import Reason
+from hook.observation.versions import Release, Schema, SchemaVersion, Store
+from hook.observation.workloads import Pod, PodState, Runtime
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN_STARTED = -60

@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     STOPPED = 143
 
 
-class Patience(Enum):
+class Tolerance(Enum):
     """How long a finding is waited for before it ends the run."""
 
     NONE = "at once"
@@ -38,61 +38,61 @@ class Patience(Enum):
 
 
 class Reason(Enum):
-    """A reason: its name, exit code, patience, meaning and remedy. Remedies say what a person does, not what the hook does."""
+    """A reason: its name, exit code, tolerance, meaning and remedy. Remedies say what a person does, not what the hook does."""
 
     PASSED = (
         "Passed",
         ExitCode.PASSED,
-        Patience.NONE,
+        Tolerance.NONE,
         "Everything that policy asks for holds.",
         "Nothing.",
     )
     PASSED_WITH_WARNING = (
         "PassedWithWarning",
         ExitCode.PASSED,
-        Patience.NONE,
+        Tolerance.NONE,
         "Both schemas are right, but Temporal or a later Application is not up and it is not the gate's to repair; the cure may lie in a later step.",
         "Read the warnings that follow it.",
     )
     HOOK_BUG = (
         "HookBug",
         ExitCode.BUG,
-        Patience.NONE,
+        Tolerance.NONE,
         "The hook itself failed; nothing was decided.",
         "Report it with the log. The Job tries again within its backoffLimit; sync the gate's Application to run it anew.",
     )
     SETTINGS_INVALID = (
         "SettingsInvalid",
         ExitCode.SETTINGS,
-        Patience.NONE,
+        Tolerance.NONE,
         "A setting is unknown, of the wrong type, missing or contradicts another. Nothing was contacted.",
         "Correct the setting that is named, then sync the gate's Application.",
     )
     OWN_APPLICATION_TARGETED = (
         "OwnApplicationTargeted",
         ExitCode.SETTINGS,
-        Patience.NONE,
+        Tolerance.NONE,
         "The gate is told to sync the Application whose sync runs it, which would be a deadlock.",
         "Give the gate an Application of its own, apart from migrations, runtime and downstream.",
     )
     DEADLINE_EXCEEDED = (
         "DeadlineExceeded",
         ExitCode.DEADLINE,
-        Patience.NONE,
+        Tolerance.NONE,
         "The deadline came before all was right; what was still missing is named.",
         "Mend what is named, then sync the gate's Application. Raise deadlineSeconds if it only needed longer.",
     )
     STOPPED = (
         "Stopped",
         ExitCode.STOPPED,
-        Patience.NONE,
+        Tolerance.NONE,
         "SIGTERM ended the run; what it had started goes on.",
         "Nothing: a new run looks at the world again and goes on from there.",
     )
     INTERRUPTED = (
         "Interrupted",
         ExitCode.INTERRUPTED,
-        Patience.NONE,
+        Tolerance.NONE,
         "The keyboard ended the run; what it had started goes on.",
         "Nothing: a new run looks at the world again and goes on from there.",
     )
@@ -100,35 +100,35 @@ class Reason(Enum):
     SCHEMA_STUCK = (
         "SchemaStuck",
         ExitCode.SCHEMA,
-        Patience.MOMENT,
+        Tolerance.MOMENT,
         "A migration was interrupted inside a version whose statements cannot be run twice: every further migration fails.",
         "Run the SQL that is shown, then sync the gate's Application.",
     )
     SCHEMA_VERSION_MISSING = (
         "SchemaVersionMissing",
         ExitCode.SCHEMA,
-        Patience.MOMENT,
+        Tolerance.MOMENT,
         "The database holds Temporal's tables but no version row for its name (renamed or partly restored); a migration would replay from 0.0 and fail.",
         "Restore the row of schema_version for this database name as shown, then sync the gate's Application.",
     )
     SCHEMA_VERSION_MALFORMED = (
         "SchemaVersionMalformed",
         ExitCode.SCHEMA,
-        Patience.MOMENT,
+        Tolerance.MOMENT,
         "The version in schema_version is not a version; Temporal would take it for 0.",
         "Correct curr_version in schema_version to the version the schema really has.",
     )
     SCHEMA_VERSION_AMBIGUOUS = (
         "SchemaVersionAmbiguous",
         ExitCode.SCHEMA,
-        Patience.MOMENT,
+        Tolerance.MOMENT,
         "The table schema_version holds more than one row for this database; its primary key is gone.",
         "Keep the one row that is true, delete the others, and restore the primary key (version_partition, db_name).",
     )
     DATABASE_EMPTY = (
         "DatabaseEmpty",
         ExitCode.SCHEMA,
-        Patience.NONE,
+        Tolerance.NONE,
         "The database has no schema and policy says not to make one (onEmptyDatabase: fail), since a restore may be under way.",
         "Finish the restore, or sync the gate's Application whose policy is migrate.",
     )
@@ -136,14 +136,14 @@ class Reason(Enum):
     MIGRATION_FAILED = (
         "MigrationFailed",
         ExitCode.MIGRATION,
-        Patience.NONE,
+        Tolerance.NONE,
         "Every attempt of this run to have the schema migrated failed.",
         "Read the migration's own log, mend its cause, then sync the gate's Application.",
     )
     MIGRATION_LEFT_SCHEMA_BEHIND = (
         "MigrationLeftSchemaBehind",
         ExitCode.MIGRATION,
-        Patience.NONE,
+        Tolerance.NONE,
         "The migration succeeded and the schema is still older than the release needs: its schema tool is older than the release, or it works on another database.",
         "Set the migrations' admin-tools image to the release, and compare the database names; then sync both Applications.",
     )
@@ -151,84 +151,84 @@ class Reason(Enum):
     DATABASE_LOGIN_REFUSED = (
         "DatabaseLoginRefused",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "PostgreSQL refused the login: wrong password, or a role that is not there.",
         "Check user and password in the Secret against the role in PostgreSQL.",
     )
     DATABASE_MISSING = (
         "DatabaseMissing",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "PostgreSQL answers, but this database does not exist.",
         "Create the database (the gate never does), or correct its name.",
     )
     DATABASE_PERMISSION_DENIED = (
         "DatabasePermissionDenied",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "The role may not read what the gate has to read.",
         "GRANT CONNECT on the database, USAGE on the schema and SELECT on schema_version and schema_update_history to the role.",
     )
     DATABASE_SCHEMA_HIDDEN = (
         "DatabaseSchemaHidden",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "The table schema_version is in a schema that this role does not search or may not use, so Temporal would not find it either.",
         "GRANT USAGE on that schema, or set the role's search_path to it.",
     )
     DATABASE_TLS_REFUSED = (
         "DatabaseTlsRefused",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "The database and the gate do not agree on TLS: required, refused, or the certificate does not match.",
         "Set sslmode and the CA (and client certificate) as the database asks for them.",
     )
     API_FORBIDDEN = (
         "ApiForbidden",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "The Kubernetes API forbids what the gate has to do.",
         "Give the gate's ServiceAccount the verb that is named, in the namespace that is named (docs/rbac.md lists them all).",
     )
     API_LOGIN_REFUSED = (
         "ApiLoginRefused",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "The Kubernetes API does not accept the gate's token or certificate.",
         "Check the kubeconfig, or the ServiceAccount's token.",
     )
     APPLICATION_MISSING = (
         "ApplicationMissing",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "There is no such Application.",
         "Create it, or correct its name and namespace.",
     )
     NAMESPACE_MISSING = (
         "NamespaceMissing",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "There is no such namespace.",
         "Create it, or correct its name.",
     )
     ARGO_CD_MISSING = (
         "ArgoCdMissing",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "The API server does not know Argo CD's Applications.",
         "Install Argo CD in this cluster, or set argocd.kubeconfigFile to the cluster where it runs.",
     )
     FRONTEND_TLS_REFUSED = (
         "FrontendTlsRefused",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "The frontend and the gate do not agree on TLS, or it wants a client certificate.",
         "Set temporal.frontend.tls (CA, client certificate and key, server name) as the frontend asks for them.",
     )
     MIGRATION_COMMAND_UNUSABLE = (
         "MigrationCommandUnusable",
         ExitCode.ACCESS,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "The owner's migration command cannot be started, or its state directory cannot be written.",
         "Check migrations.command: the program must exist and be executable, the directory writable.",
     )
@@ -236,91 +236,91 @@ class Reason(Enum):
     DATABASE_UNREACHABLE = (
         "DatabaseUnreachable",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "The database does not answer.",
         "Check that PostgreSQL runs, its host name and port, and network policies.",
     )
     DATABASE_IN_RECOVERY = (
         "DatabaseInRecovery",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "The server answers as a standby or is still recovering; no schema can be written there.",
         "Point the gate at the primary (the read-write service), or wait until the promotion is done.",
     )
     API_UNREACHABLE = (
         "ApiUnreachable",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "The Kubernetes API does not answer, or answers with an error of its own.",
         "Check the API server, and network policies between it and the gate.",
     )
     MIGRATION_RUNNING = (
         "MigrationRunning",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "A migration is running; a schema in the middle of an update is not judged.",
         "Wait for it. If it hangs, look at its pod.",
     )
     MIGRATION_BLOCKED = (
         "MigrationBlocked",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "A sync window of Argo CD is closed for the migrations.",
         "Wait for the window, or open it in the AppProject.",
     )
     MIGRATION_PAUSING = (
         "MigrationPausing",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "The last migration failed; it is tried again after a pause.",
         "Nothing yet. The migration's own log says why it failed.",
     )
     MIGRATION_PENDING = (
         "MigrationPending",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "Git has a commit for the migrations that Argo CD syncs by itself; the gate leaves it half a minute for that.",
         "Nothing yet. If nobody syncs it, the gate has its Jobs run.",
     )
     COMPARISON_PENDING = (
         "ComparisonPending",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "Argo CD has been asked to compare the Application afresh, so that nothing is decided on an old status.",
         "Wait. If it never comes, check Argo CD's application controller and repo server.",
     )
     PODS_NOT_STABLE = (
         "PodsNotStable",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "Temporal's pods are missing, not ready, or too young to be trusted.",
         "Wait. If it stays so, look at the pods that are named.",
     )
     FRONTEND_UNREACHABLE = (
         "FrontendUnreachable",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "The frontend does not answer.",
         "Check the frontend's pods, its Service and address, and network policies.",
     )
     FRONTEND_NOT_SERVING = (
         "FrontendNotServing",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "The frontend answers but is not ready: it says NOT_SERVING, or it cannot read its database.",
         "Wait for the cluster's membership. If it stays so, look at the logs of frontend and history.",
     )
     CRASH_LOOPING = (
         "CrashLooping",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "A pod crashes for a cause that the gate does not know.",
         "Read the pod's previous log; its last lines are shown.",
     )
     DATABASE_UNUSABLE_FOR_RUNTIME = (
         "DatabaseUnusableForRuntime",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "Temporal's servers cannot use their database: it does not answer them, does not exist, or refuses their login.",
         "Compare the runtime's database settings and Secret with the gate's.",
     )
@@ -328,56 +328,56 @@ class Reason(Enum):
     NAMESPACE_METADATA_MISSING = (
         "NamespaceMetadataMissing",
         ExitCode.TEMPORAL,
-        Patience.NONE,
+        Tolerance.NONE,
         "Row 54321 of namespace_metadata is missing; no Temporal server can start.",
         "In the default store: INSERT INTO namespace_metadata (partition_id, notification_version) VALUES (54321, 1); then sync the gate's Application.",
     )
     CLUSTER_METADATA_DUPLICATED = (
         "ClusterMetadataDuplicated",
         ExitCode.TEMPORAL,
-        Patience.NONE,
+        Tolerance.NONE,
         "Two rows of cluster_metadata_info have the same initial failover version; every Temporal server panics on them.",
         "In the default store look at SELECT * FROM cluster_metadata_info, delete the row of the cluster that is not this one, then sync the gate's Application.",
     )
     SYSTEM_NAMESPACE_MISSING = (
         "SystemNamespaceMissing",
         ExitCode.TEMPORAL,
-        Patience.NONE,
+        Tolerance.NONE,
         "The namespace temporal-system is not in the database.",
         "Restore the default store's namespaces from the backup that its other rows come from; then sync the gate's Application.",
     )
     TABLE_PERMISSION_DENIED = (
         "TablePermissionDenied",
         ExitCode.TEMPORAL,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "Temporal's role may not use its own tables.",
         "As the tables' owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO the runtime's role.",
     )
     RUNTIME_FINDS_NO_SCHEMA = (
         "RuntimeFindsNoSchema",
         ExitCode.TEMPORAL,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "When it last started, a server found no right schema. It ends a run only where the gate finds both right: then the server is set to another database, name, search_path or release.",
         "Compare the runtime's database host, name, role and release with the gate's.",
     )
     IMAGE_NOT_PULLABLE = (
         "ImageNotPullable",
         ExitCode.TEMPORAL,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "A pod's image cannot be pulled.",
         "Check the image's name and tag, and the pod's imagePullSecrets.",
     )
     POD_UNSCHEDULABLE = (
         "PodUnschedulable",
         ExitCode.TEMPORAL,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "No node takes the pod (taints, selectors, resources).",
         "Read the scheduler's message that is shown; add the toleration, or the capacity.",
     )
     CONTAINER_CONFIG_INVALID = (
         "ContainerConfigInvalid",
         ExitCode.TEMPORAL,
-        Patience.GRACE,
+        Tolerance.GRACE,
         "A container cannot be made: a Secret or ConfigMap that it names is missing.",
         "Create what the message names, in the pod's namespace.",
     )
@@ -385,21 +385,21 @@ class Reason(Enum):
     DOWNSTREAM_FAILED = (
         "DownstreamFailed",
         ExitCode.DOWNSTREAM,
-        Patience.NONE,
+        Tolerance.NONE,
         "An Application after Temporal failed, and syncing it again did not help.",
         "Read its Job's log, mend its cause, then sync the gate's Application.",
     )
     DOWNSTREAM_RUNNING = (
         "DownstreamRunning",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "An Application after Temporal is syncing, or its Job is running.",
         "Wait for it. If it hangs, look at its pod.",
     )
     DOWNSTREAM_PAUSING = (
         "DownstreamPausing",
         ExitCode.DEADLINE,
-        Patience.DEADLINE,
+        Tolerance.DEADLINE,
         "An Application after Temporal failed again; it is synced again after a pause.",
         "Nothing yet. Its Job's log says why it failed.",
     )
@@ -407,37 +407,37 @@ class Reason(Enum):
     SCHEMA_NEWER = (
         "SchemaNewer",
         ExitCode.PASSED,
-        Patience.NONE,
+        Tolerance.NONE,
         "A schema is newer than the release needs, as after a rollback. Temporal starts on it.",
         "Nothing, if the rollback was meant.",
     )
     MINOR_SKIPPED = (
         "MinorSkipped",
         ExitCode.PASSED,
-        Patience.NONE,
+        Tolerance.NONE,
         "The upgrade skips a minor release of Temporal, which Temporal does not support.",
         "Upgrade one minor release at a time.",
     )
     RELEASE_ESTIMATED = (
         "ReleaseEstimated",
         ExitCode.PASSED,
-        Patience.NONE,
+        Tolerance.NONE,
         "This patch release is not in the table; the versions of the greatest listed patch below it are taken as a lower bound.",
         "Use a newer hook, or set temporal.schemaVersions.",
     )
     RUNTIME_NOT_FOUND = (
         "RuntimeNotFound",
         ExitCode.PASSED,
-        Patience.NONE,
+        Tolerance.NONE,
         "The runtime's Application does not exist, so its step is taken to be still ahead and Temporal is not asked for.",
         "Nothing on a first rollout; else correct the name in runtime.application.",
     )
 
-    def __init__(self, title: str, exit_code: ExitCode, patience: Patience, meaning: str, remedy: str) -> None:
+    def __init__(self, title: str, exit_code: ExitCode, tolerance: Tolerance, meaning: str, remedy: str) -> None:
         """Give each row's columns a name."""
         self.title = title
         self.exit_code = exit_code
-        self.patience = patience
+        self.tolerance = tolerance
         self.meaning = meaning
         self.remedy = remedy
 

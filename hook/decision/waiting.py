@@ -5,14 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook import notes, rollout
-from hook.model import Fail, Finding, Pass, Reachability, Refresh, Wait
-from hook.reasons import Reason
+from hook.decision import endings
+from hook.decision.policy import Reachability
+from hook.decision.steps import Refresh, Wait
+from hook.observation import applications
+from hook.observation.findings import Finding
+from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from hook.model import Application, Observation, Policy, Step
+    from hook.decision.policy import Policy
+    from hook.decision.steps import Step
+    from hook.observation.applications import Application
+    from hook.observation.observation import Observation
 
 _ASK_AGAIN = timedelta(seconds=10)
 """Argo CD takes a request for a comparison back without one where the Application's project or cluster is not there."""
@@ -36,11 +42,11 @@ def lasts(finding: Finding, observation: Observation, time: timedelta) -> bool:
 
 def compare(application: Application, why: str, observation: Observation) -> Step:
     """Ask for a fresh comparison, or wait: for the one that was asked for, or until one would prove something."""
-    last_change = rollout.last_change(application, observation.run_started_at)
+    last_change = applications.last_change(application, observation.run_started_at)
     too_early = observation.now.replace(microsecond=0) <= last_change
     asked_at = application.asked_at
     just_asked = asked_at is not None and asked_at > last_change and observation.now - asked_at < _ASK_AGAIN
-    if application.refresh_requested or rollout.is_busy(application) or too_early or just_asked:
+    if application.refresh_requested or applications.is_busy(application) or too_early or just_asked:
         return Wait((Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),))
     return Refresh(application, why)
 
@@ -51,7 +57,7 @@ def own_sync(application: Application | None, observation: Observation) -> Step 
     RollingSync of 3.6 takes whatever operation begins in an Application's step for its own and makes none then: one of
     ours, of the Jobs alone, left an Application OutOfSync and its step unfinished for ever (seen).
     """
-    pending = rollout.pending_sync(application) if application is not None else None
+    pending = applications.pending_sync(application) if application is not None else None
     return Wait((pending,)) if pending is not None and not lasts(pending, observation, _OWN_SYNC) else None
 
 
@@ -63,16 +69,9 @@ def is_pausing(attempts: int, ended_at: datetime | None, now: datetime, policy: 
     return now - ended_at < pause
 
 
-def wait_or_lose_patience(missing: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
+def wait_while_patient(missing: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
     """Wait; not for ever, except under `always`: the cure may lie in a later step."""
     since = max(filter(None, (observation.run_started_at, observation.right_since)))
     if policy.reachability is not Reachability.ALWAYS and observation.now - since >= policy.patience:
-        return give_up(missing, observation, policy)
+        return endings.end_unrepaired(missing, observation, policy)
     return Wait(missing)
-
-
-def give_up(findings: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
-    """End on what is not ours to repair: `always` holds the rollout, the others let it pass with a warning."""
-    if policy.reachability is Reachability.ALWAYS:
-        return Fail(findings[0])
-    return Pass((*findings, *notes.all_of(observation, policy)))

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Store(StrEnum):
@@ -140,3 +143,16 @@ def defects(store: Store, version: SchemaVersion | None) -> tuple[Defect, ...]:
 
 def _parsed(text: str | None) -> SchemaVersion | None:
     return SchemaVersion.parse(text) if text is not None else None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One store's schema. `version` None is an empty database; `since` when its version was written; `born` the first.
+
+    Both are by the clock of the machine where the schema tool ran.
+    """
+
+    store: Store
+    version: SchemaVersion | None = None
+    since: datetime | None = None
+    born: datetime | None = None

@@ -14,9 +14,11 @@ from worlds import (
     unknown,
 )
 
-from hook import rollout
-from hook.model import Application, ApplicationRef, JobRef, MigrationPhase, Operation, OperationPhase, Unknown
-from hook.reasons import Reason
+from hook.observation import applications, migrations
+from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
+from hook.observation.findings import Unknown
+from hook.observation.migrations import MigrationPhase
+from hook.observation.reasons import Reason
 
 IDLE, RUNNING, BLOCKED, PAUSING = (
     MigrationPhase.IDLE,
@@ -63,7 +65,7 @@ SUCCEEDED, FAILED, UNCOMPARED = MigrationPhase.SUCCEEDED, MigrationPhase.FAILED,
 def test_an_application_is_ahead_while_it_is_out_of_sync_with_a_revision_it_was_not_synced_to(
     seen: Application | Unknown | None, *, expected: bool
 ) -> None:
-    assert rollout.is_ahead(seen) is expected
+    assert applications.is_ahead(seen) is expected
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_an_application_is_ahead_while_it_is_out_of_sync_with_a_revision_it_was_
     ids=["missing", "another trouble", "there", "not configured"],
 )
 def test_an_application_is_missing_when_argo_cd_says_so(seen: Application | Unknown | None, *, expected: bool) -> None:
-    assert rollout.is_missing(seen) is expected
+    assert applications.is_missing(seen) is expected
 
 
 @pytest.mark.parametrize(
@@ -93,17 +95,17 @@ def test_an_application_is_missing_when_argo_cd_says_so(seen: Application | Unkn
     ],
 )
 def test_an_owner_is_an_application_by_its_name_or_its_namespace_and_name(owner: str | None, *, expected: bool) -> None:
-    assert rollout.is_owned(MIGRATIONS, owner) is expected
+    assert applications.is_owned(MIGRATIONS, owner) is expected
 
 
 @pytest.mark.parametrize("phase", OperationPhase)
 def test_an_application_is_busy_until_its_operation_has_ended(phase: OperationPhase) -> None:
     ended = phase in {OperationPhase.SUCCEEDED, OperationPhase.FAILED}
-    assert rollout.is_busy(application(operation=operation(phase))) is not ended
+    assert applications.is_busy(application(operation=operation(phase))) is not ended
 
 
 def test_an_application_without_an_operation_is_not_busy() -> None:
-    assert not rollout.is_busy(application(operation=None))
+    assert not applications.is_busy(application(operation=None))
 
 
 @pytest.mark.parametrize(
@@ -136,13 +138,13 @@ def test_a_status_counts_when_it_was_compared_after_the_run_began_and_the_last_o
         compared_at=None if compared is None else at(compared),
         operation=operation(finished_at=None if finished is None else at(finished)),
     )
-    assert rollout.is_compared(seen, at(-60)) is expected
+    assert applications.is_compared(seen, at(-60)) is expected
 
 
 def test_a_status_without_an_operation_counts_when_it_was_compared_after_the_run_began() -> None:
     seen = application(operation=None, compared_at=at(-30))
-    assert rollout.is_compared(seen, at(-31))
-    assert not rollout.is_compared(seen, at(-30))
+    assert applications.is_compared(seen, at(-31))
+    assert not applications.is_compared(seen, at(-30))
 
 
 def jobs(*healths: str | None) -> tuple[JobRef, ...]:
@@ -170,7 +172,7 @@ def jobs(*healths: str | None) -> tuple[JobRef, ...]:
 def test_a_job_that_runs_counts_first_then_the_worst_and_the_application_stands_in_for_a_job_whose_health_is_not_kept(
     healths: tuple[str | None, ...], of_application: str, expected: str
 ) -> None:
-    assert rollout.job_health(application(jobs=jobs(*healths), health=of_application)) == expected
+    assert applications.job_health(application(jobs=jobs(*healths), health=of_application)) == expected
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_a_job_that_runs_counts_first_then_the_worst_and_the_application_stands_
 def test_a_reached_application_has_failed_when_it_failed_is_degraded_or_never_ran(
     changes: dict[str, Any], *, expected: bool
 ) -> None:
-    assert rollout.has_failed(application(**changes)) is expected
+    assert applications.has_failed(application(**changes)) is expected
 
 
 # --- the migration, as its Application tells it -------------------------------------------------------------------
@@ -211,12 +213,12 @@ OURS: dict[str, Any] = {"attempt": 2}
 def test_a_hook_migration_is_what_its_operation_is_and_its_end_counts_only_if_this_run_wrote_it(
     phase: OperationPhase, of_others: MigrationPhase, of_this_run: MigrationPhase
 ) -> None:
-    assert rollout.migration(application(operation=operation(phase))).phase is of_others
-    assert rollout.migration(application(operation=operation(phase, **OURS))).phase is of_this_run
+    assert migrations.of_application(application(operation=operation(phase))).phase is of_others
+    assert migrations.of_application(application(operation=operation(phase, **OURS))).phase is of_this_run
 
 
 def test_a_migration_that_was_never_synced_is_idle() -> None:
-    assert rollout.migration(application(operation=None)).phase is IDLE
+    assert migrations.of_application(application(operation=None)).phase is IDLE
 
 
 def plain(health: str | None, compared: float, phase: OperationPhase, **of_operation: Any) -> Application:
@@ -257,26 +259,26 @@ def plain(health: str | None, compared: float, phase: OperationPhase, **of_opera
 def test_a_plain_jobs_migration_ends_with_its_job_and_not_with_its_operation(
     health: str, compared: float, phase: OperationPhase, of_others: MigrationPhase, of_this_run: MigrationPhase
 ) -> None:
-    assert rollout.migration(plain(health, compared, phase)).phase is of_others
-    assert rollout.migration(plain(health, compared, phase, **OURS)).phase is of_this_run
+    assert migrations.of_application(plain(health, compared, phase)).phase is of_others
+    assert migrations.of_application(plain(health, compared, phase, **OURS)).phase is of_this_run
 
 
 def test_a_plain_job_without_any_comparison_since_its_operation_is_not_judged() -> None:
     ended = operation(finished_at=at(-20), **OURS)
-    assert rollout.migration(application(jobs=(JOB,), compared_at=None, operation=ended)).phase is UNCOMPARED
+    assert migrations.of_application(application(jobs=(JOB,), compared_at=None, operation=ended)).phase is UNCOMPARED
 
 
 @pytest.mark.parametrize(("health", "expected"), [("Progressing", RUNNING), ("Degraded", IDLE), ("Missing", IDLE)])
 def test_a_plain_job_that_no_operation_is_known_of_is_judged_by_its_health(
     health: str, expected: MigrationPhase
 ) -> None:
-    assert rollout.migration(application(jobs=jobs(health), operation=None)).phase is expected
+    assert migrations.of_application(application(jobs=jobs(health), operation=None)).phase is expected
 
 
 def test_a_migration_carries_attempt_end_message_and_jobs_of_its_application() -> None:
     last = operation(OperationPhase.FAILED, finished_at=at(-20), message="hook failed", **OURS)
     seen = application(MIGRATIONS, operation=last, hook_jobs=(JobRef("temporal", "hook"),))
-    found = rollout.migration(seen)
+    found = migrations.of_application(seen)
     assert (found.owner, found.attempts, found.ended_at, found.message) == (
         "Application argocd/data-migrations-temporal",
         2,
@@ -288,19 +290,19 @@ def test_a_migration_carries_attempt_end_message_and_jobs_of_its_application() -
 
 
 def test_anothers_operation_is_no_attempt_of_this_run() -> None:
-    assert rollout.migration(application(operation=operation(OperationPhase.FAILED))).attempts == 0
+    assert migrations.of_application(application(operation=operation(OperationPhase.FAILED))).attempts == 0
 
 
 @pytest.mark.parametrize(("last", "expected"), [(None, 1), (operation(), 1), (operation(attempt=2), 2)])
 def test_attempts_that_were_seen_stay_counted_whatever_operation_took_their_place(
     last: Operation | None, expected: int
 ) -> None:
-    assert rollout.migration(application(attempts_seen=1, operation=last)).attempts == expected
+    assert migrations.of_application(application(attempts_seen=1, operation=last)).attempts == expected
 
 
 def test_a_failed_plain_job_is_named_though_its_operation_says_that_all_went_well() -> None:
     seen = plain("Degraded", -19, OperationPhase.SUCCEEDED, message="successfully synced", **OURS)
-    found = rollout.migration(seen)
+    found = migrations.of_application(seen)
     assert found.message == "Job temporal/job-0 failed"
     assert found.jobs == (JobRef("temporal", "job-0"),)
 
@@ -318,7 +320,7 @@ def test_a_failed_plain_job_is_named_though_its_operation_says_that_all_went_wel
     ids=["without a message", "with one", "never synced"],
 )
 def test_an_application_is_described_in_argo_cds_words(changes: dict[str, Any], expected: str) -> None:
-    assert rollout.describe(application(**changes)) == expected
+    assert applications.describe(application(**changes)) == expected
 
 
 @pytest.mark.parametrize(
@@ -326,7 +328,7 @@ def test_an_application_is_described_in_argo_cds_words(changes: dict[str, Any], 
     [({"operation": None}, "it never ran"), ({"health": "Degraded"}, "Synced, Degraded, operation succeeded")],
 )
 def test_a_failure_names_the_application_and_what_is_seen_of_it(changes: dict[str, Any], detail: str) -> None:
-    found = rollout.failure(application(ApplicationRef("argocd", "bootstrap"), **changes))
+    found = applications.failure(application(ApplicationRef("argocd", "bootstrap"), **changes))
     assert (found.reason, found.about, found.detail) == (
         Reason.DOWNSTREAM_FAILED,
         "Application argocd/bootstrap",

@@ -9,25 +9,20 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hook import downstream, planner, rollout, schemas
-from hook.model import (
-    Application,
-    Finding,
-    Frontend,
-    Migration,
-    MigrationPhase,
-    Observation,
-    Pod,
-    PodState,
-    Policy,
-    Runtime,
-    Schema,
-    Unknown,
-)
-from hook.reasons import Patience
+from hook.decision import downstream, planner
+from hook.observation import applications
+from hook.observation.findings import Finding, Unknown
+from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.observation import Frontend, Observation
+from hook.observation.reasons import Tolerance
+from hook.observation.workloads import Pod, PodState, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from hook.decision.policy import Policy
+    from hook.observation.applications import Application
+    from hook.observation.versions import Schema
 
 
 class Mark(StrEnum):
@@ -78,7 +73,7 @@ def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
     if observation.application is not None:
         yield _runtime_application(observation.application)
     if observation.runtime is not None:
-        schemas_are_right = all(schemas.is_right(schema, policy) for schema in observation.stores.values())
+        schemas_are_right = all(policy.is_right(schema) for schema in observation.stores.values())
         for item in _pods(observation.runtime, asked=asked):
             yield item if schemas_are_right else replace(item, remedy="")
     if observation.frontend is not None:
@@ -95,7 +90,7 @@ def _troubled(subject: str, finding: Finding, mark: Mark = Mark.WRONG) -> Item:
 
 
 def _unseen(subject: str, unknown: Unknown) -> Item:
-    only_a_person_can_mend_it = unknown.finding.reason.patience is Patience.MOMENT
+    only_a_person_can_mend_it = unknown.finding.reason.tolerance is Tolerance.MOMENT
     return _troubled(subject, unknown.finding, Mark.WRONG if only_a_person_can_mend_it else Mark.UNSEEN)
 
 
@@ -118,18 +113,18 @@ def _schema(subject: str, schema: Schema | Unknown, policy: Policy) -> Item:
         return _unseen(subject, schema)
     release = f" for Temporal {policy.release}" if policy.release else ""
     wanted = f"{policy.expected[schema.store]}{release}"
-    mark = Mark.OK if schemas.is_right(schema, policy) else Mark.WRONG
+    mark = Mark.OK if policy.is_right(schema) else Mark.WRONG
     return Item(subject, mark, f"at {schema.version}" if schema.version else "empty", wanted)
 
 
 def _runtime_application(application: Application | Unknown) -> Item:
     subject = "runtime's Application"
-    if rollout.is_ahead(application):
-        seen = "does not exist" if rollout.is_missing(application) else "not yet synced to its target"
+    if applications.is_ahead(application):
+        seen = "does not exist" if applications.is_missing(application) else "not yet synced to its target"
         return Item(subject, Mark.NOT_ASKED, f"{seen}: its step is still ahead")
     if isinstance(application, Unknown):
         return _unseen(subject, application)
-    return Item(subject, Mark.OK, f"{application.ref}: {rollout.describe(application)}", "reached by the rollout")
+    return Item(subject, Mark.OK, f"{application.ref}: {applications.describe(application)}", "reached by the rollout")
 
 
 def _pods(runtime: Runtime | Unknown, *, asked: bool) -> Iterator[Item]:
@@ -167,14 +162,14 @@ def _frontend(observation: Observation, *, asked: bool) -> Item:
 def _downstream(
     subject: str, application: Application | Unknown, observation: Observation, policy: Policy, *, asked: bool
 ) -> Item:
-    if rollout.is_ahead(application):
+    if applications.is_ahead(application):
         return Item(subject, Mark.NOT_ASKED, "its step is still ahead")
     if isinstance(application, Unknown):
         return _unseen(subject, application)
-    seen, wanted = rollout.describe(application), "ran, succeeded and Healthy"
+    seen, wanted = applications.describe(application), "ran, succeeded and Healthy"
     if not asked:
         return Item(subject, Mark.NOT_ASKED, seen, wanted)
-    if rollout.is_busy(application):
+    if applications.is_busy(application):
         return Item(subject, Mark.WAITING, seen, wanted)
     failure = downstream.failure(application, observation, policy)
     if failure is not None:

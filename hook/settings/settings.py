@@ -15,10 +15,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from hook.blocks import Block
-from hook.databases import StoresSettings
-from hook.model import ApplicationRef, OnEmptyDatabase, Policy, Reachability
-from hook.versions import Release, SchemaVersion, VersionError, expectation
+from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
+from hook.observation.applications import ApplicationRef
+from hook.observation.versions import Release, SchemaVersion, VersionError, expectation
+from hook.settings.blocks import Block
+from hook.settings.stores import StoresSettings
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 

@@ -1,27 +1,104 @@
-"""What an Application's status means for the rollout: ahead, busy, freshly compared, failed. Pure.
+"""Argo CD's Applications, by their status, and what it means: ahead, busy, freshly compared, failed. Pure.
 
-Sources: facts.md and lab.md ("Argo CD"); ``syncResult.revision`` and ``reconciledAt`` are pinned by tests on a real
-Argo CD.
+Times are timezone-aware. ``syncResult.revision`` and ``reconciledAt`` are pinned by tests on a real Argo CD.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hook.model import Application, ApplicationRef, Finding, JobRef, Migration, MigrationPhase, OperationPhase, Unknown
-from hook.reasons import Reason
+from hook.observation.findings import Finding, Unknown
+from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-_OF_OPERATION = {
-    OperationPhase.REQUESTED: MigrationPhase.RUNNING,
-    OperationPhase.RUNNING: MigrationPhase.RUNNING,
-    OperationPhase.BLOCKED: MigrationPhase.BLOCKED,
-    OperationPhase.PAUSING: MigrationPhase.PAUSING,
-    OperationPhase.SUCCEEDED: MigrationPhase.SUCCEEDED,
-    OperationPhase.FAILED: MigrationPhase.FAILED,
-}
+
+@dataclass(frozen=True, order=True)
+class ApplicationRef:
+    """An Argo CD Application by its namespace and name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return ``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+class OperationPhase(StrEnum):
+    """What an operation is doing, told apart by its phase, message and times (facts: starting a sync)."""
+
+    REQUESTED = "requested"
+    """`.operation` is written and not yet taken up."""
+    RUNNING = "running"
+    BLOCKED = "blocked by a sync window"
+    PAUSING = "pausing between retries"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end."""
+        return self in {OperationPhase.SUCCEEDED, OperationPhase.FAILED}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An Application's present or last operation. `attempt` is its number if this run wrote it, else None."""
+
+    phase: OperationPhase
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    message: str = ""
+    revisions: tuple[str, ...] = ()
+    attempt: int | None = None
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """A Job by its namespace and name.
+
+    `health` is Argo CD's word for it, None where it does not keep one; `synced` says that it is there, as git has it.
+    """
+
+    namespace: str
+    name: str
+    health: str | None = None
+    synced: bool = False
+
+
+@dataclass(frozen=True)
+class Application:
+    """An Argo CD Application as its status shows it.
+
+    `compared_at` is ``status.reconciledAt``, a whole second. `jobs` are the managed plain Jobs among its resources,
+    `hook_jobs` the hook Jobs of its last operation. `attempts_seen` is the highest attempt of this run that was seen
+    under way or ended; one that was only requested may have got lost. `asked_at` is when this run last asked for a
+    comparison. `is_automated` says that Argo CD syncs it without a person.
+    """
+
+    ref: ApplicationRef
+    uid: str
+    resource_version: str
+    sync: str
+    health: str
+    revisions: tuple[str, ...] = ()
+    compared_at: datetime | None = None
+    refresh_requested: bool = False
+    operation: Operation | None = None
+    jobs: tuple[JobRef, ...] = ()
+    hook_jobs: tuple[JobRef, ...] = ()
+    attempts_seen: int = 0
+    asked_at: datetime | None = None
+    is_automated: bool = False
+
+    @property
+    def attempts(self) -> int:
+        """How often this run had it synced: another's operation may have taken the place of ours since."""
+        return max(self.attempts_seen, (self.operation.attempt or 0) if self.operation else 0)
 
 
 def is_missing(application: Application | Unknown | None) -> bool:
@@ -101,48 +178,6 @@ def has_failed(application: Application) -> bool:
     return (
         operation is None or operation.phase is OperationPhase.FAILED or application.health in {"Degraded", "Missing"}
     )
-
-
-def migration(application: Application) -> Migration:
-    """Return what the migrations Application says of the migration."""
-    operation = application.operation
-    phase = MigrationPhase.IDLE if operation is None else _OF_OPERATION[operation.phase]
-    if application.jobs and (operation is None or operation.phase.ended):
-        phase = _phase_of_jobs(application, phase)
-    ours = operation is not None and operation.attempt is not None
-    if not ours and phase in {MigrationPhase.SUCCEEDED, MigrationPhase.FAILED}:
-        phase = MigrationPhase.IDLE
-    return Migration(
-        phase=phase,
-        owner=f"Application {application.ref}",
-        attempts=application.attempts,
-        ended_at=operation.finished_at if operation else None,
-        message=_message(application),
-        jobs=tuple(JobRef(job.namespace, job.name) for job in (*application.jobs, *application.hook_jobs)),
-        application=application,
-    )
-
-
-def _phase_of_jobs(application: Application, phase: MigrationPhase) -> MigrationPhase:
-    """Judge by the plain Jobs: an operation on them ends before they do (seen)."""
-    operation = application.operation
-    if operation is not None and operation.finished_at is not None:
-        compared = application.compared_at is not None and application.compared_at > operation.finished_at
-        if not compared:
-            return MigrationPhase.UNCOMPARED
-    match job_health(application):
-        case "Progressing" | "Suspended":
-            return MigrationPhase.RUNNING
-        case "Degraded":
-            return MigrationPhase.FAILED
-        case _:
-            return phase
-
-
-def _message(application: Application) -> str:
-    if application.jobs and job_health(application) == "Degraded":
-        return "Job " + ", ".join(f"{job.namespace}/{job.name}" for job in application.jobs) + " failed"
-    return application.operation.message if application.operation else ""
 
 
 def describe(application: Application) -> str:

@@ -10,32 +10,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook import downstream, notes, patience, pods, rollout, schemas
-from hook.model import (
-    Application,
-    ApplicationRef,
-    Fail,
-    Finding,
-    Frontend,
-    Migrate,
-    Migration,
-    MigrationPhase,
-    Observation,
-    OnEmptyDatabase,
-    OperationPhase,
-    Pass,
-    PodState,
-    Policy,
-    Reachability,
-    RestartPods,
-    Resync,
-    Runtime,
-    Step,
-    Unknown,
-    Wait,
-)
-from hook.reasons import Patience, Reason
-from hook.steps import missing
+from hook.decision import downstream, endings, restarts, waiting
+from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
+from hook.decision.steps import Fail, Migrate, Pass, RestartPods, Resync, Step, Wait, missing
+from hook.observation import applications
+from hook.observation.applications import Application, ApplicationRef, OperationPhase
+from hook.observation.findings import Finding, Unknown
+from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.observation import Frontend, Observation
+from hook.observation.reasons import Reason, Tolerance
+from hook.observation.workloads import PodState, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,10 +31,10 @@ _MOMENT = timedelta(seconds=5)
 def next_step(observation: Observation, policy: Policy) -> Step:
     """Return the one step to take now."""
     step = _first(_SCHEMA_RULES, observation, policy) or _first(_TEMPORAL_RULES, observation, policy)
-    return _unless_to_be_reopened(step or Pass(notes.all_of(observation, policy)), observation)
+    return _unless_to_be_reopened(step or Pass(endings.notes(observation, policy)), observation)
 
 
-def last_step(observation: Observation, policy: Policy) -> Step:
+def step_at_deadline(observation: Observation, policy: Policy) -> Step:
     """Return the step where no time is left: the patience that `auto` has with Temporal is over then at the latest.
 
     Then it passes over what it would still do, too, once the schemas are right; not over what it could not see.
@@ -58,10 +42,10 @@ def last_step(observation: Observation, policy: Policy) -> Step:
     impatient = replace(policy, patience=timedelta(0))
     step = _first(_SCHEMA_RULES, observation, impatient)
     if step is None:
-        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(notes.all_of(observation, policy))
+        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(endings.notes(observation, policy))
         lacking = missing(step)
         if policy.reachability is not Reachability.ALWAYS and not set(lacking) & set(_needed(observation, policy)):
-            step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *notes.all_of(observation, policy)))
+            step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *endings.notes(observation, policy)))
     return _unless_to_be_reopened(step, observation)
 
 
@@ -75,7 +59,7 @@ def is_asked_for_reachability(observation: Observation, policy: Policy) -> bool:
     scaled_to_zero = isinstance(runtime, Runtime) and bool(runtime.wanted) and not any(runtime.wanted.values())
     if policy.reachability is Reachability.NEVER or observation.frontend is None or scaled_to_zero:
         return False
-    return policy.reachability is Reachability.ALWAYS or not rollout.is_ahead(observation.application)
+    return policy.reachability is Reachability.ALWAYS or not applications.is_ahead(observation.application)
 
 
 # --- the rules, in order ------------------------------------------------------------------------------------------
@@ -84,12 +68,12 @@ def is_asked_for_reachability(observation: Observation, policy: Policy) -> bool:
 def _run_is_known(observation: Observation, policy: Policy) -> Step | None:
     """Know which run this is before anything is decided, and never sync the Application whose sync it is part of."""
     if isinstance(observation.run, Unknown):
-        over = observation.run.finding.reason.patience is Patience.GRACE and patience.is_over_grace(
+        over = observation.run.finding.reason.tolerance is Tolerance.GRACE and waiting.is_over_grace(
             observation.run.finding, observation, policy
         )
         return Fail(observation.run.finding) if over else Wait((observation.run.finding,))
     for ref in _targets(observation):
-        if rollout.is_owned(ref, observation.run.owner):
+        if applications.is_owned(ref, observation.run.owner):
             detail = "its sync runs this gate, as the Job's tracking says"
             return Fail(Finding(Reason.OWN_APPLICATION_TARGETED, f"Application {ref}", detail))
     return None
@@ -98,7 +82,7 @@ def _run_is_known(observation: Observation, policy: Policy) -> Step | None:
 def _access_is_refused_for_good(observation: Observation, policy: Policy) -> Step | None:
     """End on what others could have mended, once the grace is over. Only what some rule needs counts."""
     for finding in _needed(observation, policy):
-        if finding.reason.patience is Patience.GRACE and patience.is_over_grace(finding, observation, policy):
+        if finding.reason.tolerance is Tolerance.GRACE and waiting.is_over_grace(finding, observation, policy):
             return Fail(finding)
     return None
 
@@ -115,10 +99,10 @@ def _migration_is_seen_and_still(observation: Observation, policy: Policy) -> St
     if application is None:
         return None
     if migration.phase is MigrationPhase.UNCOMPARED:
-        return patience.compare(application, "its Job's end is not in its status yet", observation)
+        return waiting.compare(application, "its Job's end is not in its status yet", observation)
     if application.jobs and observation.migration_pods:
         # Argo CD's word is for the whole Application, in which something else may be Degraded beside a Job that runs.
-        detail = f"{rollout.describe(application)}; but a pod of its Job is there"
+        detail = f"{applications.describe(application)}; but a pod of its Job is there"
         return Wait((Finding(Reason.MIGRATION_RUNNING, migration.owner, detail), *hung))
     return None
 
@@ -128,18 +112,18 @@ def _stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
     findings = tuple(schema.finding for schema in observation.stores.values() if isinstance(schema, Unknown))
     moment = min(_MOMENT, policy.grace)
     for finding in findings:
-        if finding.reason.patience is Patience.MOMENT and patience.lasts(finding, observation, moment):
+        if finding.reason.tolerance is Tolerance.MOMENT and waiting.lasts(finding, observation, moment):
             return Fail(finding)
     return Wait(findings) if findings else None
 
 
 def _schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     """Ask the owner to migrate what is empty or behind, boundedly."""
-    wrong = [schema for schema in observation.schemas if not schemas.is_right(schema, policy)]
+    wrong = [schema for schema in observation.schemas if not policy.is_right(schema)]
     migration = observation.migration
     if not wrong or not isinstance(migration, Migration):
         return None
-    state = ", ".join(schemas.describe(schema, policy) for schema in wrong)
+    state = ", ".join(policy.describe(schema) for schema in wrong)
     empty = [schema for schema in wrong if schema.version is None]
     if empty and policy.on_empty_database is OnEmptyDatabase.FAIL:
         return Fail(Finding(Reason.DATABASE_EMPTY, f"store {empty[0].store}", state))
@@ -152,10 +136,10 @@ def _schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     if migration.attempts >= policy.attempts:
         detail = f"{migration.attempts} attempts, the last: {migration.message or migration.phase}; {state}"
         return Fail(Finding(Reason.MIGRATION_FAILED, migration.owner, detail))
-    if (step := patience.own_sync(migration.application, observation)) is not None:
+    if (step := waiting.own_sync(migration.application, observation)) is not None:
         return step
     failed = migration.phase is not MigrationPhase.SUCCEEDED
-    if failed and patience.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
+    if failed and waiting.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
         detail = f"attempt {migration.attempts} of {policy.attempts} failed: {migration.message}"
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, detail),))
     return Migrate(migration, migration.attempts + 1, state)
@@ -165,12 +149,12 @@ def _judged_by_git(migration: Migration, state: str, observation: Observation) -
     """Believe no status that could not be compared, and end on no success at a commit that is not the newest."""
     application = migration.application
     if application is not None and application.sync == "Unknown":
-        return patience.compare(application, "Argo CD cannot tell what it should be", observation)
+        return waiting.compare(application, "Argo CD cannot tell what it should be", observation)
     if migration.phase is not MigrationPhase.SUCCEEDED:
         return None
-    if application is not None and not rollout.is_compared(application, observation.run_started_at):
-        return patience.compare(application, f"before ending on {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}", observation)
-    if application is not None and rollout.has_newer_commit(application):
+    if application is not None and not applications.is_compared(application, observation.run_started_at):
+        return waiting.compare(application, f"before ending on {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}", observation)
+    if application is not None and applications.has_newer_commit(application):
         return None
     return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
 
@@ -186,17 +170,17 @@ def _pods_live_on_the_present_database(observation: Observation, policy: Policy)
         return Wait((observation.runtime.finding,))
     if not isinstance(observation.runtime, Runtime):
         return None
-    for component in pods.COMPONENTS:
+    for component in restarts.COMPONENTS:
         reasons = {
             pod: why
             for pod in observation.runtime.pods
-            if pod.component == component and (why := pods.why_restart(pod, observation, policy))
+            if pod.component == component and (why := restarts.why_restart(pod, observation, policy))
         }
         if not reasons:
             continue
-        starting = tuple(pods.starting(observation, policy))
+        starting = tuple(restarts.starting(observation, policy))
         if starting and any(pod.state is PodState.RUNNING for pod in reasons):
-            return patience.wait_or_lose_patience(starting, observation, policy)
+            return waiting.wait_while_patient(starting, observation, policy)
         return RestartPods(component, tuple(reasons), next(iter(reasons.values())))
     return None
 
@@ -210,15 +194,15 @@ def _migrations_can_be_done(observation: Observation, policy: Policy) -> Step | 
     application = migration.application if isinstance(migration, Migration) else None
     if not isinstance(migration, Migration) or application is None or not application.jobs:
         return None
-    if rollout.job_health(application) != "Degraded" or migration.attempts >= policy.attempts:
+    if applications.job_health(application) != "Degraded" or migration.attempts >= policy.attempts:
         return None
-    if not rollout.is_compared(application, observation.run_started_at):
-        return patience.compare(application, "before its Job is run again", observation)
-    if (step := patience.own_sync(application, observation)) is not None:
+    if not applications.is_compared(application, observation.run_started_at):
+        return waiting.compare(application, "before its Job is run again", observation)
+    if (step := waiting.own_sync(application, observation)) is not None:
         return step
     if migration.phase not in {MigrationPhase.IDLE, MigrationPhase.FAILED}:
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
-    if patience.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
+    if waiting.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
         detail = f"attempt {migration.attempts} of {policy.attempts} failed: {migration.message}"
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, detail),))
     return Migrate(
@@ -229,35 +213,35 @@ def _migrations_can_be_done(observation: Observation, policy: Policy) -> Step | 
 def _reachability_is_not_asked(observation: Observation, policy: Policy) -> Step | None:
     """Pass on the schemas alone where Temporal is not asked for."""
     if not is_asked_for_reachability(observation, policy):
-        return Pass(notes.all_of(observation, policy))
-    if isinstance(observation.application, Unknown) and not rollout.is_missing(observation.application):
+        return Pass(endings.notes(observation, policy))
+    if isinstance(observation.application, Unknown) and not applications.is_missing(observation.application):
         return Wait((observation.application.finding,))
     return None
 
 
 def _temporal_answers(observation: Observation, policy: Policy) -> Step | None:
     """Wait until all pods are there and the frontend really answers; give up on what is diagnosed and not ours."""
-    lacking = (*pods.absent(observation), *_frontend_trouble(observation))
+    lacking = (*restarts.absent(observation), *_frontend_trouble(observation))
     if not lacking:
         return None
     causes = tuple(
         pod.finding
         for pod in observation.pods
         if pod.finding is not None
-        and pod.finding.reason.patience is not Patience.DEADLINE
-        and (pod.finding.reason.patience is Patience.NONE or patience.is_over_grace(pod.finding, observation, policy))
+        and pod.finding.reason.tolerance is not Tolerance.DEADLINE
+        and (pod.finding.reason.tolerance is Tolerance.NONE or waiting.is_over_grace(pod.finding, observation, policy))
     )
     if not causes:
-        return patience.wait_or_lose_patience(lacking, observation, policy)
+        return waiting.wait_while_patient(lacking, observation, policy)
     application = observation.application
-    if isinstance(application, Application) and not rollout.is_compared(application, observation.run_started_at):
-        return patience.compare(application, f"before ending on {causes[0].reason}", observation)
-    return patience.give_up(causes, observation, policy)
+    if isinstance(application, Application) and not applications.is_compared(application, observation.run_started_at):
+        return waiting.compare(application, f"before ending on {causes[0].reason}", observation)
+    return endings.end_unrepaired(causes, observation, policy)
 
 
 def _pods_are_stable(observation: Observation, policy: Policy) -> Step | None:
     """Trust no pod that has just started and has no readiness probe: one that crashes at once runs for a moment (seen)."""
-    young = tuple(pods.young(observation, policy))
+    young = tuple(restarts.young(observation, policy))
     return Wait(young) if young else None
 
 
@@ -301,8 +285,8 @@ def _reopen(observation: Observation) -> Step | None:
     operation = gate.operation if gate else None
     if gate is None or operation is None or operation.phase is not OperationPhase.FAILED or operation.attempt:
         return None
-    if not rollout.is_compared(gate, observation.run_started_at):
-        return patience.compare(gate, "before it is synced again", observation)
+    if not applications.is_compared(gate, observation.run_started_at):
+        return waiting.compare(gate, "before it is synced again", observation)
     return Resync(gate, 1, "it failed, and would pass now")
 
 
@@ -316,10 +300,10 @@ def _needed(observation: Observation, policy: Policy) -> Iterator[Finding]:
     if not _is_namespace_ahead(observation):
         seen.append(observation.runtime)
     if is_asked_for_reachability(observation, policy):
-        if not rollout.is_missing(observation.application):
+        if not applications.is_missing(observation.application):
             seen.append(observation.application)
         seen.append(observation.frontend)
-        seen.extend(one for one in observation.downstream.values() if not rollout.is_missing(one))
+        seen.extend(one for one in observation.downstream.values() if not applications.is_missing(one))
     seen.append(observation.gate)
     yield from (one.finding for one in seen if isinstance(one, Unknown))
 
@@ -338,7 +322,7 @@ def _is_namespace_ahead(observation: Observation) -> bool:
     """Tell whether the pods' namespace is missing because the runtime's own step makes it."""
     runtime = observation.runtime
     is_missing = isinstance(runtime, Unknown) and runtime.finding.reason is Reason.NAMESPACE_MISSING
-    return is_missing and rollout.is_ahead(observation.application)
+    return is_missing and applications.is_ahead(observation.application)
 
 
 def _frontend_trouble(observation: Observation) -> Iterator[Finding]:

@@ -17,8 +17,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
-from hook.model import Reachability
-from hook.settings import Settings, SettingsError, TlsSettings
+from hook.decision.policy import Reachability
+from hook.settings.settings import Settings, SettingsError, TlsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,8 +13,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
-from hook.blocks import Block
-from hook.versions import Store
+from hook.observation.versions import Store
+from hook.settings.blocks import Block
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 _VERIFYING = {"require", "verify-ca", "verify-full"}

@@ -5,40 +5,22 @@ Everything goes through one `Teller` as `Notice` values, which are freed of secr
 
 from __future__ import annotations
 
-import logging
 import re
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import structlog
-
-from hook import checklist
-from hook.model import (
-    Act,
-    Application,
-    ApplicationRef,
-    Finding,
-    FindingError,
-    Migrate,
-    Observation,
-    Outcome,
-    Policy,
-    Refresh,
-    RestartPods,
-    Resync,
-    Step,
-    Wait,
-)
-from hook.reasons import ExitCode, Patience
+from hook.decision.steps import Act, Migrate, Outcome, Refresh, RestartPods, Resync, Step, Wait
+from hook.observation.applications import Application, ApplicationRef
+from hook.observation.reasons import ExitCode, Tolerance
+from hook.report import checklist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
-    from pathlib import Path
 
-TERMINATION_MESSAGE_BYTES = 4096
-"""Kubernetes keeps no more of it."""
+    from hook.decision.policy import Policy
+    from hook.observation.findings import Finding
+    from hook.observation.observation import Observation
 
 _SHORT_SECRET = 12
 """A secret shorter than this is taken out only where it stands as a word: `temporal` is a password, too, in some labs."""
@@ -126,7 +108,7 @@ class Teller:
         """Tell a wait for findings of one reason: an Event only where a person can shorten it."""
         first, *more = findings
         text = f"waiting: {first}" + "".join(f"; {finding.about}" for finding in more)
-        if first.reason.patience is not Patience.GRACE:
+        if first.reason.tolerance is not Tolerance.GRACE:
             return Notice(text, reason=str(first.reason))
         return replace(_of_finding(first, "warning", self._gate), text=text)
 
@@ -185,80 +167,3 @@ def _of_act(act: Act, runtime: ApplicationRef | None) -> tuple[str, str, Applica
             )
         case Refresh(application, _):
             return f"asked Argo CD to compare Application {application.ref} afresh", "RefreshRequested", None
-
-
-# --- listeners ----------------------------------------------------------------------------------------------------
-
-
-class Log:
-    """The log: JSON lines for a collector, readable lines for a terminal, both on standard error."""
-
-    def __init__(self, form: Literal["auto", "json", "console"]) -> None:
-        """Configure structlog."""
-        console = form == "console" or (form == "auto" and sys.stderr.isatty())
-        renderer: Any = (
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
-            if console
-            else structlog.processors.JSONRenderer()
-        )
-        self._log = structlog.wrap_logger(
-            structlog.PrintLogger(sys.stderr),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
-                renderer,
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        )
-
-    def hear(self, notice: Notice) -> None:
-        """Write one line."""
-        fields: Mapping[str, str] = dict(notice.fields) | ({"reason": notice.reason} if notice.reason else {})
-        getattr(self._log, notice.level)(notice.text, **fields)
-
-
-class EventsListener:
-    """Posts Events. One that is refused never fails a run: it is said once in the log."""
-
-    def __init__(self, post: Callable[[ApplicationRef, str, str, str], None], log: Listener) -> None:
-        """Post by ``post(application, kind, reason, message)``."""
-        self._post = post
-        self._log = log
-        self._refused: set[str] = set()
-
-    def hear(self, notice: Notice) -> None:
-        """Post an Event on each Application that the notice is about."""
-        kind = "Normal" if notice.level == "info" else "Warning"
-        message = " ".join((notice.text, *(f"{name}: {value}" for name, value in notice.fields)))
-        for ref in dict.fromkeys(notice.about):
-            try:
-                self._post(ref, kind, notice.reason, message)
-            except FindingError as error:
-                if ref.namespace not in self._refused:
-                    self._refused.add(ref.namespace)
-                    text = f"no Event can be posted in namespace {ref.namespace}: {error}"
-                    self._log.hear(Notice(text, "warning", fields=(("remedy", error.finding.remedy),)))
-
-
-def write_termination_message(file: Path, outcome: Outcome, secrets: Iterable[str]) -> None:
-    """Write reason and remedy where Kubernetes looks for them, in at most 4096 bytes.
-
-    The file is there in every container; where it is not, nobody looks for it.
-    """
-    reason = outcome.finding.reason
-    remedies = [f"What to do: {outcome.finding.remedy}"] if reason.exit_code is not ExitCode.PASSED else []
-    remedies += [f"Warning: {warning}. What to do: {warning.remedy}" for warning in outcome.warnings]
-    secrets = frozenset(secrets)
-    first = _bytes(without_secrets(str(outcome.finding), secrets), TERMINATION_MESSAGE_BYTES // 2 if remedies else None)
-    rest = "".join(f"\n{without_secrets(line, secrets)}" for line in remedies)
-    message = first + _bytes(rest, TERMINATION_MESSAGE_BYTES - len(first))
-    try:
-        if file.exists():
-            file.write_bytes(message)
-    except OSError as error:
-        print(f"cannot write the termination message to {file}: {error}", file=sys.stderr)  # noqa: T201 -- last words
-
-
-def _bytes(text: str, limit: int | None) -> bytes:
-    """Return as much of the text as fits, cut between characters."""
-    return text.encode(errors="replace")[: limit or TERMINATION_MESSAGE_BYTES].decode(errors="ignore").encode()

@@ -9,13 +9,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook.model import Finding, Observation, Pod, PodState, Policy, Runtime, Schema
-from hook.reasons import Reason
-from hook.versions import Release, Store, VersionError
+from hook.observation.findings import Finding
+from hook.observation.reasons import Reason
+from hook.observation.versions import Release, Schema, Store, VersionError
+from hook.observation.workloads import Pod, PodState, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
+
+    from hook.decision.policy import Policy
+    from hook.observation.observation import Observation
 
 COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
 """Temporal's services in the order in which they are restarted: history owns the shards and is what the others wait for."""
