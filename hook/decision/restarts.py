@@ -1,6 +1,7 @@
-"""What Temporal's pods mean for the rollout: absent, on their way, young, living on what is gone. Pure.
+"""Which of Temporal's pods are restarted, and in which order. Pure.
 
-Kubernetes' times are whole seconds, and the database's clock is not the nodes': what is told from both allows for that.
+A pod is restarted once: it must have been made before the run, or before the schemas became right in it, by the API
+server's clock. The evidence for a restart is by other clocks, in whole seconds and the database's, and allows for that.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from hook.decision import waiting
+from hook.decision.steps import RestartPods, Wait
 from hook.observation.findings import Finding
 from hook.observation.reasons import Reason
 from hook.observation.versions import Release, Schema, Store, VersionError
-from hook.observation.workloads import Pod, PodState, Runtime
+from hook.observation.workloads import PodState, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from hook.decision.policy import Policy
+    from hook.decision.steps import Step
     from hook.observation.observation import Observation
+    from hook.observation.workloads import Pod
 
 COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
 """Temporal's services in the order in which they are restarted: history owns the shards and is what the others wait for."""
@@ -27,9 +32,39 @@ COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
 _KUBERNETES_RESOLUTION = timedelta(seconds=1)
 """Kubernetes cuts its times to whole seconds: what started at :05 may have started just before :06."""
 
+_STARTS_WITHIN = timedelta(seconds=15)
+"""A restarted pod is waited for so long before the next component follows: one that is stuck holds back no other."""
+
+
+def pods_live_on_the_present_database(observation: Observation, policy: Policy) -> Step | None:
+    """Restart pods that wait out a back-off whose cause may be gone, and pods that live on a database that is gone.
+
+    Those that run go one component after the other: a server joins the ring through members that it reads from the
+    database, and one that finds none but servers on their way out stands alone for its `maxJoinDuration`, 30 s in
+    Temporal's chart (seen, 1.29.1).
+    """
+    runtime = observation.runtime
+    if not isinstance(runtime, Runtime):
+        return None
+    for component in COMPONENTS:
+        reasons = {
+            pod: why
+            for pod in runtime.pods
+            if pod.component == component and (why := why_restart(pod, observation, policy))
+        }
+        if not reasons:
+            continue
+        starting = tuple(_starting(observation))
+        if starting and any(pod.state is PodState.RUNNING for pod in reasons):
+            return Wait(starting)
+        return RestartPods(component, tuple(reasons), next(iter(reasons.values())))
+    return None
+
 
 def why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | None:
     """Return why a pod is to be restarted, None where it is not: it waits out a back-off, or lives on what is gone."""
+    if pod.created_at is None or pod.created_at >= observation.made_before:
+        return None
     if pod.state is PodState.BACK_OFF and pod.crashed_at is not None:
         right_since = observation.right_since
         # It may have looked before and crashed just after; and the database's clock is not the node's.
@@ -55,30 +90,42 @@ def is_older_than_the_database(moment: datetime, observation: Observation, polic
     return moment + _KUBERNETES_RESOLUTION <= born - policy.clock_skew
 
 
-def absent(observation: Observation, counts: Callable[[Pod], bool] = lambda _: True) -> Iterator[Finding]:
-    """Yield a finding for each component that lacks a pod, and for each pod that counts and does not run or is not ready."""
-    if not isinstance(observation.runtime, Runtime):
+def _starting(observation: Observation) -> Iterator[Finding]:
+    """Yield a finding for each pod that was just made and is on its way, and for each component that lacks one just now."""
+    then = "the next component is restarted after it"
+    for finding in absent(observation):
+        if finding.reason is not Reason.PODS_NOT_STABLE:
+            continue
+        pod = next((one for one in observation.pods if one.about == finding.about), None)
+        if pod is None:
+            is_stuck = waiting.lasts(finding, observation, _STARTS_WITHIN)
+        else:
+            made_at = pod.created_at or observation.made_before
+            is_stuck = pod.state is PodState.BACK_OFF or observation.api_time - made_at >= _STARTS_WITHIN
+        if not is_stuck:
+            yield replace(finding, detail=f"{finding.detail}; {then}")
+
+
+def absent(observation: Observation) -> Iterator[Finding]:
+    """Yield a finding for each component that lacks a pod, and for each pod that does not run or is not ready."""
+    runtime = observation.runtime
+    if not isinstance(runtime, Runtime):
         return
-    pods = observation.runtime.pods
-    for component, replicas in observation.runtime.wanted.items():
-        present = sum(pod.component == component for pod in pods)
-        if present < replicas:
-            yield Finding(Reason.PODS_NOT_STABLE, f"component {component}", f"{present} of {replicas} pods are there")
-    for pod in filter(counts, pods):
+    for component, replicas in runtime.wanted.items():
+        present = sum(pod.component == component for pod in runtime.pods)
+        if present >= replicas:
+            continue
+        about = f"component {component}"
+        troubles = [owner for owner in runtime.troubles() if owner.component == component]
+        for owner in troubles:
+            yield Finding(Reason.POD_NOT_MADE, about, f"{owner.kind} {owner.name}: {owner.trouble}")
+        if not troubles:
+            yield Finding(Reason.PODS_NOT_STABLE, about, f"{present} of {replicas} pods are there")
+    for pod in runtime.pods:
         if pod.finding is not None:
             yield pod.finding
         elif pod.state is not PodState.RUNNING or not pod.ready:
-            yield Finding(Reason.PODS_NOT_STABLE, f"pod {pod.namespace}/{pod.name}", f"{pod.state}, not ready")
-
-
-def starting(observation: Observation, policy: Policy) -> Iterator[Finding]:
-    """Yield a finding for each pod on its way: not for one that is to be restarted, or that something keeps from running."""
-    for finding in absent(observation, lambda pod: _is_starting(pod) and not why_restart(pod, observation, policy)):
-        yield replace(finding, detail=f"{finding.detail}; the next component is restarted after it")
-
-
-def _is_starting(pod: Pod) -> bool:
-    return pod.finding is None and pod.state is not PodState.BACK_OFF
+            yield Finding(Reason.PODS_NOT_STABLE, pod.about, f"{pod.state}, not ready")
 
 
 def live_release(observation: Observation) -> Release | None:
@@ -98,7 +145,7 @@ def young(observation: Observation, policy: Policy) -> Iterator[Finding]:
     yield from (
         Finding(
             Reason.PODS_NOT_STABLE,
-            f"pod {pod.namespace}/{pod.name}",
+            pod.about,
             f"started less than {policy.stable.total_seconds():g} s ago, and has no readiness probe",
         )
         for pod in observation.pods
