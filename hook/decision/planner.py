@@ -31,7 +31,7 @@ _MOMENT = timedelta(seconds=5)
 def next_step(observation: Observation, policy: Policy) -> Step:
     """Return the one step to take now."""
     step = _first(_SCHEMA_RULES, observation, policy) or _first(_TEMPORAL_RULES, observation, policy)
-    return _unless_to_be_reopened(step or Pass(endings.notes(observation, policy)), observation)
+    return _unless_to_be_reopened(step or Pass(_notes(observation, policy)), observation)
 
 
 def step_at_deadline(observation: Observation, policy: Policy) -> Step:
@@ -42,10 +42,10 @@ def step_at_deadline(observation: Observation, policy: Policy) -> Step:
     impatient = replace(policy, patience=timedelta(0))
     step = _first(_SCHEMA_RULES, observation, impatient)
     if step is None:
-        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(endings.notes(observation, policy))
+        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(_notes(observation, policy))
         lacking = missing(step)
         if policy.reachability is not Reachability.ALWAYS and not set(lacking) & set(_needed(observation, policy)):
-            step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *endings.notes(observation, policy)))
+            step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *_notes(observation, policy)))
     return _unless_to_be_reopened(step, observation)
 
 
@@ -221,15 +221,16 @@ def _reachability_is_not_asked(observation: Observation, policy: Policy) -> Step
 
 def _temporal_answers(observation: Observation, policy: Policy) -> Step | None:
     """Wait until all pods are there and the frontend really answers; give up on what is diagnosed and not ours."""
-    lacking = (*restarts.absent(observation), *_frontend_trouble(observation))
+    trouble = tuple(_frontend_trouble(observation, policy))
+    lacking = (*restarts.absent(observation), *trouble)
     if not lacking:
         return None
+    diagnosed = (*(pod.finding for pod in observation.pods if pod.finding is not None), *trouble)
     causes = tuple(
-        pod.finding
-        for pod in observation.pods
-        if pod.finding is not None
-        and pod.finding.reason.tolerance is not Tolerance.DEADLINE
-        and (pod.finding.reason.tolerance is Tolerance.NONE or waiting.is_over_grace(pod.finding, observation, policy))
+        finding
+        for finding in diagnosed
+        if finding.reason.tolerance is not Tolerance.DEADLINE
+        and (finding.reason.tolerance is Tolerance.NONE or waiting.is_over_grace(finding, observation, policy))
     )
     if not causes:
         return waiting.wait_while_patient(lacking, observation, policy)
@@ -325,9 +326,18 @@ def _is_namespace_ahead(observation: Observation) -> bool:
     return is_missing and applications.is_ahead(observation.application)
 
 
-def _frontend_trouble(observation: Observation) -> Iterator[Finding]:
+def _frontend_trouble(observation: Observation, policy: Policy) -> Iterator[Finding]:
     frontend = observation.frontend
     if isinstance(frontend, Unknown):
         yield frontend.finding
-    elif isinstance(frontend, Frontend) and frontend.trouble is not None:
-        yield frontend.trouble
+    elif isinstance(frontend, Frontend):
+        needs_proof = policy.reachability is Reachability.ALWAYS
+        yield from filter(None, (frontend.trouble, frontend.unproved if needs_proof else None))
+
+
+def _notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
+    """Return what a person should know though the gate passes; a proof that was refused only where one was asked for."""
+    frontend = observation.frontend
+    unproved = frontend.unproved if isinstance(frontend, Frontend) else None
+    asked = is_asked_for_reachability(observation, policy)
+    return (*((unproved,) if unproved is not None and asked else ()), *endings.notes(observation, policy))
