@@ -51,6 +51,7 @@ class _Answer:
     reason: Reason | None
     words: str
     remedy: str = ""
+    cause: grpc.RpcError | None = None
 
 
 class FrontendClient:
@@ -92,7 +93,7 @@ class FrontendClient:
             for question, ask in _ASKED.items():
                 answer = self._answer(question, ask, channel, metadata)
                 if answer.reason in _NOT_ASKED:
-                    raise FindingError(Finding(answer.reason, about, answer.words, answer.remedy))
+                    raise FindingError(Finding(answer.reason, about, answer.words, answer.remedy)) from answer.cause
                 if answer.reason is not None and answer.reason not in _UNPROVED:
                     return Frontend(
                         Finding(answer.reason, about, _in_its_place(question, answers, answer), answer.remedy)
@@ -131,25 +132,35 @@ class FrontendClient:
             code, text = call.code(), " ".join((call.details() or "").split())
             row = verdict(question, code, text)
             words = f"{code.name}: {shortened(text, _SHOWN_CHARACTERS)}" if text else code.name
-            return _Answer(row.reason, words, row.remedy)
+            return _Answer(row.reason, words, row.remedy, error)
 
 
 def _ask_for_health(channel: grpc.Channel, timeout_seconds: float, metadata: Metadata) -> _Answer:
     request = health_pb2.HealthCheckRequest(service=_SERVICE)
-    status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout_seconds, metadata=metadata).status
-    if status == health_pb2.HealthCheckResponse.SERVING:
+    response = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout_seconds, metadata=metadata)
+    if _is_empty(response):
+        return _EMPTY
+    if response.status == health_pb2.HealthCheckResponse.SERVING:
         return _Answer(None, "SERVING")
-    known = health_pb2.HealthCheckResponse.ServingStatus.items()
-    return _Answer(Reason.FRONTEND_NOT_SERVING, next((name for name, value in known if value == status), str(status)))
+    known = {number: name for name, number in health_pb2.HealthCheckResponse.ServingStatus.items()}
+    return _Answer(Reason.FRONTEND_NOT_SERVING, known.get(response.status, str(response.status)))
 
 
 def _read(method: str, message: bytes) -> Callable[[grpc.Channel, float, Metadata], _Answer]:
     def ask(channel: grpc.Channel, timeout_seconds: float, metadata: Metadata) -> _Answer:
         call = channel.unary_unary(f"/{_SERVICE}/{method}", request_serializer=bytes, response_deserializer=bytes)
-        call(message, timeout=timeout_seconds, metadata=metadata)
-        return _Answer(None, "OK")
+        response = call(message, timeout=timeout_seconds, metadata=metadata)
+        return _EMPTY if _is_empty(response) else _Answer(None, "OK")
 
     return ask
+
+
+def _is_empty(response: object) -> bool:
+    """Tell whether OK came without a message: grpcio returns None then (run), which no type says."""
+    return response is None
+
+
+_EMPTY = _Answer(Reason.FRONTEND_NOT_TEMPORAL, "OK without a message")
 
 
 def _field(number: int, content: bytes) -> bytes:

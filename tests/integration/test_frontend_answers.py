@@ -308,6 +308,9 @@ def test_a_page_in_place_of_grpc_is_told_by_its_status(status: int, kind: str, r
         ({"grpc-status": "7", "grpc-message": "RBAC: access denied"}, Reason.FRONTEND_REFUSES_GATE),
         ({"grpc-status": "16", "grpc-message": "Jwt is missing"}, Reason.FRONTEND_REFUSES_GATE),
         ({"grpc-status": "12"}, Reason.FRONTEND_NOT_TEMPORAL),
+        ({"grpc-status": "0"}, Reason.FRONTEND_NOT_TEMPORAL),
+        ({"grpc-status": "99"}, Reason.FRONTEND_NOT_SERVING),
+        ({"grpc-status": "13", "grpc-message": "%FF%FE"}, Reason.FRONTEND_NOT_SERVING),
         ({}, Reason.FRONTEND_NOT_TEMPORAL),
     ],
 )
