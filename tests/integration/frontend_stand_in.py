@@ -1,12 +1,13 @@
 """What may stand at the frontend's address: a real gRPC server that plays it, and servers that are none."""
 
+import itertools
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from socket import SHUT_RDWR, create_server, socket
+from socket import SHUT_RDWR, create_connection, create_server, socket
 from types import TracebackType
 from typing import Self
 
@@ -123,11 +124,15 @@ class Listener:
     ) -> None:
         self._socket.shutdown(SHUT_RDWR)
         self._socket.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(5)
+
+    def cut(self) -> None:
+        """End every connection."""
         for connection in self._open:
             with suppress(OSError):
                 connection.shutdown(SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
 
     def _accept(self) -> None:
         while True:
@@ -157,6 +162,28 @@ def banner(content: bytes) -> Callable[[socket], None]:
         connection.recv(1024)
 
     return serve
+
+
+def forwarding(*backends: str) -> Callable[[socket], None]:
+    """Serve as a TCP balancer: each connection goes to the next backend, and stays there."""
+    turns = itertools.cycle(backends)
+
+    def serve(connection: socket) -> None:
+        host, _, port = next(turns).rpartition(":")
+        with create_connection((host, int(port))) as backend:
+            back = threading.Thread(target=_pump, args=(backend, connection))
+            back.start()
+            _pump(connection, backend)
+            back.join()
+
+    return serve
+
+
+def _pump(source: socket, target: socket) -> None:
+    with suppress(OSError):
+        while content := source.recv(65_536):
+            target.sendall(content)
+        target.shutdown(SHUT_RDWR)
 
 
 def http2(headers: dict[str, str], body: bytes = b"") -> Callable[[socket], None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 import trustme
-from frontend_stand_in import Answer, Listener, Server, aborting, banner, http2, saying
+from frontend_stand_in import Answer, Listener, Server, aborting, banner, forwarding, http2, saying
 
 from hook.adapters.frontend_answers import TABLE, Question, verdict
 from hook.adapters.temporal import FrontendClient, tls_credentials
@@ -253,6 +253,25 @@ def test_a_proxy_without_a_frontend_behind_it_is_silence(question: Question, tex
     else:
         assert (kind, reason, detail) == ("away", Reason.FRONTEND_UNREACHABLE, f"UNAVAILABLE: {text}")
         assert what_to_do in remedy
+
+
+@pytest.mark.parametrize("question", [DATABASE, HISTORY])
+def test_a_connection_that_is_cut_between_two_questions_is_silence_and_no_trouble_of_temporals(
+    question: Question,
+) -> None:
+    """As a server that is stopped in the middle of a look."""
+    cut = threading.Event()
+
+    def answer(*_: object) -> bytes:
+        listener.cut()
+        cut.wait(10)
+        return b""
+
+    with Server({question: answer}) as server, Listener(forwarding(server.address)) as listener:
+        seen = asked(listener.address)
+        cut.set()
+    assert isinstance(seen, Finding)
+    assert seen.reason is Reason.FRONTEND_UNREACHABLE
 
 
 # --- another gRPC server ------------------------------------------------------------------------------------------

@@ -3,13 +3,11 @@
 What each single answer is told as stands in ``test_frontend_answers``.
 """
 
-import itertools
 import re
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import grpc
 import pytest
 import trustme
 import yaml
-from frontend_stand_in import Listener, Server, saying
+from frontend_stand_in import Listener, Server, forwarding, saying
 from grpc_health.v1 import health_pb2
 from token_authority import TokenAuthority
 
@@ -471,34 +469,13 @@ def test_rotated_certificates_are_taken_up_at_the_next_look(certificates: Certif
         assert client.look() == Frontend()
 
 
-def balanced(*backends: str) -> Listener:
-    """A TCP balancer: each connection goes to the next backend, and stays there."""
-    turns = itertools.cycle(backends)
-
-    def forward(connection: socket.socket) -> None:
-        host, _, port = next(turns).rpartition(":")
-        with socket.create_connection((host, int(port))) as backend:
-            back = threading.Thread(target=pump, args=(backend, connection))
-            back.start()
-            pump(connection, backend)
-            back.join()
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while content := source.recv(65_536):
-                target.sendall(content)
-            target.shutdown(socket.SHUT_RDWR)
-
-    return Listener(forward)
-
-
 @pytest.mark.parametrize("sick_first", [True, False])
 def test_no_server_behind_a_balancer_hides_the_others_for_ever(sick_first: bool) -> None:  # noqa: FBT001 - a case of the test
     """Neither a sick one the good one, which would hold the gate, nor a good one the sick one."""
     sick = {Question.HEALTH: saying(health_pb2.HealthCheckResponse.NOT_SERVING)}
     with Server(sick) as ill, Server() as well:
         addresses = (ill.address, well.address) if sick_first else (well.address, ill.address)
-        with balanced(*addresses) as balancer:
+        with Listener(forwarding(*addresses)) as balancer:
             client = FrontendClient(balancer.address, SECONDS, lambda: None)
             assert [look(client) is None for _ in range(4)] == [not sick_first, sick_first] * 2
 

@@ -640,6 +640,8 @@ def test_auto_waits_for_temporal_only_so_long_since_the_cure_may_lie_in_a_later_
          runtime=runtime(pod("history", started_at=at(-1)))),
     case("never passes over pods that are on their way", warned(Reason.PODS_NOT_STABLE), NEVER, stores=NEW_DATABASE,
          runtime=runtime(pod("history", **STARTING), stale("matching"))),
+    case("nor warns of proofs that it did not ask for", warned(Reason.PODS_NOT_STABLE), NEVER, stores=NEW_DATABASE,
+         runtime=runtime(stale("matching")), frontend=UNPROVED),
     case("always waits for them", wait(Reason.PODS_NOT_STABLE), ALWAYS, stores=NEW_DATABASE,
          runtime=runtime(pod("history", **STARTING), stale("matching"))),
     case("and what is right passes", PASSES),
