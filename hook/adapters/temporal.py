@@ -193,16 +193,26 @@ def _in_its_place(question: Question, before: dict[Question, _Answer], answer: _
 def _frontend(about: str, answers: dict[Question, _Answer]) -> Frontend:
     """Return what answers without trouble come to."""
     unproved = {question: answer for question, answer in answers.items() if answer.reason is not None}
-    if not set(unproved) - {Question.HEALTH}:  # the two reads prove more than SERVING does
+    if Question.HISTORY not in unproved:
+        # History has answered through this frontend, out of the same database: that is more than SERVING, and a rate limit
+        # takes nothing from it. A refusal is said, since the gate's rights are not what they should be.
+        unproved.pop(Question.HEALTH, None)
+        if _reason(unproved) is Reason.FRONTEND_RATE_LIMITED:
+            unproved.clear()
+    reason = _reason(unproved)
+    if reason is None:
         return Frontend()
-    said = dict.fromkeys(answer.words for answer in unproved.values())
-    methods = {words: [one.method for one, answer in unproved.items() if answer.words == words] for words in said}
-    detail = "; ".join(f"{' and '.join(names)}: {words}" for words, names in methods.items())
+    methods: dict[str, list[str]] = {}
+    for question, answer in unproved.items():
+        methods.setdefault(answer.words, []).append(question.method)
+    said = "; ".join(f"{', '.join(names)}: {words}" for words, names in methods.items())
     proofs = _proofs(answers)
-    first = next(iter(unproved.values()))
-    assert first.reason is not None  # noqa: S101 -- that is what unproved are
-    finding = Finding(first.reason, about, f"{proofs or 'it proves nothing'}; {detail}", first.remedy)
+    finding = Finding(reason, about, f"{proofs or 'nothing is proved'}; {said}", next(iter(unproved.values())).remedy)
     return Frontend(unproved=finding) if proofs else Frontend(trouble=finding)
+
+
+def _reason(answers: dict[Question, _Answer]) -> Reason | None:
+    return next((answer.reason for answer in answers.values()), None)
 
 
 def _proofs(answers: dict[Question, _Answer]) -> str:

@@ -230,7 +230,7 @@ class Reason(Enum):
         ExitCode.ACCESS,
         Tolerance.GRACE,
         "Temporal's authorizer, or a mesh or proxy before the frontend, refuses the gate. That Temporal works cannot be proved.",
-        "Let the gate read: give it a token (temporal.frontend.tokenFile, in the chart tokenSecret) that holds the permission temporal-system:read where Temporal's default authorizer decides, or admit the gate's identity in the mesh or proxy.",
+        "Give the gate a token (temporal.frontend.tokenFile, in the chart tokenSecret), or admit the gate in the mesh or proxy. Temporal's default authorizer wants the permission temporal-system:read.",
     )
     MIGRATION_COMMAND_UNUSABLE = (
         "MigrationCommandUnusable",

@@ -147,7 +147,7 @@ def test_one_who_refuses_all_questions_is_reached_and_proves_nothing(code: str, 
     kind, reason, detail, remedy = told(dict.fromkeys(Question, refusal))
     assert (kind, reason) == ("trouble", Reason.FRONTEND_REFUSES_GATE)
     said = f"{code}: {text}" if text else code
-    assert detail == (f"it proves nothing; Health.Check and GetClusterInfo and DescribeWorkflowExecution: {said}")
+    assert detail == (f"nothing is proved; Health.Check, GetClusterInfo, DescribeWorkflowExecution: {said}")
     assert "temporal.frontend.tokenFile" in remedy
 
 
@@ -157,7 +157,7 @@ def test_one_who_refuses_the_reads_alone_serves_and_leaves_them_unproved(code: s
     refusal = aborting(grpc.StatusCode[code], text)
     kind, reason, detail, _ = told({DATABASE: refusal, HISTORY: refusal})
     assert (kind, reason) == ("unproved", Reason.FRONTEND_REFUSES_GATE)
-    assert detail.startswith("it says SERVING; GetClusterInfo and DescribeWorkflowExecution: " + code)
+    assert detail.startswith("it says SERVING; GetClusterInfo, DescribeWorkflowExecution: " + code)
 
 
 def test_what_was_proved_all_the_same_is_said() -> None:
@@ -195,11 +195,18 @@ def test_a_read_that_is_not_passed_on_is_unproved(method: Question) -> None:
 
 
 @pytest.mark.parametrize("text", ["namespace rate limit exceeded", "service rate limit exceeded"])
-@pytest.mark.parametrize("question", [DATABASE, HISTORY])
-def test_a_rate_limit_is_an_answer_and_no_proof(question: Question, text: str) -> None:
-    kind, reason, detail, _ = told({question: aborting(grpc.StatusCode.RESOURCE_EXHAUSTED, text)})
+def test_a_rate_limit_is_an_answer_and_no_proof(text: str) -> None:
+    kind, reason, detail, _ = told({HISTORY: aborting(grpc.StatusCode.RESOURCE_EXHAUSTED, text)})
     assert (kind, reason) == ("unproved", Reason.FRONTEND_RATE_LIMITED)
-    assert f"{question.method}: RESOURCE_EXHAUSTED: {text}" in detail
+    proved = "it says SERVING and it reads its database"
+    assert detail == f"{proved}; DescribeWorkflowExecution: RESOURCE_EXHAUSTED: {text}"
+
+
+@pytest.mark.parametrize("limited", [(HEALTH,), (DATABASE,), (HEALTH, DATABASE)])
+def test_a_rate_limit_takes_nothing_from_what_history_proves(limited: tuple[Question, ...]) -> None:
+    """It has read the same database."""
+    limit = aborting(grpc.StatusCode.RESOURCE_EXHAUSTED, "service rate limit exceeded")
+    assert told(dict.fromkeys(limited, limit))[0] == "works"
 
 
 def test_a_rate_limit_for_all_questions_is_trouble() -> None:

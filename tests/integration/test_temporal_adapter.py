@@ -550,14 +550,14 @@ def test_temporals_default_authorizer_is_told_as_such_and_a_token_that_may_read_
         assert unproved is not None
         assert unproved.reason is Reason.FRONTEND_REFUSES_GATE
         assert unproved.detail == (
-            "it says SERVING; GetClusterInfo and DescribeWorkflowExecution: PERMISSION_DENIED: Request unauthorized."
+            "it says SERVING; GetClusterInfo, DescribeWorkflowExecution: PERMISSION_DENIED: Request unauthorized."
         )
         assert seen(authority.token("orders:admin"))[1] == unproved
         for bad in (authority.token("temporal-system:read", lifetime_seconds=-60), "no.token.atall"):
             trouble, _ = seen(bad)
             assert trouble is not None
             assert trouble.reason is Reason.FRONTEND_REFUSES_GATE
-            assert trouble.detail.startswith("it proves nothing; Health.Check and GetClusterInfo")
+            assert trouble.detail.startswith("nothing is proved; Health.Check, GetClusterInfo")
 
 
 def temporal_client_says_serving(address: str) -> bool:

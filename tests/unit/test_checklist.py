@@ -133,7 +133,7 @@ def test_what_is_wrong_is_marked_and_nothing_beside_it(changes: dict[str, Any], 
 
 def test_a_proof_that_is_refused_is_never_ticked_off() -> None:
     """What was proved and what was not is said in the adapter's words, with the remedy."""
-    detail = "it says SERVING; GetClusterInfo and DescribeWorkflowExecution: PERMISSION_DENIED: Request unauthorized."
+    detail = "it says SERVING; GetClusterInfo, DescribeWorkflowExecution: PERMISSION_DENIED: Request unauthorized."
     unproved = replace(finding(Reason.FRONTEND_REFUSES_GATE), detail=detail)
     item = listed(frontend=Frontend(unproved=unproved))["frontend"]
     assert item.seen == f"FrontendRefusesGate: {detail}"
