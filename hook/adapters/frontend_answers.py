@@ -64,6 +64,7 @@ _HISTORY = (Question.HISTORY,)
 _READS = (Question.DATABASE, Question.HISTORY)
 
 _GRPC_STATUS = "doc/http-grpc-status-mapping.md of grpc/grpc; the text by grpcio 1.85 (run)"
+_NO_UPSTREAM = "no healthy upstream|upstream connect error|fail-?fast"
 _HTTP = "^received http2 header with status: "
 
 _SPEAKS_PLAIN_TEXT = (
@@ -131,7 +132,12 @@ TABLE = (
         "grpc-core, for an HTTP/2 answer without gRPC's trailers, such as a page with status 200 (run)",
     ),
     Row(
-        _ALL, StatusCode.UNAVAILABLE, "no healthy upstream|upstream connect error|fail-?fast", Reason.FRONTEND_UNREACHABLE,
+        _HISTORY, StatusCode.UNAVAILABLE, f"^connection error: desc|{_NO_UPSTREAM}", Reason.FRONTEND_NOT_SERVING,
+        "grpc/grpc-go, or a mesh's proxy: the frontend has answered before, and passes on that history does not",
+        _HISTORY_AWAY,
+    ),
+    Row(
+        _ALL, StatusCode.UNAVAILABLE, _NO_UPSTREAM, Reason.FRONTEND_UNREACHABLE,
         "envoyproxy/envoy#18511; linkerd/linkerd2-proxy, fail-fast", _PROXY_WITHOUT_FRONTEND,
     ),
     # --- who asks is refused: by Temporal's authorizer (before the frontend's own health is asked), a mesh or a proxy

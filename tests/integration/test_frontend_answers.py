@@ -71,6 +71,18 @@ def test_a_workflow_that_is_not_there_is_a_history_servers_answer(text: str) -> 
         (HISTORY, "NOT_FOUND", "nothing of the kind", "Wait for the cluster's membership"),
         (HISTORY, "UNAVAILABLE", "Not enough hosts to serve the request", "log of the history pods"),
         (HISTORY, "UNAVAILABLE", "shard status unknown", "log of the history pods"),
+        (
+            HISTORY,
+            "UNAVAILABLE",
+            "upstream connect error or disconnect/reset before headers",
+            "log of the history pods",
+        ),
+        (
+            HISTORY,
+            "UNAVAILABLE",
+            'connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.5:7234: connect: connection refused"',
+            "log of the history pods",
+        ),
         (HISTORY, "UNAVAILABLE", "shard unavailable, please backoff and retry", "log of the history pods"),
         (HISTORY, "UNAVAILABLE", "Frontend is not healthy yet", "Wait for the cluster's membership"),
         (HISTORY, "INTERNAL", "something went wrong, please retry", "Wait for the cluster's membership"),
