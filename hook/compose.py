@@ -202,13 +202,12 @@ class Composition:
         from hook.adapters.temporal import FrontendClient, tls_credentials  # noqa: PLC0415
 
         tls = frontend.tls
-        return self._stack.enter_context(
-            FrontendClient(
-                frontend.address,
-                self._settings.request_timeout_seconds,
-                lambda: tls_credentials(tls.ca_file, tls.cert_file, tls.key_file) if tls else None,
-                tls.server_name if tls else None,
-            )
+        return FrontendClient(
+            frontend.address,
+            self._settings.request_timeout_seconds,
+            lambda: tls_credentials(tls.ca_file, tls.cert_file, tls.key_file) if tls else None,
+            tls.server_name if tls else None,
+            frontend.authorization,
         )
 
     def _post(self) -> Callable[[ApplicationRef, str, str, str], None]:

@@ -346,5 +346,7 @@ def _findings(observation: Observation) -> Iterator[Finding]:
     application = migration.application if isinstance(migration, Migration) else None
     if application is not None and (pending := applications.pending_sync(application)) is not None:
         yield pending
+    if isinstance(observation.frontend, Frontend):
+        yield from filter(None, (observation.frontend.trouble, observation.frontend.unproved))
     if isinstance(observation.runtime, Runtime):
         yield from (pod.finding for pod in observation.runtime.pods if pod.finding)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from hook.decision import restarts
 from hook.decision.policy import Reachability
-from hook.decision.stage import Stage, stage
+from hook.decision.stage import Stage, is_asked_for, stage
 from hook.decision.steps import Fail, Pass, Wait
 from hook.observation import applications
 from hook.observation.applications import Application
 from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import Migration
+from hook.observation.observation import Frontend
 from hook.observation.reasons import Reason
 from hook.observation.workloads import JobPhase
 
@@ -64,6 +65,9 @@ def _of_migration(observation: Observation) -> Iterator[Finding]:
 
 
 def _of_runtime(observation: Observation, policy: Policy) -> Iterator[Finding]:
+    frontend = observation.frontend
+    if isinstance(frontend, Frontend) and frontend.unproved is not None and is_asked_for(observation, policy):
+        yield frontend.unproved
     if applications.is_missing(observation.application) and isinstance(observation.application, Unknown):
         yield Finding(Reason.RUNTIME_NOT_FOUND, observation.application.finding.about)
     if stage(observation, policy) is Stage.DRIFTING and isinstance(observation.application, Application):

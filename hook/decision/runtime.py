@@ -48,7 +48,7 @@ def is_not_asked_for(observation: Observation, policy: Policy) -> Step | None:
 
 def answers(observation: Observation, policy: Policy) -> Step | None:
     """Wait until the frontend really answers; give up on what is diagnosed and not ours."""
-    trouble = tuple(frontend_trouble(observation))
+    trouble = tuple(frontend_trouble(observation, policy))
     return _unless_it_lasts(tuple(restarts.absent(observation)), trouble, observation, policy) if trouble else None
 
 
@@ -67,10 +67,10 @@ def has_all_its_pods(observation: Observation, policy: Policy) -> Step | None:
 def _unless_it_lasts(
     lacking: tuple[Finding, ...], trouble: tuple[Finding, ...], observation: Observation, policy: Policy
 ) -> Step:
-    """Wait for the pods that lack and the frontend's trouble, unless a pod's cause is known that lasts."""
+    """Wait for the pods that lack and the frontend's trouble, unless a cause is known that lasts."""
     causes = tuple(
         finding
-        for finding in dict.fromkeys(lacking)
+        for finding in dict.fromkeys((*lacking, *trouble))
         if finding.reason.tolerance is Tolerance.NONE
         or (finding.reason.tolerance is Tolerance.GRACE and waiting.is_over_grace(finding, observation, policy))
     )
@@ -106,10 +106,11 @@ def is_namespace_ahead(observation: Observation) -> bool:
     return is_missing and applications.is_ahead(observation.application)
 
 
-def frontend_trouble(observation: Observation) -> Iterator[Finding]:
-    """Yield why the frontend's answer proves nothing, or that it does not answer."""
+def frontend_trouble(observation: Observation, policy: Policy) -> Iterator[Finding]:
+    """Yield why the frontend's answer proves nothing, or that it does not answer; `always` wants every proof."""
     frontend = observation.frontend
     if isinstance(frontend, Unknown):
         yield frontend.finding
-    elif isinstance(frontend, Frontend) and frontend.trouble is not None:
-        yield frontend.trouble
+    elif isinstance(frontend, Frontend):
+        needs_proof = policy.reachability is Reachability.ALWAYS
+        yield from filter(None, (frontend.trouble, frontend.unproved if needs_proof else None))

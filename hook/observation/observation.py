@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frontend:
-    """The frontend answered. `trouble` says why its answer does not prove a working Temporal, None if it does."""
+    """The frontend, or a proxy before it, answered. Neither finding: it proved that Temporal works.
+
+    `trouble` says why Temporal does not work, or that nothing at all was proved. `unproved` says what it would not let the
+    gate prove though it serves.
+    """
 
     trouble: Finding | None = None
+    unproved: Finding | None = None
 
 
 @dataclass(frozen=True)

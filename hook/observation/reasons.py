@@ -296,6 +296,13 @@ class Reason(Enum):
         "The frontend and the gate do not agree on TLS, or it wants a client certificate.",
         "Set temporal.frontend.tls (CA, client certificate and key, server name) as the frontend asks for them.",
     )
+    FRONTEND_REFUSES_GATE = (
+        "FrontendRefusesGate",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "Temporal's authorizer, or a mesh or proxy before the frontend, refuses the gate. That Temporal works cannot be proved.",
+        "Give the gate a token (temporal.frontend.tokenFile, in the chart tokenSecret), or admit the gate in the mesh or proxy. Temporal's default authorizer wants the permission temporal-system:read.",
+    )
     MIGRATION_COMMAND_UNUSABLE = (
         "MigrationCommandUnusable",
         ExitCode.ACCESS,
@@ -387,6 +394,20 @@ class Reason(Enum):
         Tolerance.DEADLINE,
         "The frontend answers but is not ready: it says NOT_SERVING, or it cannot read its database.",
         "Wait for the cluster's membership. If it stays so, look at the logs of frontend and history.",
+    )
+    FRONTEND_NOT_TEMPORAL = (
+        "FrontendNotTemporal",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "Something else than Temporal's frontend answers at its address: another gRPC server, an HTTP server, or a proxy without a route.",
+        "Set temporal.frontend.address to the frontend's gRPC port (7233), not to its HTTP port or the web UI; a proxy must pass gRPC on.",
+    )
+    FRONTEND_RATE_LIMITED = (
+        "FrontendRateLimited",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "The frontend, or a proxy before it, answers with a rate limit. That Temporal works cannot be proved.",
+        "Wait until the load is over. If it stays so, raise frontend.rps and frontend.namespaceRPS in Temporal's dynamic configuration.",
     )
     CRASH_LOOPING = (
         "CrashLooping",

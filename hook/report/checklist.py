@@ -164,8 +164,10 @@ def _frontend(observation: Observation, *, asked: bool) -> Item:
         return Item("frontend", Mark.NOT_ASKED, "not asked for now", wanted)
     if isinstance(frontend, Unknown):
         return _unseen("frontend", frontend)
-    if frontend is not None and frontend.trouble is not None:
-        return _troubled("frontend", frontend.trouble, Mark.WAITING)
+    finding = (frontend.trouble or frontend.unproved) if frontend is not None else None
+    if finding is not None:
+        refused = finding.reason.tolerance is Tolerance.GRACE
+        return _troubled("frontend", finding, Mark.UNSEEN if refused else Mark.WAITING)
     return Item("frontend", Mark.OK, "serves, reads its database, reaches history", wanted)
 
 

@@ -96,6 +96,9 @@ def test_what_is_not_configured_is_not_listed() -> None:
         ({"runtime": unknown(Reason.API_UNREACHABLE)}, {"pods": Mark.UNSEEN}),
         ({"frontend": unknown(Reason.FRONTEND_UNREACHABLE)}, {"frontend": Mark.UNSEEN}),
         ({"frontend": Frontend(finding(Reason.FRONTEND_NOT_SERVING))}, {"frontend": Mark.WAITING}),
+        ({"frontend": Frontend(finding(Reason.FRONTEND_REFUSES_GATE))}, {"frontend": Mark.UNSEEN}),
+        ({"frontend": Frontend(unproved=finding(Reason.FRONTEND_REFUSES_GATE))}, {"frontend": Mark.UNSEEN}),
+        ({"frontend": Frontend(unproved=finding(Reason.FRONTEND_RATE_LIMITED))}, {"frontend": Mark.WAITING}),
         ({"runtime": runtime(pod("history", ready=False))}, {"pods of history": Mark.WRONG}),
         ({"runtime": runtime(wanted={"history": 2})}, {"pods of history": Mark.WRONG}),
         ({"runtime": Runtime((owner("history"),))}, {"pods of history": Mark.WRONG}),
@@ -116,6 +119,9 @@ def test_what_is_not_configured_is_not_listed() -> None:
         "the pods unseen",
         "the frontend unseen",
         "the frontend does not serve",
+        "the frontend refuses the gate",
+        "the frontend leaves its proofs unproved",
+        "the frontend limits the gate's rate",
         "a pod is not ready",
         "a replica is missing",
         "no pod is there",
@@ -124,6 +130,15 @@ def test_what_is_not_configured_is_not_listed() -> None:
 )
 def test_what_is_wrong_is_marked_and_nothing_beside_it(changes: dict[str, Any], expected: dict[str, Mark]) -> None:
     assert not_ok(**changes) == expected
+
+
+def test_a_proof_that_is_refused_is_never_ticked_off() -> None:
+    """What was proved and what was not is said in the adapter's words, with the remedy."""
+    detail = "it says SERVING; GetClusterInfo, DescribeWorkflowExecution: PERMISSION_DENIED: Request unauthorized."
+    unproved = replace(finding(Reason.FRONTEND_REFUSES_GATE), detail=detail)
+    item = listed(frontend=Frontend(unproved=unproved))["frontend"]
+    assert item.seen == f"FrontendRefusesGate: {detail}"
+    assert item.remedy == Reason.FRONTEND_REFUSES_GATE.remedy
 
 
 BOOTSTRAP_STATES = [

@@ -40,7 +40,7 @@ from hook.gate import Gate, StopRequested, Timing, World
 from hook.observation import applications
 from hook.observation.applications import Application, OperationPhase, SyncPolicy
 from hook.observation.findings import Finding, FindingError, Unknown
-from hook.observation.observation import Observation, Run
+from hook.observation.observation import Frontend, Observation, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Schema, Store
 from hook.observation.workloads import JobsSeen, Pod, Runtime
@@ -486,6 +486,33 @@ def test_a_deadline_before_the_end_of_patience_is_the_end_of_patience(
     assert outcome.finding.reason is reason
     assert [warning.reason for warning in (*outcome.warnings, *outcome.missing)] == [Reason.FRONTEND_UNREACHABLE]
     assert course.now >= at(RUN_STARTED + 540 - INTERVAL)
+
+
+REFUSAL = finding(Reason.FRONTEND_REFUSES_GATE, "frontend")
+
+
+@pytest.mark.parametrize(
+    ("frontend", "reachability", "reason", "waited"),
+    [
+        (Frontend(unproved=REFUSAL), Reachability.ALWAYS, Reason.FRONTEND_REFUSES_GATE, True),
+        (Frontend(unproved=REFUSAL), Reachability.AUTO, Reason.PASSED_WITH_WARNING, False),
+        (Frontend(trouble=REFUSAL), Reachability.ALWAYS, Reason.FRONTEND_REFUSES_GATE, True),
+        (Frontend(trouble=REFUSAL), Reachability.AUTO, Reason.PASSED_WITH_WARNING, True),
+    ],
+)
+def test_a_frontend_that_refuses_the_gate_is_given_the_grace(
+    frontend: Frontend,
+    reachability: Reachability,
+    reason: Reason,
+    waited: bool,  # noqa: FBT001 -- a case of the test
+) -> None:
+    """By the age of the finding, whatever part of the answer it stands in."""
+    course = Course()
+    patient = policy(reachability=reachability)
+    outcome = course.run(world(frontend=frontend), patient, limit=540)
+    assert outcome.finding.reason is reason
+    grace = patient.grace if waited else timedelta(0)
+    assert grace <= course.now - NOW < grace + timedelta(seconds=2 * INTERVAL)
 
 
 def test_a_day_of_waiting_is_a_day_of_the_injected_clock_alone(monkeypatch: pytest.MonkeyPatch) -> None:

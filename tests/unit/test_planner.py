@@ -617,6 +617,38 @@ def test_temporal_is_waited_for_until_every_pod_is_there_and_the_frontend_really
     assert step(ALWAYS, **changes) == expected
 
 
+REFUSAL = finding(Reason.FRONTEND_REFUSES_GATE, "frontend")
+LIMIT = finding(Reason.FRONTEND_RATE_LIMITED, "frontend")
+REFUSED = Frontend(trouble=REFUSAL)
+UNPROVED = Frontend(unproved=REFUSAL)
+LIMITED = Frontend(unproved=LIMIT)
+
+
+@cases(
+    case("auto takes SERVING for proofs that are refused, and says so", warned(Reason.FRONTEND_REFUSES_GATE),
+         frontend=UNPROVED),
+    case("always waits for whoever may let the gate read", wait(Reason.FRONTEND_REFUSES_GATE), ALWAYS,
+         frontend=UNPROVED, since=seen_for(119, REFUSAL)),
+    case("always ends after the grace", fail(Reason.FRONTEND_REFUSES_GATE), ALWAYS,
+         frontend=UNPROVED, since=seen_for(121, REFUSAL)),
+    case("nothing is proved: auto waits, too", wait(Reason.FRONTEND_REFUSES_GATE),
+         frontend=REFUSED, since=seen_for(119, REFUSAL)),
+    case("nothing is proved: auto passes after the grace", warned(Reason.FRONTEND_REFUSES_GATE),
+         frontend=REFUSED, since=seen_for(121, REFUSAL)),
+    case("nothing is proved: always ends after the grace", fail(Reason.FRONTEND_REFUSES_GATE), ALWAYS,
+         frontend=REFUSED, since=seen_for(121, REFUSAL)),
+    case("a rate limit is no reason to wait for auto", warned(Reason.FRONTEND_RATE_LIMITED), frontend=LIMITED),
+    case("and never one to end for always", wait(Reason.FRONTEND_RATE_LIMITED), ALWAYS,
+         frontend=LIMITED, since=seen_for(1000, LIMIT)),
+    case("what comes after Temporal is repaired all the same", ("resync", BOOTSTRAP, 1),
+         frontend=UNPROVED, downstream=downstream(application(operation=FAILED))),
+    case("not asked for Temporal, nobody is warned of it", PASSES, NEVER, frontend=UNPROVED),
+    case("nor before its step", PASSES, frontend=UNPROVED, application=ahead(RUNTIME), runtime=OLD_PODS),
+)  # fmt: skip
+def test_a_proof_that_is_refused_is_no_proof(changes: dict[str, Any], policy: Policy, expected: object) -> None:
+    assert step(policy, **changes) == expected
+
+
 PATIENCE = AUTO.patience.total_seconds()
 
 
@@ -652,6 +684,8 @@ def test_auto_waits_for_temporal_only_so_long_since_the_cure_may_lie_in_a_later_
          runtime=runtime(pod("history", started_at=at(-1)))),
     case("never passes over pods that are on their way", warned(Reason.PODS_NOT_STABLE), NEVER, stores=NEW_DATABASE,
          runtime=runtime(pod("history", **STARTING), stale("matching"))),
+    case("nor warns of proofs that it did not ask for", warned(Reason.PODS_NOT_STABLE), NEVER, stores=NEW_DATABASE,
+         runtime=runtime(stale("matching")), frontend=UNPROVED),
     case("always waits for them", wait(Reason.PODS_NOT_STABLE), ALWAYS, stores=NEW_DATABASE,
          runtime=runtime(pod("history", **STARTING), stale("matching"))),
     case("and what is right passes", PASSES),
