@@ -46,7 +46,7 @@ def main() -> None:
     """Measure the sections that are named, by default all that need no root."""
     parser = argparse.ArgumentParser(
         prog="make benchmark",
-        description="Measures the hook; about 7 minutes without what has to be named: restarts; as root, cluster, left-alone.",
+        description="Measures the hook; about 7 minutes without restarts, cluster and left-alone: these have to be named.",
     )
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(_SECTIONS))
     parser.add_argument("--rounds", type=int, help="how often each is measured; by default enough for a median")
