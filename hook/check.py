@@ -60,8 +60,8 @@ def words(step: Step) -> str:
             return "wait: " + "; ".join(map(str, findings))
         case Migrate(migration, _, why):
             return f"ask {migration.owner} to migrate: {why}"
-        case RestartPods(component, pods, why):
-            return f"restart {', '.join(pod.name for pod in pods)} of {component}: {why}"
+        case RestartPods(pods, why):
+            return f"restart {', '.join(pod.name for pod in pods)}: {why}"
         case Resync(application, _, why):
             return f"sync Application {application.ref} again: {why}"
         case Refresh(application, why):

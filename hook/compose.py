@@ -16,6 +16,7 @@ from hook.decision.restarts import COMPONENTS
 from hook.gate import World, seen_or_unknown
 from hook.observation.migrations import of_application as migration_of
 from hook.observation.observation import Run
+from hook.observation.versions import Store
 from hook.observation.workloads import JobRef, JobsSeen
 from hook.report.listeners import EventsListener, Log
 from hook.report.teller import Teller
@@ -90,6 +91,9 @@ class Composition:
             if applications and settings.gate and settings.reopen_gate
             else None,
             jobs=partial(self._jobs_of, with_pods_of_complete=True) if applications else lambda _: {},
+            members=partial(
+                postgres.members, settings.stores.of(Store.DEFAULT).conninfo, settings.request_timeout_seconds
+            ),
             cluster_time=lambda: self._cluster_time,
             gate_ref=settings.gate.ref if settings.gate else None,
             delete_pod=servers.delete if servers else lambda _: False,

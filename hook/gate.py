@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, assert_never
 
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random
 
-from hook.decision import migrations, planner
+from hook.decision import migrations, planner, restarts
 from hook.decision.steps import (
     Act,
     Fail,
@@ -33,7 +33,7 @@ from hook.observation.migrations import Migration
 from hook.observation.observation import Frontend, Observation, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Store
-from hook.observation.workloads import Job, JobRef, JobsSeen, Pod, Runtime
+from hook.observation.workloads import Job, JobRef, JobsSeen, Member, Pod, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,6 +69,7 @@ class World:
     downstream: Mapping[ApplicationRef, Callable[[], Application]] = field(default_factory=dict)
     gate: Callable[[], Application] | None = None
     jobs: Callable[[Application], JobsSeen] = lambda _: {}
+    members: Callable[[], tuple[Member, ...]] = tuple
     cluster_time: Callable[[], datetime | None] = lambda: None
     gate_ref: ApplicationRef | None = None
     delete_pod: Callable[[Pod], bool] = lambda _: False
@@ -169,6 +170,7 @@ class Gate:
         self._turns_alike = 0
         self._at_work_at: datetime | None = None
         self._schemas = _Schemas()
+        self._restarted: RestartPods | None = None
 
     def run(self) -> Outcome:
         """Turn until the plan is to pass or to fail, the deadline comes, or the run is stopped."""
@@ -222,9 +224,20 @@ class Gate:
         return replace(
             observation,
             since=self._since,
+            members=self._members(),
             restarts_before=self._schemas.restarts_before,
             right_after=self._schemas.right_after,
         )
+
+    def _members(self) -> tuple[Member, ...]:
+        """Return the servers by their rows, from a restart on and until one that stood alone was restarted.
+
+        Not seeing them is nothing: a server that stands alone ends it by itself within a minute.
+        """
+        if self._restarted is None or restarts.is_of_one_alone(self._restarted):
+            return ()
+        members = seen_or_unknown(self._world.members)
+        return () if isinstance(members, Unknown) else members
 
     def _act(self, act: Act) -> None:
         try:
@@ -233,6 +246,8 @@ class Gate:
             self._refused = (error.finding,)
         else:
             self._reporter.acted(act, done=done)
+            if isinstance(act, RestartPods):
+                self._restarted = act
 
     def _insist_on_going(self) -> None:
         if self._stopped_by() is not None:
@@ -296,7 +311,7 @@ def _gist(step: Step | None) -> object:
             return frozenset(finding.key for finding in findings)
         case Migrate(_, attempt, _, _):
             return (Migrate, attempt)
-        case RestartPods(_, pods, _):
+        case RestartPods(pods, _):
             return frozenset(pod.uid for pod in pods)
         case Resync(application, attempt, _, _):
             return (application.ref, attempt)
@@ -310,7 +325,7 @@ def carry_out(world: World, act: Act) -> bool:
     match act:
         case Migrate():
             return world.migrate(act)
-        case RestartPods(_, pods, _):
+        case RestartPods(pods, _):
             deleted = [world.delete_pod(pod) for pod in pods]
             return all(deleted)
         case Resync(application, attempt, _, jobs):

@@ -64,6 +64,7 @@ def read_pod(item: Mapping[str, Any], component: str = "") -> Pod | None:
             ),
             "",
         ),
+        ip=status["podIP"].text(),
         created_at=created_at,
         phase=status["phase"].text(),
         ready=any(one["type"].text() == "Ready" and one["status"].text() == "True" for one in status["conditions"]),

@@ -84,6 +84,7 @@ _SCHEMA_RULES = (
 _TEMPORAL_RULES = (
     runtime.is_seen,
     restarts.pods_live_on_the_present_database,
+    restarts.nobody_stands_alone,
     migrations.failed_jobs_are_done,
     runtime.is_not_asked_for,
     runtime.answers,

@@ -6,12 +6,10 @@ server's clock. The evidence for a restart is by other clocks, in whole seconds 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook.decision import waiting
-from hook.decision.steps import RestartPods, Wait
+from hook.decision.steps import RestartPods
 from hook.observation.findings import Finding
 from hook.observation.reasons import Reason
 from hook.observation.versions import Release, Schema, Store, VersionError
@@ -26,44 +24,70 @@ if TYPE_CHECKING:
     from hook.observation.observation import Observation
     from hook.observation.workloads import Pod
 
-COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
-"""Temporal's services in the order in which they are restarted: history owns the shards and is what the others wait for."""
+COMPONENTS = ("worker", "matching", "frontend", "internal-frontend", "history")
+"""Temporal's services in the order in which their pods are deleted: the first new server may have to be started again, and a
+worker is missed least."""
+
+_HEARTBEAT_COUNTS = timedelta(seconds=20)
+"""How old a heartbeat may be for its row to be a peer (healthyHostLastHeartbeatCutoff, Temporal's ringpop/monitor.go)."""
+
+_JOINS_BY_ITSELF = timedelta(seconds=60)
+"""A server that stands alone has joined after 40 to 55 s (measured, 1.29.1)."""
+
+_ALONE = "stands alone: it waits for servers of a database that is gone"
 
 _KUBERNETES_RESOLUTION = timedelta(seconds=1)
 """Kubernetes cuts its times to whole seconds: what started at :05 may have started just before :06."""
-
-_STARTS_WITHIN = timedelta(seconds=15)
-"""A restarted pod is waited for so long before the next component follows: one that is stuck holds back no other."""
 
 
 def pods_live_on_the_present_database(observation: Observation, policy: Policy) -> Step | None:
     """Restart pods that wait out a back-off whose cause may be gone, and pods that live on a database that is gone.
 
-    Those that run go one component after the other: a server joins the ring through members that it reads from the
-    database, and one that finds none but servers on their way out stands alone for its `maxJoinDuration`, 30 s in
-    Temporal's chart (seen, 1.29.1).
+    All at once: at most the first new server is alone then, and no order prevents that (docs/how-it-decides.md, measured in
+    benchmarks/README.md).
     """
     runtime = observation.runtime
     if not isinstance(runtime, Runtime):
         return None
-    for component in COMPONENTS:
-        reasons = {
-            pod: why
-            for pod in runtime.pods
-            if pod.component == component and (why := why_restart(pod, observation, policy))
-        }
-        if not reasons:
-            continue
-        starting = tuple(_starting(observation))
-        if starting and any(pod.state is PodState.RUNNING for pod in reasons):
-            return Wait(starting)
-        return RestartPods(component, tuple(reasons), next(iter(reasons.values())))
-    return None
+    reasons = {pod: why for pod in runtime.pods if (why := why_restart(pod, observation, policy))}
+    pods = sorted(reasons, key=lambda pod: COMPONENTS.index(pod.component))
+    return RestartPods(tuple(pods), "; ".join(dict.fromkeys(reasons.values()))) if pods else None
+
+
+def nobody_stands_alone(observation: Observation, policy: Policy) -> Step | None:  # noqa: ARG001 -- every rule has this shape
+    """Restart once the one new server that found only the rows of old ones: it would wait for them for 40 to 55 s.
+
+    It can only be the first: a server writes its row before it reads the others', so that each later one finds it. A
+    container that ended has left a row, too, which is nobody's.
+    """
+    default = observation.stores.get(Store.DEFAULT)
+    born = default.born if isinstance(default, Schema) else None
+    if born is None or not observation.members:
+        return None
+    members = sorted(observation.members, key=lambda member: member.session_start)
+    old = [member for member in members if member.session_start < born]
+    new = sorted(
+        {member.address: member for member in members if member.session_start >= born}.values(),
+        key=lambda member: member.session_start,
+    )
+    pods = {pod.ip: pod for pod in observation.pods if pod.ip and pod.state is PodState.RUNNING}
+    first = new[0] if new else None
+    if first is None or first.address not in pods or not any(member.address in pods for member in new[1:]):
+        return None
+    met_an_old_one = any(member.last_heartbeat > first.session_start - _HEARTBEAT_COUNTS for member in old)
+    if not met_an_old_one or observation.now - first.session_start > _JOINS_BY_ITSELF:
+        return None
+    return RestartPods((pods[first.address],), _ALONE)
+
+
+def is_of_one_alone(act: RestartPods) -> bool:
+    """Tell whether it is the restart of a server that stood alone: there is one in a run."""
+    return act.why == _ALONE
 
 
 def why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | None:
     """Return why a pod is to be restarted, None where it is not: it waits out a back-off, or lives on what is gone."""
-    if pod.created_at is None or pod.created_at >= observation.made_before:
+    if pod.created_at is None or pod.created_at >= observation.made_before or pod.component not in COMPONENTS:
         return None
     if pod.state is PodState.BACK_OFF and pod.crashed_at is not None:
         right_since = observation.right_since
@@ -88,22 +112,6 @@ def is_older_than_the_database(moment: datetime, observation: Observation, polic
     if born is None or born > observation.now:
         return False
     return moment + _KUBERNETES_RESOLUTION <= born - policy.clock_skew
-
-
-def _starting(observation: Observation) -> Iterator[Finding]:
-    """Yield a finding for each pod that was just made and is on its way, and for each component that lacks one just now."""
-    then = "the next component is restarted after it"
-    for finding in absent(observation):
-        if finding.reason is not Reason.PODS_NOT_STABLE:
-            continue
-        pod = next((one for one in observation.pods if one.about == finding.about), None)
-        if pod is None:
-            is_stuck = waiting.lasts(finding, observation, _STARTS_WITHIN)
-        else:
-            made_at = pod.created_at or observation.made_before
-            is_stuck = pod.state is PodState.BACK_OFF or observation.api_time - made_at >= _STARTS_WITHIN
-        if not is_stuck:
-            yield replace(finding, detail=f"{finding.detail}; {then}")
 
 
 def absent(observation: Observation) -> Iterator[Finding]:

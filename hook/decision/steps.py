@@ -44,9 +44,8 @@ class Migrate:
 
 @dataclass(frozen=True)
 class RestartPods:
-    """Delete these pods of one component, each only if it still has its uid."""
+    """Delete these pods, each only if it still has its uid."""
 
-    component: str
     pods: tuple[Pod, ...]
     why: str
 
@@ -95,13 +94,17 @@ def missing(step: Step | None) -> tuple[Finding, ...]:
             return findings
         case Migrate(migration, attempt, why, _):
             return (Finding(Reason.MIGRATION_RUNNING, migration.owner, f"attempt {attempt} is due: {why}"),)
-        case RestartPods(component, _, why):
-            return (Finding(Reason.PODS_NOT_STABLE, f"component {component}", f"a restart is due: {why}"),)
+        case RestartPods(pods, why):
+            return (Finding(Reason.PODS_NOT_STABLE, _components(pods), f"a restart is due: {why}"),)
         case Resync(application, attempt, _, _):
             return (Finding(Reason.DOWNSTREAM_RUNNING, f"Application {application.ref}", f"sync {attempt} is due"),)
         case Refresh(application, why):
             return (Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),)
     return ()
+
+
+def _components(pods: tuple[Pod, ...]) -> str:
+    return "component " + ", ".join(dict.fromkeys(pod.component for pod in pods))
 
 
 def outcome_of(step: Step | None, refused: tuple[Finding, ...] = ()) -> Outcome:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hook.observation.migrations import Migration
     from hook.observation.reasons import Reason
     from hook.observation.versions import Store
-    from hook.observation.workloads import JobRef, JobsSeen, Pod
+    from hook.observation.workloads import JobRef, JobsSeen, Member, Pod
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,10 @@ class Observation:
     """All that one turn saw. None stands for what is not configured; `since` is when each finding was first seen.
 
     `gate` is the gate's own Application, looked at only by a run that may reopen it, `gate_ref` its name. `jobs` are those
-    of what is downstream. `cluster_now` is the API server's time, `restarts_before` when, by it, this process began or saw
-    the schemas become right or another database take their place. `right_after` is how many migrations this run had asked
-    for when it last saw them right. `refused` holds the findings of acts that were refused when they were last tried.
+    of what is downstream, `members` the servers by their rows, looked at after a restart. `cluster_now` is the API server's
+    time, `restarts_before` when, by it, this process began or saw the schemas become right or another database take their
+    place. `right_after` is how many migrations this run had asked for when it last saw them right. `refused` holds the
+    findings of acts that were refused when they were last tried.
     """
 
     now: datetime
@@ -66,6 +67,7 @@ class Observation:
     downstream: Mapping[ApplicationRef, Application | Unknown] = field(default_factory=dict)
     gate: Application | Unknown | None = None
     jobs: JobsSeen = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
     cluster_now: datetime | None = None
     restarts_before: datetime | None = None
     right_after: int | None = None

@@ -105,6 +105,7 @@ class Pod:
     component: str = ""
     instance: str = ""
     owner: str = ""
+    ip: str = ""
     created_at: datetime | None = None
     phase: str = ""
     ready: bool = False
@@ -296,3 +297,12 @@ class Runtime:
     def troubles(self) -> Iterator[Owner]:
         """Yield the owners that cannot make their pods."""
         yield from (owner for owner in self.owners if owner.trouble)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A server by its row in ``cluster_membership`` of the default store. Times are by its own node's clock."""
+
+    address: str
+    session_start: datetime
+    last_heartbeat: datetime

@@ -249,7 +249,7 @@ def test_each_act_goes_to_the_one_who_does_it_and_says_whether_somebody_was_fast
     assert gate.carry_out(can_act, migrate) is done
     assert gate.carry_out(can_act, Resync(application(), 3, "")) is done
     assert gate.carry_out(can_act, Refresh(application(), "")) is done
-    assert gate.carry_out(can_act, RestartPods("history", CRASHED, "")) is done
+    assert gate.carry_out(can_act, RestartPods(CRASHED, "")) is done
     assert asked == [
         ("migrate", migrate),
         ("sync", application(), 3, ()),
@@ -265,7 +265,7 @@ def test_a_pod_that_somebody_else_deleted_does_not_keep_the_next_from_its_restar
         deleted.append(one.name)
         return one.name != CRASHED[0].name
 
-    assert not gate.carry_out(world(also={"delete_pod": delete}), RestartPods("history", CRASHED, ""))
+    assert not gate.carry_out(world(also={"delete_pod": delete}), RestartPods(CRASHED, ""))
     assert deleted == [one.name for one in CRASHED]
 
 
@@ -409,8 +409,8 @@ def test_the_longest_pause_is_the_interval_however_short() -> None:
         (Wait((finding(Reason.API_UNREACHABLE, "a"),)), Wait((finding(Reason.API_UNREACHABLE, "b"),)), False),
         (Migrate(migration(), 1, "empty"), Migrate(migration(), 1, "behind"), True),
         (Migrate(migration(), 1, ""), Migrate(migration(), 2, ""), False),
-        (RestartPods("history", CRASHED, ""), RestartPods("history", CRASHED, ""), True),
-        (RestartPods("history", CRASHED, ""), RestartPods("history", CRASHED[:1], ""), False),
+        (RestartPods(CRASHED, ""), RestartPods(CRASHED, ""), True),
+        (RestartPods(CRASHED, ""), RestartPods(CRASHED[:1], ""), False),
         (Resync(application(), 1, ""), Resync(application(health="Degraded"), 1, ""), True),
         (Resync(application(), 1, ""), Resync(application(), 2, ""), False),
         (Refresh(application(), ""), Refresh(application(resource_version="2"), ""), True),
@@ -599,7 +599,7 @@ def test_a_failure_is_its_own_outcome() -> None:
     ("step", "reason", "words"),
     [
         (Migrate(migration(), 2, "default is empty"), Reason.MIGRATION_RUNNING, "attempt 2 is due: default is empty"),
-        (RestartPods("history", CRASHED, "in back-off"), Reason.PODS_NOT_STABLE, "a restart is due: in back-off"),
+        (RestartPods(CRASHED, "in back-off"), Reason.PODS_NOT_STABLE, "a restart is due: in back-off"),
         (Resync(application(), 3, "failed"), Reason.DOWNSTREAM_RUNNING, "sync 3 is due"),
         (Refresh(application(), "before a sync"), Reason.COMPARISON_PENDING, "before a sync"),
     ],

@@ -1,6 +1,7 @@
 """The planner as tables: a healthy world, what differs in it, the policy, and the one step that follows."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.observation import Frontend, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Release, Schema, SchemaVersion, Store
-from hook.observation.workloads import JobPhase, Pod, PodState, Runtime
+from hook.observation.workloads import JobPhase, Member, Pod, PodState, Runtime
 
 OLD_PODS = runtime(*(pod(one, image="temporalio/server:1.28.2") for one in COMPONENTS))
 """Pods of the release before: the runtime's step is still to come."""
@@ -70,11 +71,11 @@ def gist(step: Step) -> object:  # noqa: PLR0911 -- an answer for each kind of s
             return ("wait for", *(one.reason for one in findings))
         case Fail(failure):
             return ("fail with", failure.reason)
-        case Migrate(_, attempt, _):
+        case Migrate(_, attempt, _, _):
             return ("migrate", attempt)
-        case RestartPods(component, pods, _):
-            return ("restart", component, *(one.name for one in pods))
-        case Resync(resynced, attempt, _):
+        case RestartPods(pods, _):
+            return ("restart", *(one.name for one in pods))
+        case Resync(resynced, attempt, _, _):
             return ("resync", resynced.ref, attempt)
         case Refresh(refreshed, _):
             return ("refresh", refreshed.ref)
@@ -381,34 +382,39 @@ SKEW = AUTO.clock_skew.total_seconds()
 AHEAD_OF_TIME = stores(default=schema(Store.DEFAULT, since=60, born=60))
 
 
+def only(*pods: Pod) -> Runtime:
+    """No other pods than these."""
+    return Runtime((), pods)
+
+
 @cases(
-    case("in back-off from before the schema was right", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR - 1)), stores=JUST_MIGRATED),
-    case("the later of the two stores counts", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR - 1)),
+    case("in back-off from before the schema was right", ("restart", "temporal-history-0"),
+         runtime=only(in_back_off("history", -RIGHT_FOR - 1)), stores=JUST_MIGRATED),
+    case("the later of the two stores counts", ("restart", "temporal-history-0"),
+         runtime=only(in_back_off("history", -RIGHT_FOR - 1)),
          stores=stores(visibility=schema(Store.VISIBILITY, since=-RIGHT_FOR))),
-    case("in back-off from about when the schema turned right: clocks differ", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR + SKEW - 1)), stores=JUST_MIGRATED),
+    case("in back-off from about when the schema turned right: clocks differ", ("restart", "temporal-history-0"),
+         runtime=only(in_back_off("history", -RIGHT_FOR + SKEW - 1)), stores=JUST_MIGRATED),
     case("in back-off from after the schema was right", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR + SKEW)), stores=JUST_MIGRATED),
-    case("in back-off from before this run, whatever its cause was", ("restart", "worker", "temporal-worker-0"),
-         runtime=runtime(in_back_off("worker", RUN_STARTED - 1, Reason.NAMESPACE_METADATA_MISSING))),
+         runtime=only(in_back_off("history", -RIGHT_FOR + SKEW)), stores=JUST_MIGRATED),
+    case("in back-off from before this run, whatever its cause was", ("restart", "temporal-worker-0"),
+         runtime=only(in_back_off("worker", RUN_STARTED - 1, Reason.NAMESPACE_METADATA_MISSING))),
     case("in back-off from within this run", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(in_back_off("worker", RUN_STARTED))),
+         runtime=only(in_back_off("worker", RUN_STARTED))),
     case("in back-off, when it crashed is not known", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(in_back_off("worker", 0, containers=(container("temporal-worker", waiting="CrashLoopBackOff"),)))),
-    case("since when the schema is right is not known: this run counts", ("restart", "worker", "temporal-worker-0"),
-         runtime=runtime(in_back_off("worker", RUN_STARTED - 1)),
+         runtime=only(in_back_off("worker", 0, containers=(container("temporal-worker", waiting="CrashLoopBackOff"),)))),
+    case("since when the schema is right is not known: this run counts", ("restart", "temporal-worker-0"),
+         runtime=only(in_back_off("worker", RUN_STARTED - 1)),
          stores={one: replace(schema(one), since=None) for one in Store}),
-    case("running since before its database was made", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(pod("history", started_at=at(-RIGHT_FOR - SKEW - 1))), stores=NEW_DATABASE),
+    case("running since before its database was made", ("restart", "temporal-history-0"),
+         runtime=only(pod("history", started_at=at(-RIGHT_FOR - SKEW - 1))), stores=NEW_DATABASE),
     case("running since about when its database was made: clocks differ", PASSES,
          runtime=Runtime(pods=(pod("history", started_at=at(-RIGHT_FOR - SKEW)),)), stores=NEW_DATABASE,
          downstream={}),
     case("a schema that is yet to be made, by a clock that is ahead, makes no pod old", PASSES,
-         runtime=runtime(pod("history", started_at=at(-4))), stores=AHEAD_OF_TIME),
+         runtime=only(pod("history", started_at=at(-4))), stores=AHEAD_OF_TIME),
     case("nor does it tell which crashes came before it", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(in_back_off("history", RUN_STARTED + 1)), stores=AHEAD_OF_TIME),
+         runtime=only(in_back_off("history", RUN_STARTED + 1)), stores=AHEAD_OF_TIME),
     case("an upgraded database is the same database", PASSES, stores=JUST_MIGRATED),
     case("an empty history says nothing", PASSES, stores=stores(default=schema(Store.DEFAULT, born=None))),
     case("only the default store's birth counts", PASSES,
@@ -417,54 +423,76 @@ AHEAD_OF_TIME = stores(default=schema(Store.DEFAULT, since=60, born=60))
          stores={Store.VISIBILITY: schema(Store.VISIBILITY, born=-RIGHT_FOR)}),
     case("a pod that is not started yet is no old one", wait(Reason.PODS_NOT_STABLE), stores=NEW_DATABASE, downstream={},
          runtime=Runtime(pods=(pod("history", state=PodState.PENDING, ready=False, started_at=None),))),
-    case("only those of the component that need it", ("restart", "history", "temporal-history-1"),
-         runtime=runtime(pod("history", 0), in_back_off("history", RUN_STARTED - 1, number=1))),
-    case("history first, matching next", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(*(in_back_off(one, RUN_STARTED - 1) for one in ("worker", "matching", "history")))),
-    case("a component at a time, in order", ("restart", "matching", "temporal-matching-0"),
-         runtime=runtime(*(in_back_off(one, RUN_STARTED - 1) for one in ("worker", "frontend", "matching")))),
-    case("running on a database that is gone: after those that are on their way", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(pod("history", **STARTING), stale("matching")), stores=NEW_DATABASE),
-    case("the same, after a pod whose replacement is not made yet", wait(Reason.PODS_NOT_STABLE),
-         runtime=Runtime(tuple(map(owner, COMPONENTS)), tuple(map(stale, ("matching", "frontend", "worker")))),
+    case("only those of the component that need it", ("restart", "temporal-history-1"),
+         runtime=only(pod("history", 0), in_back_off("history", RUN_STARTED - 1, number=1))),
+    case("all at once, in order", ("restart", "temporal-worker-0", "temporal-matching-0", "temporal-frontend-0"),
+         runtime=only(*(in_back_off(one, RUN_STARTED - 1) for one in ("frontend", "matching", "worker")))),
+    case("whatever keeps others from running", ("restart", "temporal-matching-0"),
+         runtime=only(pod("history", **STARTING, finding=finding(Reason.IMAGE_NOT_PULLABLE)), stale("matching")),
          stores=NEW_DATABASE),
-    case("the same, after one that is not ready yet", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(pod("history", ready=False, started_at=NOW, created_at=at(-2)), stale("matching")),
-         stores=NEW_DATABASE),
-    case("but not after one that is stuck in starting", ("restart", "matching", "temporal-matching-0"),
-         runtime=runtime(pod("history", **{**STARTING, "created_at": at(-15)}), stale("matching")), stores=NEW_DATABASE),
-    case("nor after one that is never made", ("restart", "matching", "temporal-matching-0"),
-         runtime=Runtime(tuple(map(owner, COMPONENTS)), tuple(map(stale, ("matching", "frontend", "worker")))),
-         stores=NEW_DATABASE, since=seen_for(15, finding(Reason.PODS_NOT_STABLE, "component history"))),
+    case("and whatever is on its way", ("restart", "temporal-matching-0"),
+         runtime=only(pod("history", **STARTING), stale("matching")), stores=NEW_DATABASE),
     case("each pod once: this one was made after the run began", PASSES,
          runtime=Runtime((), (pod("history", started_at=at(-RIGHT_FOR - SKEW - 1), created_at=at(RUN_STARTED)),)),
          stores=NEW_DATABASE, frontend=None),
     case("or after the schemas became right", PASSES, restarts_before=at(-30),
          runtime=Runtime((), (pod("history", started_at=at(-RIGHT_FOR - SKEW - 1), created_at=at(-30)),)),
          stores=NEW_DATABASE, frontend=None),
-    case("but one from before that again", ("restart", "history", "temporal-history-0"), restarts_before=at(-30),
-         runtime=runtime(pod("history", started_at=at(-RIGHT_FOR - SKEW - 1), created_at=at(-31))),
+    case("but one from before that again", ("restart", "temporal-history-0"), restarts_before=at(-30),
+         runtime=only(pod("history", started_at=at(-RIGHT_FOR - SKEW - 1), created_at=at(-31))),
          stores=NEW_DATABASE),
-    case("but it is not held by itself, ready or not", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(stale("history", ready=False), stale("matching", ready=False)), stores=NEW_DATABASE),
-    case("nor by one that something keeps from running", ("restart", "matching", "temporal-matching-0"),
-         runtime=runtime(pod("history", **STARTING, finding=finding(Reason.IMAGE_NOT_PULLABLE)), stale("matching")),
+    case("nor by one that something keeps from running", ("restart", "temporal-matching-0"),
+         runtime=only(pod("history", **STARTING, finding=finding(Reason.IMAGE_NOT_PULLABLE)), stale("matching")),
          stores=NEW_DATABASE),
-    case("nor by one in back-off", ("restart", "matching", "temporal-matching-0"),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR + SKEW), stale("matching")), stores=NEW_DATABASE),
-    case("in back-off, it was no member of the ring: nothing to wait for", ("restart", "matching", "temporal-matching-0"),
-         runtime=runtime(pod("history", **STARTING), in_back_off("matching", RUN_STARTED - 1))),
+    case("nor by one in back-off", ("restart", "temporal-matching-0"),
+         runtime=only(in_back_off("history", -RIGHT_FOR + SKEW), stale("matching")), stores=NEW_DATABASE),
     case("a pod that is none of the servers is not ours to restart", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(in_back_off("web", RUN_STARTED - 1))),
-    case("even while the runtime's next step is ahead", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(in_back_off("history", RUN_STARTED - 1)), application=ahead(RUNTIME)),
+         runtime=only(in_back_off("web", RUN_STARTED - 1))),
+    case("even while the runtime's next step is ahead", ("restart", "temporal-history-0"),
+         runtime=only(in_back_off("history", RUN_STARTED - 1)), application=ahead(RUNTIME)),
     case("not while the schema is behind", ("migrate", 1),
-         runtime=runtime(in_back_off("history", RUN_STARTED - 1)), stores=BEHIND),
+         runtime=only(in_back_off("history", RUN_STARTED - 1)), stores=BEHIND),
 )  # fmt: skip
 def test_pods_are_restarted_whose_crash_or_database_is_a_thing_of_the_past(
     changes: dict[str, Any], policy: Policy, expected: object
 ) -> None:
     assert step(policy, **changes) == expected
+
+
+FIRST = pod("frontend", ip="10.0.1.1")
+SECOND = pod("history", ip="10.0.1.2")
+OLD_SERVER = Member("10.0.0.1", at(-3600), at(-20))
+HEALED = ("restart", "temporal-frontend-0")
+
+
+def member(of: Pod, started: float) -> Member:
+    return Member(of.ip, at(started), at(started))
+
+
+@cases(
+    case("the first is, where an old server's heartbeat counted", HEALED,
+         members=(member(SECOND, -9), OLD_SERVER, member(FIRST, -10))),
+    case("nobody is, where the first found only itself", PASSES, members=(member(FIRST, -10), member(SECOND, -9))),
+    case("an old heartbeat counts for twenty seconds", PASSES,
+         members=(Member("10.0.0.1", at(-3600), at(-30)), member(FIRST, -10), member(SECOND, -9))),
+    case("it is left until there is another that it can join", PASSES, members=(OLD_SERVER, member(FIRST, -10))),
+    case("one that has no pod any more is no other", PASSES,
+         members=(OLD_SERVER, member(FIRST, -10), Member("10.0.9.9", at(-9), at(-9)))),
+    case("once it was restarted its row has no pod, and the second is not taken for it", PASSES,
+         members=(OLD_SERVER, Member("10.0.9.9", at(-10), at(-10)), member(SECOND, -9), member(FIRST, -5))),
+    case("after a minute it has joined by itself", PASSES,
+         members=(Member("10.0.0.1", at(-3600), at(-62)), member(FIRST, -61), member(SECOND, -60))),
+    case("no rows can be read", PASSES, members=()),
+)  # fmt: skip
+def test_a_new_server_that_stands_alone_is_restarted_once(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    new = stores(default=schema(Store.DEFAULT, since=-90, born=-90))
+    young_enough = replace(policy, stable=timedelta(0))
+    recent = {one.component: replace(one, created_at=at(-50)) for one in (FIRST, SECOND)}
+    others = (pod(one, started_at=at(-10), created_at=at(-50)) for one in COMPONENTS)
+    pods = (replace(recent.get(one.component, one), containers=one.containers) for one in others)
+    assert step(young_enough, stores=new, runtime=runtime(*pods), downstream={}, **changes) == expected
 
 
 @cases(
@@ -682,12 +710,6 @@ def test_auto_waits_for_temporal_only_so_long_since_the_cure_may_lie_in_a_later_
          downstream=downstream(application(operation=FAILED, compared_at=None))),
     case("and over a pod that has just started", warned(Reason.PODS_NOT_STABLE),
          runtime=runtime(pod("history", started_at=at(-1)))),
-    case("never passes over pods that are on their way", warned(Reason.PODS_NOT_STABLE), NEVER, stores=NEW_DATABASE,
-         runtime=runtime(pod("history", **STARTING), stale("matching"))),
-    case("nor warns of proofs that it did not ask for", warned(Reason.PODS_NOT_STABLE), NEVER, stores=NEW_DATABASE,
-         runtime=runtime(stale("matching")), frontend=UNPROVED),
-    case("always waits for them", wait(Reason.PODS_NOT_STABLE), ALWAYS, stores=NEW_DATABASE,
-         runtime=runtime(pod("history", **STARTING), stale("matching"))),
     case("and what is right passes", PASSES),
     case("a gate that would pass now is reopened all the same", ("resync", GATE, 1), gate=CLOSED,
          frontend=FRONTEND_DOWN),

@@ -136,7 +136,7 @@ def with_clocks_apart(draw: st.DrawFn) -> Scenario:
 def repairs(acts: Iterable[Act]) -> list[object]:
     """What was done, but for the comparisons that were asked for: their number depends on where a second ends."""
     return [
-        act.component if isinstance(act, RestartPods) else (type(act), act.attempt)
+        tuple(pod.component for pod in act.pods) if isinstance(act, RestartPods) else (type(act), act.attempt)
         for act in acts
         if not isinstance(act, Refresh)
     ]
@@ -154,7 +154,7 @@ BOOTSTRAP_FAILS_SINCE_SERVERS_CRASH = Scenario(
     reachability=Reachability.ALWAYS,
     attempts=1,
 )
-RESTARTS = ["history", "matching", "frontend", "worker"]
+RESTARTS = [("worker", "matching", "frontend", "history")]
 
 
 @pytest.mark.parametrize(
