@@ -22,6 +22,8 @@ MIGRATIONS = "data-migrations-temporal"
 RUNTIME = "data-temporal"
 BOOTSTRAP = "data-temporal-namespace-bootstrap"
 GATE = "data-temporal-recovery-hook"
+SCHEMA_JOB = "temporal-schema"
+BOOTSTRAP_JOB = "temporal-namespace-bootstrap"
 APPLICATIONS = (MIGRATIONS, RUNTIME, BOOTSTRAP, GATE)
 TEMPORAL_NAMESPACE = "orders"
 """The namespace that the bootstrap Job registers in Temporal."""
@@ -59,7 +61,7 @@ def migrations(schema: Schema, *, hook: bool) -> list[Json]:
     password = {"name": "SQL_PASSWORD", "valueFrom": {"secretKeyRef": {"name": SECRET, "key": "password"}}}
     command = schema.migration_command(create_databases=False)
     image = f"temporalio/admin-tools:{schema.tool.release}"
-    return [_job("temporal-schema", image, command, [password], hook=hook)]
+    return [_job(SCHEMA_JOB, image, command, [password], hook=hook)]
 
 
 def runtime(config: ServerConfig, release: str) -> list[Json]:
@@ -73,7 +75,7 @@ def bootstrap(address: str, *, hook: bool) -> list[Json]:
     """The namespace bootstrap: one Job that registers a namespace in Temporal."""
     command = [sys.executable, "-m", "lab.namespace_bootstrap", address, TEMPORAL_NAMESPACE]
     environment = [{"name": "PYTHONPATH", "value": str(_ROOT)}]
-    return [_job("temporal-namespace-bootstrap", "temporalio/admin-tools", command, environment, hook=hook)]
+    return [_job(BOOTSTRAP_JOB, "temporalio/admin-tools", command, environment, hook=hook)]
 
 
 def failing_hook(mended: Path) -> Json:
@@ -91,7 +93,8 @@ def gate_roles() -> dict[str, list[Json]]:
             {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
         ],
         NAMESPACE: [
-            {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+            {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": ["list"]},
+            {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "delete"]},
             {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
         ],

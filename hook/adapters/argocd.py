@@ -152,7 +152,8 @@ def _application(ref: ApplicationRef, body: Mapping[str, Any], run_id: str) -> A
                 JobRef(one["namespace"].text(), one["name"].text()),
                 one["health"]["status"].text() or None,
                 synced=one["status"].text() == "Synced",
-                was_synced=not result or ("Job", one["namespace"].text(), one["name"].text()) in synced,
+                was_synced=("Job", one["namespace"].text(), one["name"].text()) in synced
+                or (not result and state["phase"].text() == "Succeeded"),
             )
             for one in resources
             if (one["group"].text(), one["kind"].text()) == ("batch", "Job")

@@ -107,7 +107,9 @@ def _are_explained(pods: tuple[Pod, ...], owners: list[Owner]) -> bool:
     """Tell whether Deployments own all pods; a ReplicaSet's name is its Deployment's and a hash."""
     names = {owner.name for owner in owners}
     owned = (pod.owner.partition("/") for pod in pods if pod.owner)
-    return bool(owners) and all(kind == "ReplicaSet" and name.rpartition("-")[0] in names for kind, _, name in owned)
+    return bool(owners or pods) and all(
+        kind == "ReplicaSet" and name.rpartition("-")[0] in names for kind, _, name in owned
+    )
 
 
 class JobReader:

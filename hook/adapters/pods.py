@@ -101,12 +101,12 @@ def _server(containers: tuple[Container, ...], component: str, default: str) -> 
 
 
 def _containers(spec: Answer, status: Answer, created_at: datetime | None, of: str) -> Iterator[Container]:
-    """Yield the containers of the specification, each with its status where it has one yet."""
+    """Yield the containers of the specification, each with its status where it has one yet; then those of status alone."""
     field = "initContainerStatuses" if of == "initContainers" else "containerStatuses"
     statuses = {one["name"].text(): one for one in status[field]}
     nothing = Answer(None, "a container")
-    for one in spec[of]:
-        name = one["name"].name()
+    specified = {one["name"].name(): one for one in spec[of]}
+    for name, one in (specified | {name: nothing for name in statuses if name not in specified}).items():
         seen = statuses.get(name, nothing)
         kind = ContainerKind.MAIN
         if of == "initContainers":
@@ -115,7 +115,7 @@ def _containers(spec: Answer, status: Answer, created_at: datetime | None, of: s
         yield Container(
             name=name,
             kind=kind,
-            image=one["image"].text(),
+            image=one["image"].text() or seen["image"].text(),
             probed="readinessProbe" in one,
             ready=seen["ready"].flag(),
             running_since=(state["running"]["startedAt"].time() or created_at) if "running" in state else None,
@@ -148,6 +148,7 @@ class LastWords:
         self._with_events = with_events
         self._logs: dict[tuple[str, str], tuple[int, str]] = {}
         """By the pod's uid and the container: at which restart it was read, and what it said."""
+        self._unread: dict[tuple[str, str], str] = {}
         self._events: dict[str, str] = {}
         self._may_read = True
 
@@ -170,12 +171,13 @@ class LastWords:
         return told
 
     def _with_words(self, pod: Pod, now: datetime | None) -> Pod:
-        containers = tuple(
-            replace(one, log=self._logs.get((pod.uid, one.name), (0, None))[1]) if one.crash else one
-            for one in pod.containers
-        )
+        containers = tuple(self._with_log(pod, one) if one.crash else one for one in pod.containers)
         pod = replace(pod, containers=containers, event=self._events.get(pod.uid, ""))
         return replace(pod, finding=diagnosis.of_pod(pod, now))
+
+    def _with_log(self, pod: Pod, container: Container) -> Container:
+        key = (pod.uid, container.name)
+        return replace(container, log=self._logs.get(key, (0, None))[1], unread=self._unread.get(key, ""))
 
     def _read_log(self, pod: Pod, container: Container) -> None:
         key = (pod.uid, container.name)
@@ -187,8 +189,10 @@ class LastWords:
         previous = {"previous": "true"} if container.ended is None else {}
         try:
             log = self._api.text(path, {**_LOG, **previous, "container": container.name})
-        except (ApiError, FindingError):
+        except (ApiError, FindingError) as error:
+            self._unread[key] = str(error)
             return
+        self._unread.pop(key, None)
         self._logs[key] = (container.restarts, diagnosis.last_words(log))
 
     def _read_event(self, pod: Pod) -> None:

@@ -148,8 +148,7 @@ def _jobs_to_run(application: Application, observation: Observation, policy: Pol
             for job in seen.values()
             if isinstance(job, Job) and (job.phase is JobPhase.FAILED or _is_from_before(job, observation, policy))
         )
-    made = all(job.synced or (application.operation is not None and job.was_synced) for job in application.jobs)
-    return tuple(seen) if made else ()
+    return applications.jobs_that_are_there(application)
 
 
 def _while_it_runs(application: Application, observation: Observation, policy: Policy) -> Step:

@@ -212,7 +212,7 @@ def _jobs_to_run(migration: Migration, policy: Policy) -> tuple[JobRef, ...] | N
         return ()
     managed = {job.ref for job in application.jobs}
     if migration.unseen:
-        return _jobs_by_argocd(application)
+        return applications.jobs_that_are_there(application)
     hooks = [job for job in migration.jobs if job.ref not in managed]
     there = [job for job in migration.jobs if job.ref in managed]
     if policy.schema_jobs:
@@ -236,15 +236,8 @@ def _jobs_to_run(migration: Migration, policy: Policy) -> tuple[JobRef, ...] | N
 
 def _failed_jobs(migration: Migration, application: Application) -> tuple[JobRef, ...]:
     if migration.unseen:
-        return _jobs_by_argocd(application) if applications.job_health(application) == "Degraded" else ()
+        return (
+            applications.jobs_that_are_there(application) if applications.job_health(application) == "Degraded" else ()
+        )
     managed = {job.ref for job in application.jobs}
     return tuple(job.ref for job in migration.jobs if job.phase is JobPhase.FAILED and job.ref in managed)
-
-
-def _jobs_by_argocd(application: Application) -> tuple[JobRef, ...]:
-    """Return the plain Jobs of an Application where they may not be read: none where one of them was never made.
-
-    A Job that git has changed since is OutOfSync, as a missing one is; a sync that failed may not have got to it.
-    """
-    made = all(job.synced or (application.operation is not None and job.was_synced) for job in application.jobs)
-    return tuple(job.ref for job in application.jobs) if made else ()

@@ -242,6 +242,15 @@ def job_health(application: Application) -> str:
     return next((health for health in order if health in healths), "Healthy")
 
 
+def jobs_that_are_there(application: Application) -> tuple[JobRef, ...]:
+    """Return the plain Jobs of an Application where they may not be read: none where one of them was never made.
+
+    A Job that git has changed since is OutOfSync, as a missing one is; a sync that failed may not have got to it.
+    """
+    made = all(job.synced or (application.operation is not None and job.was_synced) for job in application.jobs)
+    return tuple(job.ref for job in application.jobs) if made else ()
+
+
 def describe(application: Application) -> str:
     """Return one line of its state in Argo CD's words."""
     operation = application.operation

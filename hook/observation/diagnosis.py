@@ -141,7 +141,8 @@ def _of_crash(container: Container, about: str) -> Finding:
     reason = Reason.CRASH_LOOPING
     if container.kind is ContainerKind.MAIN:
         reason = next((reason for pattern, reason in _SERVER_CRASHES if re.search(pattern, line)), reason)
-    unread = "its log could not be read" if container.log is None else "its log is empty"
+    unread = f"its log cannot be read: {container.unread}" if container.unread else "its log is not read yet"
+    unread = unread if container.log is None else "its log is empty"
     return Finding(reason, about, f"{ended}: {_told(line) if line else unread}")
 
 

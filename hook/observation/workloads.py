@@ -50,7 +50,7 @@ class Termination:
 class Container:
     """A container: it runs (`running_since`), waits (`waiting`: why) or has ended (`ended`); `last` is the end before.
 
-    `log` is what was read of the log of its last crash, None where it was not read, or could not be.
+    `log` is the line that tells of its last crash, None where its log was not read; `unread` why it could not be.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Container:
     last: Termination | None = None
     restarts: int = 0
     log: str | None = None
+    unread: str = ""
 
     @property
     def is_in_back_off(self) -> bool:

@@ -17,12 +17,20 @@ from hook.decision import planner
 from hook.decision.policy import Policy
 from hook.decision.steps import Migrate
 from hook.observation import applications, migrations
-from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
-from hook.observation.findings import Finding, FindingError
+from hook.observation.applications import (
+    Application,
+    ApplicationRef,
+    ManagedJob,
+    Operation,
+    OperationPhase,
+    jobs_that_are_there,
+)
+from hook.observation.findings import Finding, FindingError, Unknown
 from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.observation import Observation, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Schema, SchemaVersion, Store
+from hook.observation.workloads import JobRef
 from lab.api_client import ApiClient, ApiError, Json
 from lab.argocd import REFRESH, ArgoCd, Behaviour
 from lab.fake_api import DropAnswer, FakeApi
@@ -36,6 +44,17 @@ SECONDS = 10.0
 RUN, OTHER_RUN = "run-of-now", "run-of-before"
 RIGHTS = {"argocd": [{"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get", "patch"]}]}
 """The gate's own in these tests: none on anything that an Application holds."""
+
+
+def by_argocd(found: Application) -> Migration:
+    """The migration by Argo CD's word, where its Jobs may not be read."""
+    unread = Unknown(Finding(Reason.API_FORBIDDEN, "Job"))
+    return migrations.of_application(found, dict.fromkeys(found.all_jobs, unread), datetime.now(UTC))
+
+
+def synced(applications: Applications, found: Application, attempt: int) -> bool:
+    """Write a sync, of its plain Jobs alone where they are there."""
+    return applications.sync(found, attempt, jobs_that_are_there(found))
 
 
 class Cluster:
@@ -71,7 +90,7 @@ class Cluster:
         """The migration in this phase, with a comparison asked for where one is due, as the planner does."""
 
         def reached() -> Migration | None:
-            found = migrations.of_application(self.look())
+            found = by_argocd(self.look())
             assert found.application is not None
             if found.phase is MigrationPhase.UNCOMPARED and not found.application.refresh_requested:
                 self.applications.refresh(found.application)
@@ -83,7 +102,7 @@ class Cluster:
 
     def sync(self, attempt: int = 1, run: str = RUN) -> None:
         """Until nobody was faster."""
-        wait_until(lambda: Applications(self.api, run).sync(self.look(), attempt), SECONDS, "a sync to be written")
+        wait_until(lambda: synced(Applications(self.api, run), self.look(), attempt), SECONDS, "a sync to be written")
 
     def refresh(self) -> Application:
         """The Application, compared since."""
@@ -183,7 +202,7 @@ def test_an_application_that_was_never_synced_has_no_operation(tmp_path: Path) -
     assert found.compared_at >= before
     assert not found.refresh_requested
     assert applications.is_ahead(found)
-    assert migrations.of_application(found).phase is MigrationPhase.IDLE
+    assert by_argocd(found).phase is MigrationPhase.IDLE
 
 
 def test_a_persons_sync_is_not_ours(tmp_path: Path) -> None:
@@ -198,7 +217,7 @@ def test_a_persons_sync_is_not_ours(tmp_path: Path) -> None:
     assert found.finished_at is not None
     assert found.started_at <= found.finished_at
     assert not applications.is_ahead(application)
-    assert migrations.of_application(application).phase is MigrationPhase.IDLE
+    assert by_argocd(application).phase is MigrationPhase.IDLE
 
 
 def test_a_new_commit_is_ahead_and_a_drift_is_not(tmp_path: Path) -> None:
@@ -242,7 +261,7 @@ def test_who_syncs_it_is_known(tmp_path: Path, policy: Json | None, owner: str |
     with cluster(tmp_path, config_map("a")) as it:
         owners = [{"apiVersion": "argoproj.io/v1alpha1", "kind": owner, "name": "x", "uid": "y"}] if owner else []
         it.client.patch(PATH, {"metadata": {"ownerReferences": owners}, "spec": {"syncPolicy": policy}})
-        assert it.look().is_automated is expected
+        assert it.look().policy.is_automated is expected
 
 
 def test_a_running_hook_is_a_running_operation_until_it_ends(tmp_path: Path) -> None:
@@ -261,8 +280,8 @@ def test_a_running_hook_is_a_running_operation_until_it_ends(tmp_path: Path) -> 
             assert found.operation.finished_at is None
             assert found.hook_jobs == (JobRef("data", "schema"),)
             assert found.jobs == ()
-            assert migrations.of_application(found).jobs == (JobRef("data", "schema"),)
-            assert migrations.of_application(found).phase is MigrationPhase.RUNNING
+            assert found.operation.waits_for == JobRef("data", "schema")
+            assert by_argocd(found).phase is MigrationPhase.RUNNING
             it.end_job("schema", ending)
             assert it.until_operation(phase).finished_at is not None
 
@@ -275,7 +294,7 @@ def test_an_operation_that_argo_cd_could_not_begin_has_failed(tmp_path: Path) ->
         found = it.until_operation(OperationPhase.FAILED)
         assert "Failed to load target state" in found.message
         assert it.raw()["status"]["operationState"]["phase"] == "Error"
-        assert migrations.of_application(it.look()).phase is MigrationPhase.FAILED
+        assert by_argocd(it.look()).phase is MigrationPhase.FAILED
 
 
 def test_a_message_of_several_lines_is_told_on_one(tmp_path: Path) -> None:
@@ -294,7 +313,7 @@ def test_a_live_hook_among_the_resources_is_no_plain_job(tmp_path: Path) -> None
         job = {"group": "batch", "version": "v1", "kind": "Job", "namespace": "data"}
         listed = [{**job, "name": "plain", "status": "Synced"}, {**job, "name": "schema", "hook": True}]
         it.client.patch(PATH, {"status": {"resources": listed}})
-        assert it.look().jobs == (JobRef("data", "plain", synced=True),)
+        assert it.look().jobs == (ManagedJob(JobRef("data", "plain"), synced=True),)
 
 
 @pytest.mark.parametrize("manual_sync", [False, True])
@@ -304,7 +323,7 @@ def test_a_closed_sync_window_blocks_our_operation(tmp_path: Path, manual_sync: 
         it.argocd.close_sync_window(REF.name, manual_sync=manual_sync)
         it.sync()
         assert it.until_operation(OperationPhase.BLOCKED).attempt == 1
-        assert migrations.of_application(it.look()).phase is MigrationPhase.BLOCKED
+        assert by_argocd(it.look()).phase is MigrationPhase.BLOCKED
         it.argocd.open_sync_window(REF.name)
         assert it.until_operation(OperationPhase.SUCCEEDED).attempt == 1
 
@@ -317,7 +336,7 @@ def test_between_two_tries_an_operation_pauses(tmp_path: Path) -> None:
         it.run_hook("Failed")
         assert it.until_operation(OperationPhase.PAUSING).finished_at is not None
         assert it.raw()["status"]["operationState"]["phase"] == "Running"
-        found = migrations.of_application(it.look())
+        found = by_argocd(it.look())
         assert found.phase is MigrationPhase.PAUSING
         assert "Retrying attempt #1" in found.message
 
@@ -329,7 +348,7 @@ def test_an_operation_is_requested_until_it_is_taken_up(tmp_path: Path) -> None:
         it.sync(attempt=2)
         found = it.look()
         assert found.operation == Operation(OperationPhase.REQUESTED, revisions=found.revisions, attempt=2)
-        assert migrations.of_application(found).phase is MigrationPhase.RUNNING
+        assert by_argocd(found).phase is MigrationPhase.RUNNING
         assert applications.is_busy(found)
 
 
@@ -338,9 +357,9 @@ def test_an_operation_is_ours_by_the_runs_id(tmp_path: Path) -> None:
     with cluster(tmp_path, config_map("a")) as it:
         it.sync(attempt=2)
         it.until_operation(OperationPhase.SUCCEEDED)
-        again = migrations.of_application(Applications(it.api, RUN).read(REF))
+        again = by_argocd(Applications(it.api, RUN).read(REF))
         assert (again.phase, again.attempts) == (MigrationPhase.SUCCEEDED, 2)
-        other = migrations.of_application(Applications(it.api, OTHER_RUN).read(REF))
+        other = by_argocd(Applications(it.api, OTHER_RUN).read(REF))
         assert (other.phase, other.attempts) == (MigrationPhase.IDLE, 0)
 
 
@@ -397,7 +416,7 @@ def test_a_forbidden_application_is_told_in_the_apis_own_words(tmp_path: Path) -
         it.server.add_user("gate", roles={"argocd": [rule]})
         for ask, verb, name in (
             (lambda: it.applications.read(ApplicationRef("argocd", "other")), "get", "other"),
-            (lambda: it.applications.sync(seen, 1), "patch", REF.name),
+            (lambda: synced(it.applications, seen, 1), "patch", REF.name),
             (lambda: it.applications.refresh(seen), "patch", REF.name),
         ):
             finding = refusal(ask)
@@ -457,7 +476,7 @@ def test_a_sync_says_who_what_and_which_attempt(tmp_path: Path) -> None:
         it.argocd.stop()
         it.argocd.commit(REF.name, [config_map("new")])
         revision = it.look().revisions[0]
-        assert it.applications.sync(it.look(), 2)
+        assert synced(it.applications, it.look(), 2)
         raw = it.raw()
     assert raw["operation"] == {
         "initiatedBy": {"username": "temporal-recovery-hook", "automated": True},
@@ -514,7 +533,7 @@ def test_a_plain_job_that_a_failed_sync_never_made_comes_with_all_that_it_needs(
         failed = {"phase": "Failed", "operation": {"sync": {}}, "startedAt": then, "finishedAt": then}
         it.client.patch(PATH, {"status": {"operationState": failed, "health": {"status": "Missing"}}})
         assert not any(job.synced for job in it.look().jobs)
-        assert it.applications.sync(it.look(), 1)
+        assert synced(it.applications, it.look(), 1)
         assert "resources" not in it.raw()["operation"]["sync"]
 
 
@@ -525,7 +544,7 @@ def test_a_plain_job_is_known_as_such_where_git_cannot_be_read(tmp_path: Path) -
         job = {"group": "batch", "version": "v1", "kind": "Job", "namespace": "data", "name": "schema"}
         listed = [{**job, "status": "Unknown", "requiresPruning": True}]
         it.client.patch(PATH, {"status": {"sync": {"status": "Unknown"}, "resources": listed}})
-        assert it.look().jobs == (JobRef("data", "schema"),)
+        assert [job.ref for job in it.look().jobs] == [JobRef("data", "schema")]
 
 
 def test_when_a_comparison_was_asked_for_is_remembered(tmp_path: Path) -> None:
@@ -548,7 +567,7 @@ def test_a_failed_plain_job_is_replaced_and_nothing_else_is_touched(tmp_path: Pa
         it.until_operation(OperationPhase.SUCCEEDED)
         it.end_job("schema", "Failed")
         it.client.patch(f"{CONFIG_MAPS}/a", {"data": {"key": "drift"}})
-        assert it.until_status("OutOfSync", "Degraded").jobs == (JobRef("data", "schema", synced=True),)
+        assert it.until_status("OutOfSync", "Degraded").jobs == (ManagedJob(JobRef("data", "schema"), synced=True),)
         failed, hook = it.job("schema"), it.job("other")
         it.sync()
         assert it.job("schema", without=failed)
@@ -608,7 +627,7 @@ def test_the_end_of_an_operation_is_not_taken_for_the_jobs(tmp_path: Path) -> No
         raw = it.raw()["status"]
         found = it.look()
         assert raw["reconciledAt"] <= raw["operationState"]["finishedAt"]
-        assert migrations.of_application(found).phase is MigrationPhase.UNCOMPARED
+        assert by_argocd(found).phase is MigrationPhase.UNCOMPARED
 
 
 def test_a_stale_sync_is_not_written(tmp_path: Path) -> None:
@@ -617,12 +636,12 @@ def test_a_stale_sync_is_not_written(tmp_path: Path) -> None:
         it.argocd.stop()
         stale = it.look()
         it.client.patch(PATH, {"metadata": {"labels": {"a": "b"}}})
-        assert not it.applications.sync(stale, 1)
+        assert not synced(it.applications, stale, 1)
         assert not it.applications.refresh(stale)
         raw = it.raw()
         assert "operation" not in raw
         assert "annotations" not in raw["metadata"]
-        assert it.applications.sync(it.look(), 1)
+        assert synced(it.applications, it.look(), 1)
 
 
 def test_of_two_gates_one_sync_is_written(tmp_path: Path) -> None:
@@ -630,7 +649,7 @@ def test_of_two_gates_one_sync_is_written(tmp_path: Path) -> None:
     with cluster(tmp_path, hook_job()) as it:
         it.argocd.stop()
         seen = it.look()
-        written = [Applications(it.api, run).sync(seen, 1) for run in (RUN, OTHER_RUN)]
+        written = [synced(Applications(it.api, run), seen, 1) for run in (RUN, OTHER_RUN)]
         assert written == [True, False]
         assert it.raw()["operation"]["info"][0]["value"] == RUN
 
@@ -640,7 +659,7 @@ def test_an_application_that_vanished_cannot_be_synced(tmp_path: Path) -> None:
     with cluster(tmp_path, config_map("a")) as it:
         seen = it.look()
         it.client.delete(PATH)
-        assert not it.applications.sync(seen, 1)
+        assert not synced(it.applications, seen, 1)
         assert not it.applications.refresh(seen)
         assert refusal(it.look).reason is Reason.APPLICATION_MISSING
 
@@ -649,7 +668,7 @@ def test_a_sync_whose_answer_was_lost_is_counted(tmp_path: Path) -> None:
     """The writer does not know; the next look does, so that it is not written twice."""
     with cluster(tmp_path, hook_job()) as it:
         it.server.faults.plan("PATCH", PATH, DropAnswer(), user="gate")
-        assert refusal(lambda: it.applications.sync(it.look(), 1)).reason is Reason.API_UNREACHABLE
+        assert refusal(lambda: synced(it.applications, it.look(), 1)).reason is Reason.API_UNREACHABLE
         it.run_hook("Failed")
         found = it.until_migration(MigrationPhase.FAILED)
         assert found.attempts == 1
@@ -672,18 +691,18 @@ def test_a_sync_that_was_lost_is_written_again(tmp_path: Path) -> None:
         first = it.job("schema")
         it.until_operation(OperationPhase.RUNNING)
         careless = Applications(_careless(it.api), RUN)
-        wait_until(lambda: careless.sync(it.look(), 1), SECONDS, "a sync to be written")
+        wait_until(lambda: synced(careless, it.look(), 1), SECONDS, "a sync to be written")
         assert it.raw()["operation"]["info"][0]["value"] == RUN
         assert it.operation.attempt is None
-        assert migrations.of_application(it.look()).phase is MigrationPhase.RUNNING
+        assert by_argocd(it.look()).phase is MigrationPhase.RUNNING
         it.end_job("schema", "Failed")
 
         def turn() -> Migration | None:
             """As the gate does: wait while it runs, sync while it is idle."""
-            found = migrations.of_application(it.look())
+            found = by_argocd(it.look())
             assert found.application is not None
             if found.phase is MigrationPhase.IDLE:
-                it.applications.sync(found.application, found.attempts + 1)
+                synced(it.applications, found.application, found.attempts + 1)
             return found if found.attempts else None
 
         assert (wait_until(turn, SECONDS, "our operation") or it.look()).attempts == 1
@@ -704,9 +723,7 @@ def test_a_second_operation_after_ours_leaves_our_attempt_counted(tmp_path: Path
         it.until(lambda seen: seen.operation and seen.operation.phase is OperationPhase.RUNNING, "ours to run")
         first = it.run_hook("Failed")
         it.job("schema", without=first)
-        found = migrations.of_application(
-            it.until(lambda it: it.operation and it.operation.attempt is None, "the second")
-        )
+        found = by_argocd(it.until(lambda it: it.operation and it.operation.attempt is None, "the second"))
         assert found.phase is MigrationPhase.RUNNING
         assert found.application is not None
         it.end_job("schema", "Failed")
@@ -756,7 +773,7 @@ def test_nothing_of_an_earlier_operation_counts_as_ours(tmp_path: Path, merges: 
         assert old.attempt is None
         it.until_status("Synced", "Healthy")
         revision = it.argocd.commit(REF.name, [config_map("b")])
-        assert migrations.of_application(it.refresh()).attempts == 0
+        assert by_argocd(it.refresh()).attempts == 0
         assert applications.is_ahead(it.look())
         it.sync(attempt=1)
         found = wait_until(lambda: it.operation if it.operation.attempt else None, SECONDS, "our operation")
