@@ -157,13 +157,14 @@ def _run(settings: Settings, stop: _Stop) -> Outcome:
 
 
 def _check(settings: Settings, output: str) -> Outcome:
-    """Look once, as `run` would whose grace and deadline are over; change nothing."""
+    """Look once, as a run that begins now would; change nothing."""
     from hook import check  # noqa: PLC0415
     from hook.compose import Composition  # noqa: PLC0415
     from hook.settings.loading import secrets  # noqa: PLC0415
 
     with Composition(settings) as parts:
-        verdict = check.look(parts.world(check.run), settings.policy)
+        run, limit = check.run(), timedelta(seconds=settings.deadline_seconds)
+        verdict = check.look(parts.world(lambda: run), settings.policy_as_far_as_known, limit)
     if output == "json":
         print(check.as_json(verdict, secrets(settings)))
     else:

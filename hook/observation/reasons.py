@@ -82,6 +82,13 @@ class Reason(Enum):
         "The deadline came before all was right; what was still missing is named.",
         "Mend what is named, then sync the gate's Application. Raise deadlineSeconds if it only needed longer.",
     )
+    NOT_YET = (
+        "NotYet",
+        ExitCode.DEADLINE,
+        Tolerance.NONE,
+        "Only `check` ends so: `run` would not pass now, but wait or act first. What it would do next is named.",
+        "Nothing, if a run is under way or due; else sync the gate's Application, and it does what is named.",
+    )
     STOPPED = (
         "Stopped",
         ExitCode.STOPPED,

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
 from hook.observation.applications import ApplicationRef
-from hook.observation.versions import Release, SchemaVersion, VersionError, expectation
+from hook.observation.versions import Release, SchemaVersion, Store, VersionError, expectation
 from hook.settings.blocks import Block
 from hook.settings.stores import StoresSettings
 
@@ -269,6 +269,13 @@ class Settings(Block):
         } | {f"downstream[{number}]": one for number, one in enumerate(self.downstream)}
         return {name: application.ref for name, application in named.items() if application is not None}
 
+    def policy_as_far_as_known(self, release: Release | None = None) -> Policy:
+        """Return the policy for the release that is set, else for ``release``; expecting nothing where none is known."""
+        try:
+            return self.policy(release)
+        except SettingsError:
+            return self._policy({}, None)
+
     def policy(self, release: Release | None = None) -> Policy:
         """Return the planner's policy for the release that is set, else for ``release``.
 
@@ -289,8 +296,13 @@ class Settings(Block):
                 raise SettingsError(message) from error
             versions = expected.versions
             estimated_from = expected.listed_as if expected.estimated else None
+        return self._policy({store: versions[store] for store in self.stores.enabled}, release, estimated_from)
+
+    def _policy(
+        self, expected: dict[Store, SchemaVersion], release: Release | None, estimated_from: Release | None = None
+    ) -> Policy:
         return Policy(
-            expected={store: versions[store] for store in self.stores.enabled},
+            expected=expected,
             release=release,
             estimated_from=estimated_from,
             on_empty_database=self.on_empty_database,
