@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hook.observation.reasons import ExitCode, Reason, Tolerance
+from hook.observation.reasons import ExitCode, Reason
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "reasons.md"
 
@@ -26,13 +26,6 @@ ENDINGS = {
     ExitCode.DOWNSTREAM: "An Application after Temporal failed.",
     ExitCode.INTERRUPTED: "Ctrl-C.",
     ExitCode.STOPPED: "SIGTERM.",
-}
-
-PATIENCE = {
-    Tolerance.NONE: "at once",
-    Tolerance.MOMENT: "once it has lasted for 5 s",
-    Tolerance.GRACE: "after the grace (`graceSeconds`)",
-    Tolerance.DEADLINE: "at the deadline (`deadlineSeconds`)",
 }
 
 
@@ -77,7 +70,7 @@ def render() -> str:
             reason.meaning,
             "",
             f"- Exit code: {reason.exit_code.value}",
-            f"- Ends a run: {_patience(reason)}",
+            f"- Ends a run: {reason.patience}",
             f"- What to do: {reason.remedy}",
         ]
     return "\n".join(lines) + "\n"
@@ -85,12 +78,6 @@ def render() -> str:
 
 def _link(reason: Reason) -> str:
     return f"[{reason}](#{str(reason).lower()})"
-
-
-def _patience(reason: Reason) -> str:
-    if reason.exit_code is ExitCode.PASSED:
-        return "as its success" if "Passed" in str(reason) else "never: it is told beside the outcome"
-    return PATIENCE[reason.tolerance]
 
 
 def main() -> int:

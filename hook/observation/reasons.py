@@ -448,6 +448,18 @@ class Reason(Enum):
         self.meaning = meaning
         self.remedy = remedy
 
+    @property
+    def patience(self) -> str:
+        """Return how long a run that meets it goes on."""
+        if self.exit_code is ExitCode.PASSED:
+            return "as its success" if "Passed" in self.title else "never: it is reported with the outcome"
+        return {
+            Tolerance.NONE: "at once",
+            Tolerance.MOMENT: "once it has lasted for 5 s",
+            Tolerance.GRACE: "after the grace (`graceSeconds`)",
+            Tolerance.DEADLINE: "at the deadline (`deadlineSeconds`)",
+        }[self.tolerance]
+
     def __str__(self) -> str:
         """Return the name that log, Event and docs show."""
         return self.title

@@ -48,6 +48,15 @@ class ApplicationSettings(Block):
     name: Annotated[str, Field(min_length=1)]
     namespace: Annotated[str, Field(min_length=1)] = "argocd"
 
+    @field_validator("name")
+    @classmethod
+    def _is_a_name_alone(cls, value: str) -> str:
+        if "/" in value:
+            namespace, _, name = value.partition("/")
+            message = f"must be the name alone: write {{name: {name}, namespace: {namespace}}}"
+            raise ValueError(message)
+        return value
+
     @property
     def ref(self) -> ApplicationRef:
         """Return it as the model names it."""
@@ -81,6 +90,9 @@ class FrontendSettings(Block):
     @field_validator("address")
     @classmethod
     def _is_host_and_port(cls, value: str | None) -> str | None:
+        if "," in (value or ""):
+            message = "must be one host:port: give the Service's, which stands for all frontends"
+            raise ValueError(message)
         found = re.fullmatch(r"([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})", value or "")
         if value is not None and (found is None or not 1 <= int(found[2]) <= 65_535):  # noqa: PLR2004 -- TCP's greatest
             message = "must be host:port, such as temporal-frontend.temporal:7233, without http:// and without a path"

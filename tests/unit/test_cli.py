@@ -140,7 +140,32 @@ def test_versions_of_an_unknown_release_ends_like_other_bad_input(
     """On standard error, with the settings' exit code."""
     code, out, err = command("versions", release)
     assert (code, out) == (2, "")
-    assert err.startswith(f"SettingsInvalid: {says}")
+    assert err.startswith(f"temporal-recovery-hook versions: {says}")
+
+
+def test_versions_of_a_minor_lists_all_of_it(command: Callable[..., End]) -> None:
+    """As one expects who has only the minor in mind."""
+    code, out, _ = command("versions", "1.29")
+    assert (code, [line.split()[0] for line in out.splitlines()[1:3]]) == (0, ["1.29.0", "1.29.1"])
+
+
+def test_explain_prints_a_reasons_entry_in_any_case_and_suggests_a_like_one(command: Callable[..., End]) -> None:
+    """Meaning, exit code, how long it is waited for, what to do; all reasons without an argument."""
+    code, out, _ = command("explain", "schemastuck")
+    assert code == 0
+    for text in (
+        Reason.SCHEMA_STUCK.meaning,
+        Reason.SCHEMA_STUCK.remedy,
+        "Exit code:   4",
+        Reason.SCHEMA_STUCK.patience,
+    ):
+        assert text in out
+    assert command("explain", "SchemaStuk") == (
+        2,
+        "",
+        "temporal-recovery-hook explain: 'SchemaStuk' is not a reason: did you mean SchemaStuck?\n",
+    )
+    assert {line.split()[1] for line in command("explain")[1].splitlines()} == {str(reason) for reason in Reason}
 
 
 def test_help_names_the_commands_and_where_the_exit_codes_are(command: Callable[..., End]) -> None:
@@ -150,10 +175,11 @@ def test_help_names_the_commands_and_where_the_exit_codes_are(command: Callable[
     assert re.search(r"^ +run +the gate", out, re.MULTILINE)
     assert re.search(r"^ +check +look once", out, re.MULTILINE)
     assert re.search(r"^ +versions +the schema versions", out, re.MULTILINE)
-    assert "docs/reasons.md" in out
+    assert re.search(r"^ +explain +what a reason means", out, re.MULTILINE)
+    assert "`temporal-recovery-hook explain` lists all reasons" in out
 
 
-@pytest.mark.parametrize("name", ["run", "check", "versions"])
+@pytest.mark.parametrize("name", ["run", "check", "versions", "explain"])
 def test_each_command_explains_its_options(command: Callable[..., End], name: str) -> None:
     """No option is left without a word."""
     code, out, _ = command(name, "--help")
@@ -318,6 +344,15 @@ def test_check_ends_as_a_run_would_or_says_what_it_would_do_first(  # noqa: PLR0
         assert (document["exitCode"], document["reason"]) == (reason.exit_code, str(reason))
     else:
         assert out.endswith(f"exit code {reason.exit_code.value} ({reason})\n")
+
+
+def test_a_deadline_names_all_that_is_missing_and_not_only_the_first(in_world: Callable[..., tuple[End, str]]) -> None:
+    """The API server hides the migration, which is waited for first; the database is away as well."""
+    away = worlds.unknown(Reason.API_UNREACHABLE)
+    seen = worlds.observation(migration=away, stores=worlds.stores(default=worlds.unknown(Reason.DATABASE_UNREACHABLE)))
+    _, message = in_world(seen, "run", graceSeconds=0)
+    assert message.startswith("DeadlineExceeded: still missing: ApiUnreachable: ")
+    assert "; DatabaseUnreachable: " in message
 
 
 def test_the_own_application_as_a_target_ends_at_once(in_world: Callable[..., tuple[End, str]]) -> None:
