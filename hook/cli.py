@@ -87,13 +87,13 @@ _EXIT_CODES = """exit codes:
   0  passed: the rollout may go on         5  the migration failed or left the schema behind
   1  a bug in the hook                     6  a login or a permission is refused
   2  the settings cannot be used           7  Temporal does not come up, for a named cause
-  3  {three:<38} 8  an Application after Temporal failed
+  3  {three:<38}8  an Application after Temporal failed
   4  a schema that a person has to repair
 `temporal-recovery-hook explain REASON` says what a reason means and what to do."""
 
 _SETTINGS = """settings are YAML (--config) and environment variables (TRH_...), which win over the file:
   temporal.version is TRH_TEMPORAL__VERSION, stores.default.dsn is TRH_STORES__DEFAULT__DSN. A DSN in the
-  environment replaces the file's block of that store. docs/settings.md lists all settings."""
+  environment replaces the file's block of that store. The project's docs/settings.md lists all settings."""
 
 
 def _parser() -> argparse.ArgumentParser:
