@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import select
 import signal
@@ -17,7 +18,7 @@ from hook import __version__
 from hook.decision.steps import Outcome
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import ExitCode, Reason
-from hook.observation.versions import Release, Store, VersionError, expectation, table
+from hook.observation.versions import Release, Store, VersionError, expectation, releases_of, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +41,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     parsed = _parser().parse_args(arguments)
     if parsed.command == "versions":
         return _versions(parsed.release, parsed.output)
+    if parsed.command == "explain":
+        return _explain(parsed.reason)
     if parsed.command == "check":
         return _conclude(parsed, lambda settings: _check(settings, parsed.output))
     with _Stop() as stop:  # before the slow imports: a container's first process gets no signal that it does not catch
@@ -80,29 +83,91 @@ def _conclude(parsed: argparse.Namespace, carry_out: Callable[[Settings], Outcom
     return outcome.finding.reason.exit_code
 
 
+_EXIT_CODES = """exit codes:
+  0  passed: the rollout may go on         5  the migration failed or left the schema behind
+  1  a bug in the hook                     6  a login or a permission is refused
+  2  the settings cannot be used           7  Temporal does not come up, for a named cause
+  3  {three:<38}8  an Application after Temporal failed
+  4  a schema that a person has to repair
+`temporal-recovery-hook explain REASON` says what a reason means and what to do."""
+
+_SETTINGS = """settings are YAML (--config) and environment variables (TRH_...), which win over the file:
+  temporal.version is TRH_TEMPORAL__VERSION, stores.default.dsn is TRH_STORES__DEFAULT__DSN. A DSN in the
+  environment replaces the file's block of that store. The project's docs/settings.md lists all settings."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="temporal-recovery-hook",
         description="Gates an Argo CD rollout on Temporal's real state and repairs what can be repaired.",
-        epilog="Exit codes and reasons: docs/reasons.md.",
+        epilog="`temporal-recovery-hook explain` lists all reasons with their exit codes.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser(
-        "run", help="the gate: wait, repair, and end when the rollout may go on; what the Job starts"
+
+    def command(name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
+        raw = argparse.RawDescriptionHelpFormatter
+        return commands.add_parser(name, help=summary, description=description, epilog=epilog, formatter_class=raw)
+
+    run = command(
+        "run",
+        "the gate: wait, repair, and end when the rollout may go on; what the Job starts",
+        "Waits until both schemas are right and Temporal answers, and repairs on the way: reruns the migration,\n"
+        "restarts servers and syncs failed Applications again. Ends at the deadline at the latest.",
+        f"{_EXIT_CODES.format(three='the deadline came')}\n\n{_SETTINGS}\n\n"
+        "example:\n  temporal-recovery-hook run --config settings.yaml",
     )
-    check = commands.add_parser(
-        "check", help="look once, show the verification list and the next step; changes nothing"
+    check = command(
+        "check",
+        "look once, show the verification list and the next step; changes nothing",
+        "Looks once and says what `run` would do now. Changes nothing.\n"
+        "Exits with 0 where `run` would pass now, with 3 where it would wait or act first, else with the fault's code.\n"
+        "`run` waits for some faults for its grace (graceSeconds) before it ends on them; `check` exits at once.",
+        f"{_EXIT_CODES.format(three='`run` would wait or act first')}\n\n{_SETTINGS}\n\n"
+        "example:\n  temporal-recovery-hook check --config settings.yaml --output json",
     )
-    for command in (run, check):
-        command.add_argument(
-            "--config", type=Path, metavar="FILE", help="settings in YAML; TRH_... variables win over it"
-        )
-    check.add_argument("--output", choices=("table", "json"), default="table", help="for a person, or for a program")
-    versions = commands.add_parser("versions", help="the schema versions that releases of Temporal expect")
-    versions.add_argument("release", nargs="?", help="one release, such as 1.29.1; all of them if left out")
-    versions.add_argument("--output", choices=("table", "json"), default="table", help="for a person, or for a program")
+    for one in (run, check):
+        one.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML; TRH_... variables win over it")
+    versions = command(
+        "versions",
+        "the schema versions that releases of Temporal expect",
+        "Prints the schema versions that Temporal's releases expect. Contacts nothing.",
+        "exit codes: 0; 2 for what is not a known release\n\nexample:\n  temporal-recovery-hook versions 1.29",
+    )
+    versions.add_argument("release", nargs="?", help="a release (1.29.1) or a minor (1.29); all of them if left out")
+    for one in (check, versions):
+        one.add_argument("--output", choices=("table", "json"), default="table", help="for a person, or for a program")
+    explain = command(
+        "explain",
+        "what a reason means, its exit code and what to do",
+        "Prints the entry of a reason, or the list of all. Contacts nothing.",
+        "exit codes: 0; 2 for what is not a reason\n\nexample:\n  temporal-recovery-hook explain SchemaStuck",
+    )
+    explain.add_argument("reason", nargs="?", help="a reason, in any case; all of them if left out")
     return parser
+
+
+# --- explain ------------------------------------------------------------------------------------------------------
+
+
+def _explain(name: str | None) -> int:
+    """Print a reason's entry, or the list of all."""
+    reasons = {str(reason).lower(): reason for reason in Reason}
+    if name is None:
+        for reason in Reason:
+            print(f"{reason.exit_code.value:>3}  {reason!s:<28} {reason.meaning}")
+        return ExitCode.PASSED
+    reason_named = reasons.get(name.lower())
+    if reason_named is None:
+        close = difflib.get_close_matches(name.lower(), reasons, n=3)
+        hint = f"did you mean {' or '.join(str(reasons[one]) for one in close)}?" if close else "`explain` lists all"
+        print(f"temporal-recovery-hook explain: {name!r} is not a reason: {hint}", file=sys.stderr)
+        return ExitCode.SETTINGS
+    print(f"{reason_named}\n\n{reason_named.meaning}\n")
+    print(f"Exit code:   {reason_named.exit_code.value}")
+    print(f"Ends a run:  {reason_named.patience}")
+    print(f"What to do:  {reason_named.remedy}")
+    return ExitCode.PASSED
 
 
 # --- versions -----------------------------------------------------------------------------------------------------
@@ -110,9 +175,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _versions(release: str | None, output: str) -> int:
     try:
-        listed = {(one := Release.parse(release)): expectation(one).versions} if release else table()
+        wanted = [Release.parse(one) for one in releases_of(release) or (release,)] if release else list(table())
+        listed = {one: expectation(one).versions for one in wanted}
     except VersionError as error:
-        print(f"{Reason.SETTINGS_INVALID}: {error}", file=sys.stderr)
+        print(f"temporal-recovery-hook versions: {error}", file=sys.stderr)
         return ExitCode.SETTINGS
     if output == "json":
         print(json.dumps({str(one): {str(s): str(v) for s, v in row.items()} for one, row in listed.items()}, indent=2))
@@ -157,13 +223,14 @@ def _run(settings: Settings, stop: _Stop) -> Outcome:
 
 
 def _check(settings: Settings, output: str) -> Outcome:
-    """Look once, as `run` would whose grace and deadline are over; change nothing."""
+    """Look once, as a run that begins now would; change nothing."""
     from hook import check  # noqa: PLC0415
     from hook.compose import Composition  # noqa: PLC0415
     from hook.settings.loading import secrets  # noqa: PLC0415
 
     with Composition(settings) as parts:
-        verdict = check.look(parts.world(check.run), settings.policy)
+        run, limit = check.run(), timedelta(seconds=settings.deadline_seconds)
+        verdict = check.look(parts.world(lambda: run), settings.policy_as_far_as_known, limit)
     if output == "json":
         print(check.as_json(verdict, secrets(settings)))
     else:

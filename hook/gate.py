@@ -188,7 +188,9 @@ class Gate:
             detail = "; ".join(map(str, lacking)) or "nothing was under way"
             outcome = Outcome(Finding(self._stopped_by() or Reason.STOPPED, "still missing", detail), missing=lacking)
         else:
-            outcome = outcome_of(self._last_word(), self._refused)
+            seen = self._last_seen
+            also = (*self._refused, *(planner.unseen(seen, self._policy) if seen else ()))
+            outcome = outcome_of(self._last_word(), also)
         self._reporter.ended(outcome)
         return outcome
 

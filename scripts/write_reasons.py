@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hook.observation.reasons import ExitCode, Reason, Tolerance
+from hook.observation.reasons import ExitCode, Reason
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "reasons.md"
 
@@ -18,7 +18,7 @@ ENDINGS = {
     ExitCode.PASSED: "The rollout may go on.",
     ExitCode.BUG: "A bug in the hook.",
     ExitCode.SETTINGS: "The settings cannot be used.",
-    ExitCode.DEADLINE: "The deadline came; what was still missing is named.",
+    ExitCode.DEADLINE: "`run`: the deadline came; what was still missing is named. `check`: `run` would wait or act.",
     ExitCode.SCHEMA: "A schema is in a state that only a person mends.",
     ExitCode.MIGRATION: "The migration failed, or left the schema behind.",
     ExitCode.ACCESS: "A login or a permission is refused, or something that is named does not exist.",
@@ -26,13 +26,6 @@ ENDINGS = {
     ExitCode.DOWNSTREAM: "An Application after Temporal failed.",
     ExitCode.INTERRUPTED: "Ctrl-C.",
     ExitCode.STOPPED: "SIGTERM.",
-}
-
-PATIENCE = {
-    Tolerance.NONE: "at once",
-    Tolerance.MOMENT: "once it has lasted for 5 s",
-    Tolerance.GRACE: "after the grace (`graceSeconds`)",
-    Tolerance.DEADLINE: "at the deadline (`deadlineSeconds`)",
 }
 
 
@@ -49,8 +42,10 @@ def render() -> str:
         "",
         "## Exit codes",
         "",
-        "One for each class of ending. `check` exits with the code that `run` would have if its grace and its deadline",
-        "were over.",
+        "One for each class of ending. `check` exits with 0 where `run` would pass now, and with 3",
+        "([NotYet](#notyet)) where it would wait or act first; the act is named, or how long it would wait and what comes",
+        "after. Else it exits with the code of the fault that it names. `run` waits for some faults for its grace",
+        "(`graceSeconds`) before it ends on them; `check` exits with their code at once and says so.",
         "",
         "| code | meaning | reasons |",
         "|---:|---|---|",
@@ -75,7 +70,7 @@ def render() -> str:
             reason.meaning,
             "",
             f"- Exit code: {reason.exit_code.value}",
-            f"- Ends a run: {_patience(reason)}",
+            f"- Ends a run: {reason.patience}",
             f"- What to do: {reason.remedy}",
         ]
     return "\n".join(lines) + "\n"
@@ -83,12 +78,6 @@ def render() -> str:
 
 def _link(reason: Reason) -> str:
     return f"[{reason}](#{str(reason).lower()})"
-
-
-def _patience(reason: Reason) -> str:
-    if reason.exit_code is ExitCode.PASSED:
-        return "as its success" if "Passed" in str(reason) else "never: it is told beside the outcome"
-    return PATIENCE[reason.tolerance]
 
 
 def main() -> int:

@@ -161,7 +161,10 @@ class LastWords:
 
         What crashed last is read first.
         """
-        crashed = [(one, pod) for pod in pods for one in pod.containers if one.crash]
+        # One that has just ended is soon started again, and its log is another's then.
+        crashed = [
+            (one, pod) for pod in pods for one in pod.containers if one.crash and (one.waiting or pod.phase == "Failed")
+        ]
         for container, pod in sorted(crashed, key=_crashed_at, reverse=True):
             self._read_log(pod, container)
         told = tuple(self._with_words(pod, now) for pod in pods)

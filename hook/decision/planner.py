@@ -47,6 +47,11 @@ def step_at_deadline(observation: Observation, policy: Policy) -> Step:
     return _unless_to_be_reopened(step, observation)
 
 
+def unseen(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
+    """Return the findings of all that some rule needs and that could not be seen, not only of what the next step needs."""
+    return tuple(dict.fromkeys(_needed(observation, policy)))
+
+
 # --- the rules, in order ------------------------------------------------------------------------------------------
 
 

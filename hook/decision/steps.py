@@ -107,8 +107,11 @@ def _components(pods: tuple[Pod, ...]) -> str:
     return "component " + ", ".join(dict.fromkeys(pod.component for pod in pods))
 
 
-def outcome_of(step: Step | None, refused: tuple[Finding, ...] = ()) -> Outcome:
-    """Return how a run ends whose last step this is: by the step itself, else with what was still missing."""
+def outcome_of(step: Step | None, also: tuple[Finding, ...] = ()) -> Outcome:
+    """Return how a run ends whose last step this is: by the step itself, else with what was still missing.
+
+    ``also`` is what is missing besides, since a step waits for the first thing alone.
+    """
     match step:
         case Fail(finding):
             return Outcome(finding)
@@ -116,7 +119,7 @@ def outcome_of(step: Step | None, refused: tuple[Finding, ...] = ()) -> Outcome:
             troubled = any(warning.reason.exit_code is not ExitCode.PASSED for warning in warnings)
             reason = Reason.PASSED_WITH_WARNING if troubled else Reason.PASSED
             return Outcome(Finding(reason, "the rollout may go on"), warnings=warnings)
-    lacking = (*missing(step), *refused)
+    lacking = tuple(dict.fromkeys((*missing(step), *also)))
     detail = "; ".join(map(str, lacking)) or "nothing was seen"
     remedy = " ".join(dict.fromkeys(finding.remedy for finding in lacking))
     return Outcome(Finding(Reason.DEADLINE_EXCEEDED, "still missing", detail, remedy), missing=lacking)

@@ -9,7 +9,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook.observation.findings import Finding, shortened
+from hook.observation.findings import Finding
 from hook.observation.reasons import Reason
 from hook.observation.workloads import ContainerKind
 
@@ -170,7 +170,14 @@ def last_words(log: str) -> str:
 
 
 def _told(line: str) -> str:
-    """Return a log line that fits into a message; Temporal's lines are JSON with a stack trace."""
+    """Return what fits into a message of a log line: Temporal's are JSON with a stack trace, and the cause stands last."""
     found = re.search(r'"error":"((?:[^"\\]|\\.)*)"', line)
-    text = found.group(1).replace('\\"', '"').replace("\\n", " ") if found else line
-    return shortened(text, _SHOWN_CHARACTERS)
+    text = " ".join((found.group(1).replace('\\"', '"').replace("\\n", " ") if found else line).split())
+    words: list[str] = []
+    length = 0
+    for word in reversed(text.split()):
+        length += len(word) + 1
+        if length > _SHOWN_CHARACTERS:
+            return " ".join(("…", *reversed(words)))
+        words.append(word)
+    return text

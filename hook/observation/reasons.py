@@ -96,6 +96,13 @@ class Reason(Enum):
         "The deadline came before all was right; what was still missing is named.",
         "Mend what is named, then sync the gate's Application. Raise deadlineSeconds if it only needed longer.",
     )
+    NOT_YET = (
+        "NotYet",
+        ExitCode.DEADLINE,
+        Tolerance.NONE,
+        "Only `check` ends so: `run` would not pass now, but wait or act first. What it would do next is named.",
+        "Nothing, if a run is under way or due; else sync the gate's Application, and it does what is named.",
+    )
     STOPPED = (
         "Stopped",
         ExitCode.STOPPED,
@@ -602,6 +609,18 @@ class Reason(Enum):
         self.tolerance = tolerance
         self.meaning = meaning
         self.remedy = remedy
+
+    @property
+    def patience(self) -> str:
+        """Return how long a run that meets it goes on."""
+        if self.exit_code is ExitCode.PASSED:
+            return "as its success" if "Passed" in self.title else "never: it is reported with the outcome"
+        return {
+            Tolerance.NONE: "at once",
+            Tolerance.MOMENT: "once it has lasted for 5 s",
+            Tolerance.GRACE: "after the grace (`graceSeconds`)",
+            Tolerance.DEADLINE: "at the deadline (`deadlineSeconds`)",
+        }[self.tolerance]
 
     def __str__(self) -> str:
         """Return the name that log, Event and docs show."""

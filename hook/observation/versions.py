@@ -64,7 +64,9 @@ class Release:
         """Read ``1.29.1`` or ``v1.29.1``, or an image tag that begins so (``1.29.1-tctl-1.18.4``)."""
         found = re.match(r"v?(\d+)\.(\d+)\.(\d+)(?![\d.])", text)
         if found is None:
-            message = f"{text!r} is not a release of Temporal's server such as 1.29.1"
+            listed = releases_of(text)
+            which = f": give one of {', '.join(listed)}" if listed else " such as 1.29.1"
+            message = f"{text!r} is not a release of Temporal's server{which}"
             raise VersionError(message)
         major, minor, patch = map(int, found.groups())
         return cls(major, minor, patch)
@@ -97,6 +99,13 @@ def table() -> dict[Release, dict[Store, SchemaVersion]]:
         for release, versions in json.loads(text).items()
     }
     return dict(sorted(rows.items()))
+
+
+def releases_of(minor: str) -> tuple[str, ...]:
+    """Return the listed releases of a minor such as ``1.29``; none where it is no minor or not listed."""
+    found = re.fullmatch(r"v?(\d+)\.(\d+)", minor)
+    wanted = tuple(map(int, found.groups())) if found else None
+    return tuple(str(row) for row in table() if (row.major, row.minor) == wanted)
 
 
 def expectation(release: Release) -> Expectation:

@@ -5,7 +5,8 @@ Pure. `check` shows it, `run` logs its changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from hook.observation.reasons import Reason, Tolerance
 from hook.observation.workloads import Pod, PodState, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hook.decision.policy import Policy
     from hook.observation.applications import Application
@@ -45,9 +46,30 @@ class Item:
     seen: str
     wanted: str = ""
     remedy: str = ""
+    cause: str = field(default="", compare=False)
+    """What is wrong apart from where: things of one cause are shown as one, by `by_cause`."""
 
+
+_PATH = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) /\S*: ")
+"""What of an API server's answer is not its cause, but what was asked."""
 
 _UNDER_WAY = {MigrationPhase.RUNNING, MigrationPhase.UNCOMPARED}
+
+
+def by_cause(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Return the items with those of one cause as one, in the place of its first."""
+    groups: dict[object, list[Item]] = {}
+    for item in items:
+        groups.setdefault((item.mark, item.cause) if item.cause else item.subject, []).append(item)
+    return tuple(_as_one(group) for group in groups.values())
+
+
+def _as_one(group: list[Item]) -> Item:
+    first, *more = group
+    if not more:
+        return first
+    remedies = dict.fromkeys(item.remedy for item in group if item.remedy)
+    return Item(", ".join(item.subject for item in group), first.mark, first.cause, "", " ".join(remedies), first.cause)
 
 
 def items(observation: Observation, policy: Policy) -> tuple[Item, ...]:
@@ -73,7 +95,8 @@ def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
     if observation.application is not None:
         yield _runtime_application(observation.application, stage(observation, policy))
     if observation.runtime is not None:
-        schemas_are_right = all(policy.is_right(schema) for schema in observation.stores.values())
+        known = policy.expected.keys() >= observation.stores.keys()
+        schemas_are_right = known and all(policy.is_right(schema) for schema in observation.stores.values())
         for item in _pods(observation.runtime, asked=asked):
             yield item if schemas_are_right else replace(item, remedy="")
     if observation.frontend is not None:
@@ -86,7 +109,13 @@ def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
 
 
 def _troubled(subject: str, finding: Finding, mark: Mark = Mark.WRONG) -> Item:
-    return Item(subject, mark, f"{finding.reason}: {finding.detail or finding.about}", remedy=finding.remedy)
+    seen = f"{finding.reason}: {finding.detail or finding.about}"
+    return Item(subject, mark, seen, remedy=finding.remedy, cause=_cause(finding))
+
+
+def _cause(finding: Finding) -> str:
+    """Return the finding without the place at which it was met."""
+    return _PATH.sub("", f"{finding.reason}: {finding.detail or finding.about}")
 
 
 def _unseen(subject: str, unknown: Unknown) -> Item:
@@ -111,10 +140,13 @@ def _migration(migration: Migration | Unknown) -> Item:
 def _schema(subject: str, schema: Schema | Unknown, policy: Policy) -> Item:
     if isinstance(schema, Unknown):
         return _unseen(subject, schema)
+    at = f"at {schema.version}" if schema.version else "empty"
+    if schema.store not in policy.expected:
+        return Item(subject, Mark.UNSEEN, at, "unknown: set temporal.version")
     release = f" for Temporal {policy.release}" if policy.release else ""
     wanted = f"{policy.expected[schema.store]}{release}"
     mark = Mark.OK if policy.is_right(schema) else Mark.WRONG
-    return Item(subject, mark, f"at {schema.version}" if schema.version else "empty", wanted)
+    return Item(subject, mark, at, wanted)
 
 
 def _runtime_application(application: Application | Unknown, at: Stage) -> Item:
@@ -146,11 +178,14 @@ def _pods(runtime: Runtime | Unknown, *, asked: bool) -> Iterator[Item]:
         pods = [pod for pod in runtime.pods if pod.component == component]
         running = [pod for pod in pods if pod.state is PodState.RUNNING and pod.ready]
         wanted = runtime.wanted.get(component, len(pods))
-        troubled = next((pod.finding for pod in pods if pod.finding), None)
+        findings = [pod.finding for pod in pods if pod.finding]
+        causes = {_cause(finding) for finding in findings}
         seen = f"{len(running)} running" + "".join(f", {_describe(pod)}" for pod in pods if pod not in running)
         right = len(running) >= wanted
         mark = Mark.OK if right else Mark.WRONG if asked else Mark.NOT_ASKED
-        yield Item(f"pods of {component}", mark, seen, f"{wanted} running", troubled.remedy if troubled else "")
+        remedy = findings[0].remedy if findings else ""
+        cause = causes.pop() if len(causes) == 1 and not right else ""
+        yield Item(f"pods of {component}", mark, seen, f"{wanted} running", remedy, cause)
 
 
 def _describe(pod: Pod) -> str:

@@ -77,10 +77,12 @@ class Teller:
         """Tell each item of the checklist that changed, and each new thing that is waited for."""
         if isinstance(observation.application, Application):
             self._runtime = observation.application.ref
-        for item in checklist.items(observation, policy):
-            if self._said.get(item.subject) != item:
-                self._said[item.subject] = item
-                self._tell(_of_item(item))
+        changed = [
+            item for item in checklist.items(observation, policy) if self._said.get(item.subject) != _uncounted(item)
+        ]
+        self._said.update((item.subject, _uncounted(item)) for item in changed)
+        for item in checklist.by_cause(changed):
+            self._tell(_of_item(item))
         waited_for = (*(step.findings if isinstance(step, Wait) else ()), *observation.refused)
         new = [finding for finding in waited_for if finding.key not in self._waited_for]
         for reason in dict.fromkeys(finding.reason for finding in new):
@@ -133,6 +135,11 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
         else:
             text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "***", text)
     return text
+
+
+def _uncounted(item: checklist.Item) -> checklist.Item:
+    """Return the item without what only counts on: a pod that crashes once more for the same cause is no news."""
+    return replace(item, seen=re.sub(r"\d+ restarts?", "", item.seen))
 
 
 def _of_item(item: checklist.Item) -> Notice:

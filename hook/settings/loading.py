@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
 from hook.decision.policy import Reachability
+from hook.observation.versions import releases_of
 from hook.settings.settings import Settings, SettingsError, TlsSettings
 
 if TYPE_CHECKING:
@@ -35,13 +36,28 @@ def load(file: Path | None) -> Settings:
     from_environment = _environment()
     from_file = _read(file) if file else {}
     try:
-        settings = Settings.model_validate(_merged(from_file, from_environment))
+        settings = Settings.model_validate(_merged(_without_replaced(from_file, from_environment), from_environment))
     except ValidationError as error:
         raise SettingsError(*(_line(fault) for fault in error.errors())) from None  # its text would show the values
     faults = (*_contradictions(settings), *_file_faults(settings))
     if faults:
         raise SettingsError(*faults)
     return settings
+
+
+def _without_replaced(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the file says without the stores that the environment gives as a whole, by a DSN.
+
+    So the gate's own file serves on a laptop, where its Secret is not mounted.
+    """
+    stores, given = below.get("stores"), above.get("stores", {})
+    if not isinstance(stores, dict):
+        return dict(below)
+    kept = {}
+    for name, store in stores.items():
+        whole = isinstance(store, dict) and "dsn" in (given.get(name) or {})
+        kept[name] = {key: value for key, value in store.items() if key == "enabled"} if whole else store
+    return {**below, "stores": kept}
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +92,17 @@ def _read(file: Path) -> Mapping[str, Any]:
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         message = f"--config {file}: must hold settings, one `name: value` a line, and holds something else"
         raise SettingsError(message)
+    if found := sorted(_CHART_VALUES & document.keys()):
+        message = (
+            f"--config {file}: looks like values of the chart ({', '.join(found)}): give the gate's settings instead, as "
+            "`helm template` or `kubectl get configmap` shows them under the key of the gate's ConfigMap"
+        )
+        raise SettingsError(message)
     return document
+
+
+_CHART_VALUES = {"image", "receipt", "watchdog", "serviceAccount", "rbac", "job", "podSecurityContext", "nameOverride"}
+"""Keys that only the chart has at its top."""
 
 
 def secrets(settings: Settings) -> frozenset[str]:
@@ -176,8 +202,8 @@ def _file_faults(settings: Settings) -> Iterator[str]:
 
 _WORDS = {
     "missing": "required: set it",
-    "model_type": "must be a block of settings, each with its name",
-    "dict_type": "must be a block of settings, each with its name",
+    "model_type": "must be a block of settings, each with its name, such as {name: value}",
+    "dict_type": "must be a block of settings, each with its name, such as {name: value}",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
     "string_type": "must be text: put it in quotes",
@@ -203,14 +229,31 @@ def _line(fault: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails, whose 
         return f"{path}: unknown setting{_suggestion(parts)}"
     said = str(fault["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     what = _WORDS.get(fault["type"], said)
+    if fault["type"] in {"float_parsing", "float_type"} and str(parts[-1]).endswith("Seconds"):
+        what = "must be a number of seconds, such as 300"
+    if path == "temporal.version" and fault["type"] == "string_type":
+        what = f"must be text, the whole release: {_releases_of(str(fault['input']))}"
+    if fault["type"] == "model_type" and _is_application(parts):
+        what = f"must be a block: write {{name: {fault['input'] if isinstance(fault['input'], str) else 'NAME'}}}"
     return what if what.startswith(path) else f"{path}: {what}"
+
+
+def _releases_of(given: str) -> str:
+    listed = releases_of(given)
+    return f"one of {', '.join(listed)}" if listed else "such as 1.29.1, in quotes"
+
+
+def _is_application(parts: tuple[str | int, ...]) -> bool:
+    return parts[-1] in {"application", "gate"} or parts[0] == "downstream"
 
 
 def _suggestion(parts: tuple[str | int, ...]) -> str:
     """Return what may have been meant by a setting that is unknown, or where to look."""
     *block, name = (part for part in parts if isinstance(part, str))
     siblings = [path[-1] for path, _ in _paths(Settings) if list(path[:-1]) == block]
-    close = difflib.get_close_matches(name, siblings, n=1)
+    if block[:1] == ["stores"] and name in {"secret", "caSecret", "clientCertificateSecret"}:
+        return ": that is a value of the chart: give passwordFile, sslRootCertFile or sslCertFile, or a dsn"
+    close = difflib.get_close_matches(name, siblings, n=1, cutoff=_CLOSE)
     return f": did you mean {close[0]}?" if close else ": check its spelling and its place"
 
 
@@ -225,7 +268,7 @@ def _environment() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in sorted(name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX)):
         if name.upper() not in known:
-            close = difflib.get_close_matches(name.upper(), known, n=1)
+            close = _close_variables(name.upper(), known)
             what = f"did you mean {close[0]}?" if close else "check its spelling; a path's parts are joined by __"
             faults.append(f"{name}: unknown environment variable: {what}")
             continue
@@ -247,6 +290,28 @@ def _environment() -> dict[str, Any]:
     if faults:
         raise SettingsError(*faults)
     return found
+
+
+_CLOSE = 0.75
+"""How alike two names are where one is a misspelling: `passwordFiles`, not `secret` of `user`."""
+
+
+def _close_variables(name: str, known: Mapping[str, tuple[tuple[str, ...], type | None]]) -> list[str]:
+    """Return the variable that may have been meant: a list of which a part is named, or one much alike in each part."""
+    if lists := [other for other, (_, kind) in known.items() if kind is list and name.startswith(f"{other}__")]:
+        return lists
+    parts = name.removeprefix(ENVIRONMENT_PREFIX).split("__")
+
+    def likeness(other: str) -> float:
+        if other.replace("_", "") == name.replace("_", ""):
+            return 1
+        others = other.removeprefix(ENVIRONMENT_PREFIX).split("__")
+        if len(others) != len(parts):
+            return 0
+        return min(difflib.SequenceMatcher(None, *pair).ratio() for pair in zip(parts, others, strict=True))
+
+    best = max(known, key=likeness)
+    return [best] if likeness(best) >= _CLOSE + 0.1 else []
 
 
 def _variables() -> dict[str, tuple[tuple[str, ...], type | None]]:

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
 from hook.observation.applications import ApplicationRef
-from hook.observation.versions import Release, SchemaVersion, VersionError, expectation
+from hook.observation.versions import Release, SchemaVersion, Store, VersionError, expectation
 from hook.settings.blocks import Block
 from hook.settings.stores import StoresSettings
 
@@ -47,6 +47,15 @@ class ApplicationSettings(Block):
 
     name: Annotated[str, Field(min_length=1)]
     namespace: Annotated[str, Field(min_length=1)] = "argocd"
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name_alone(cls, value: str) -> str:
+        if "/" in value:
+            namespace, _, name = value.partition("/")
+            message = f"must be the name alone: write {{name: {name}, namespace: {namespace}}}"
+            raise ValueError(message)
+        return value
 
     @property
     def ref(self) -> ApplicationRef:
@@ -108,6 +117,9 @@ class FrontendSettings(Block):
     @field_validator("address")
     @classmethod
     def _is_host_and_port(cls, value: str | None) -> str | None:
+        if "," in (value or ""):
+            message = "must be one host:port: give the Service's, which stands for all frontends"
+            raise ValueError(message)
         found = re.fullmatch(r"([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})", value or "")
         if value is not None and (found is None or not 1 <= int(found[2]) <= 65_535):  # noqa: PLR2004 -- TCP's greatest
             message = "must be host:port, such as temporal-frontend.temporal:7233, without http:// and without a path"
@@ -296,6 +308,13 @@ class Settings(Block):
         } | {f"downstream[{number}]": one for number, one in enumerate(self.downstream)}
         return {name: application.ref for name, application in named.items() if application is not None}
 
+    def policy_as_far_as_known(self, release: Release | None = None) -> Policy:
+        """Return the policy for the release that is set, else for ``release``; expecting nothing where none is known."""
+        try:
+            return self.policy(release)
+        except SettingsError:
+            return self._policy({}, None)
+
     def policy(self, release: Release | None = None) -> Policy:
         """Return the planner's policy for the release that is set, else for ``release``.
 
@@ -316,8 +335,13 @@ class Settings(Block):
                 raise SettingsError(message) from error
             versions = expected.versions
             estimated_from = expected.listed_as if expected.estimated else None
+        return self._policy({store: versions[store] for store in self.stores.enabled}, release, estimated_from)
+
+    def _policy(
+        self, expected: dict[Store, SchemaVersion], release: Release | None, estimated_from: Release | None = None
+    ) -> Policy:
         return Policy(
-            expected={store: versions[store] for store in self.stores.enabled},
+            expected=expected,
             release=release,
             estimated_from=estimated_from,
             on_empty_database=self.on_empty_database,

@@ -52,7 +52,7 @@ def test_a_job_that_runs_is_not_replaced_for_the_sake_of_another_that_failed(
     world.until_failed(MIGRATIONS)
     uid = world.client.get(f"{JOBS}/temporal-schema")["metadata"]["uid"]
     gate = world.gate(reachability="never", downstream=[], migrations={"pauseSeconds": 0.1})
-    wait_until(lambda: "a pod of its Job is there" in gate.log.read_text(), 30, "the gate to see it run")
+    wait_until(lambda: "MigrationRunning" in gate.log.read_text(), 30, "the gate to see it run")
     assert world.client.get(f"{JOBS}/temporal-schema")["metadata"]["uid"] == uid
     go_on.touch()
     wait_until(lambda: world.schema_versions() == ("1.18", "1.9"), 30, "its end")

@@ -19,11 +19,12 @@ from plain_world import PlainComposition
 
 from hook import cli, compose
 from hook.observation.applications import ApplicationRef, OperationPhase
-from hook.observation.findings import Finding
+from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import MigrationPhase
 from hook.observation.observation import Observation, Run
 from hook.observation.reasons import ExitCode, Reason
 from hook.observation.versions import Store
+from hook.observation.workloads import Runtime
 from hook.report.teller import Listener, Notice
 
 HERE = Path(__file__).parent
@@ -139,7 +140,32 @@ def test_versions_of_an_unknown_release_ends_like_other_bad_input(
     """On standard error, with the settings' exit code."""
     code, out, err = command("versions", release)
     assert (code, out) == (2, "")
-    assert err.startswith(f"SettingsInvalid: {says}")
+    assert err.startswith(f"temporal-recovery-hook versions: {says}")
+
+
+def test_versions_of_a_minor_lists_all_of_it(command: Callable[..., End]) -> None:
+    """As one expects who has only the minor in mind."""
+    code, out, _ = command("versions", "1.29")
+    assert (code, [line.split()[0] for line in out.splitlines()[1:3]]) == (0, ["1.29.0", "1.29.1"])
+
+
+def test_explain_prints_a_reasons_entry_in_any_case_and_suggests_a_like_one(command: Callable[..., End]) -> None:
+    """Meaning, exit code, how long it is waited for, what to do; all reasons without an argument."""
+    code, out, _ = command("explain", "schemastuck")
+    assert code == 0
+    for text in (
+        Reason.SCHEMA_STUCK.meaning,
+        Reason.SCHEMA_STUCK.remedy,
+        "Exit code:   4",
+        Reason.SCHEMA_STUCK.patience,
+    ):
+        assert text in out
+    assert command("explain", "SchemaStuk") == (
+        2,
+        "",
+        "temporal-recovery-hook explain: 'SchemaStuk' is not a reason: did you mean SchemaStuck?\n",
+    )
+    assert {line.split()[1] for line in command("explain")[1].splitlines()} == {str(reason) for reason in Reason}
 
 
 def test_help_names_the_commands_and_where_the_exit_codes_are(command: Callable[..., End]) -> None:
@@ -149,10 +175,11 @@ def test_help_names_the_commands_and_where_the_exit_codes_are(command: Callable[
     assert re.search(r"^ +run +the gate", out, re.MULTILINE)
     assert re.search(r"^ +check +look once", out, re.MULTILINE)
     assert re.search(r"^ +versions +the schema versions", out, re.MULTILINE)
-    assert "docs/reasons.md" in out
+    assert re.search(r"^ +explain +what a reason means", out, re.MULTILINE)
+    assert "`temporal-recovery-hook explain` lists all reasons" in out
 
 
-@pytest.mark.parametrize("name", ["run", "check", "versions"])
+@pytest.mark.parametrize("name", ["run", "check", "versions", "explain"])
 def test_each_command_explains_its_options(command: Callable[..., End], name: str) -> None:
     """No option is left without a word."""
     code, out, _ = command(name, "--help")
@@ -297,7 +324,7 @@ def test_each_ending_has_its_exit_code_and_its_words_everywhere(
 
 @pytest.mark.parametrize("output", ["json", "table"])
 @pytest.mark.parametrize(("seen", "settings", "reason"), ENDINGS)
-def test_check_ends_as_a_run_would(  # noqa: PLR0913, PLR0917 -- a case is a world, its settings and a form
+def test_check_ends_as_a_run_would_or_says_what_it_would_do_first(  # noqa: PLR0913, PLR0917 -- a case is a world, its settings and a form
     in_world: Callable[..., tuple[End, str]],
     monkeypatch: pytest.MonkeyPatch,
     seen: Observation,
@@ -305,8 +332,11 @@ def test_check_ends_as_a_run_would(  # noqa: PLR0913, PLR0917 -- a case is a wor
     reason: Reason,
     output: str,
 ) -> None:
-    """With its exit code and reason in both forms; it writes no termination message."""
+    """With its exit code and reason in both forms; what a run only ends on later is not yet so."""
     monkeypatch.setenv("COLUMNS", "300")
+    crashes = isinstance(seen.runtime, Runtime) and any(pod.crashed_at for pod in seen.runtime.pods)
+    if reason is Reason.DEADLINE_EXCEEDED or crashes:  # a pod in back-off from before this run is restarted first
+        reason = Reason.NOT_YET
     (code, out, err), message = in_world(seen, "check", "--output", output, **settings)
     assert (code, err, message) == (reason.exit_code, "", "")
     if output == "json":
@@ -314,6 +344,15 @@ def test_check_ends_as_a_run_would(  # noqa: PLR0913, PLR0917 -- a case is a wor
         assert (document["exitCode"], document["reason"]) == (reason.exit_code, str(reason))
     else:
         assert out.endswith(f"exit code {reason.exit_code.value} ({reason})\n")
+
+
+def test_a_deadline_names_all_that_is_missing_and_not_only_the_first(in_world: Callable[..., tuple[End, str]]) -> None:
+    """The API server hides the migration, which is waited for first; the database is away as well."""
+    away = worlds.unknown(Reason.API_UNREACHABLE)
+    seen = worlds.observation(migration=away, stores=worlds.stores(default=worlds.unknown(Reason.DATABASE_UNREACHABLE)))
+    _, message = in_world(seen, "run", graceSeconds=0)
+    assert message.startswith("DeadlineExceeded: still missing: ApiUnreachable: ")
+    assert "; DatabaseUnreachable: " in message
 
 
 def test_the_own_application_as_a_target_ends_at_once(in_world: Callable[..., tuple[End, str]]) -> None:
@@ -424,7 +463,8 @@ NEXT_STEPS = [
     ),
     pytest.param(
         worlds.observation(migration=worlds.migration(MigrationPhase.RUNNING, message="wave 1")),
-        "wait: MigrationRunning: Application argocd/data-migrations-temporal: wave 1",
+        "wait: MigrationRunning: Application argocd/data-migrations-temporal: wave 1; "
+        "for up to 1800 s (deadlineSeconds), then fail: DeadlineExceeded",
         id="wait",
     ),
     pytest.param(worlds.observation(), "pass: the rollout may go on", id="pass"),
@@ -464,9 +504,9 @@ def test_check_prints_a_table_to_tick_off(
     seen = worlds.observation(stores=worlds.stores(default=replace(worlds.unknown(login.reason), finding=login)))
     (_, out, _), _ = in_world(seen, "check")
     rows = [re.split(r" {2,}", line.strip()) for line in out.splitlines()]
-    assert rows[0] == ["what", "seen", "wanted"]
+    assert rows[0] == ["what", "seen"]
     assert ["? unseen", "schema of default", "DatabaseLoginRefused: [bold]password[/] authentication failed"] in rows
-    assert ["✔ ok", "schema of visibility", "at 1.9", "1.9 for Temporal 1.29.1"] in rows
+    assert ["✔ ok", "schema of visibility", "at 1.9"] in rows
     assert out.splitlines()[-5:] == [
         "",
         f"schema of default: {Reason.DATABASE_LOGIN_REFUSED.remedy}",
@@ -486,10 +526,10 @@ def test_a_narrow_terminal_shows_all_of_the_table(
     (_, out, _), _ = in_world(seen, "check")
     table = out.partition("\n\n")[0].splitlines()
     assert max(len(line) for line in table) <= 80
-    assert table[0].split() == ["what", "seen", "wanted"]
-    what, seen_at, wanted = (table[0].index(heading) for heading in ("what", "seen", "wanted"))
+    assert table[0].split() == ["what", "seen"]
+    what, seen_at = (table[0].index(heading) for heading in ("what", "seen"))
     assert str(ref) in "".join(line[what:seen_at].strip() for line in table)
-    assert "Synced, Progressing" in "".join(line[seen_at:wanted].strip() for line in table)
+    assert "Synced, Progressing" in "".join(line[seen_at:].strip() for line in table)
 
 
 def test_a_remedy_is_printed_as_one_line_on_a_narrow_terminal(
@@ -531,11 +571,80 @@ def test_check_takes_the_release_from_the_pods_where_none_is_set(in_world: Calla
     (code, out, _), _ = in_world(worlds.observation(), "check", "--output", "json", temporal={})
     assert code == ExitCode.PASSED
     assert "1.18 for Temporal 1.29.1" in out
-    (code, _, err), _ = in_world(worlds.observation(runtime=None), "check", temporal={})
-    assert (code, err) == (
-        2,
-        "SettingsInvalid: temporal.version: required: the server's release that is rolled out, such as 1.29.1\n",
-    )
+
+
+UNREADABLE = worlds.unknown(Reason.API_UNREACHABLE)
+OTHER_IMAGE = replace(worlds.runtime(), pods=(worlds.pod("history", image="registry/temporal:latest"),))
+
+
+@pytest.mark.parametrize(
+    ("pods", "why"),
+    [
+        (None, "the pods' images were not read: runtime.namespace is not set"),
+        (UNREADABLE, f"the pods' images could not be read: {UNREADABLE.finding}"),
+        (replace(worlds.runtime(), pods=()), "there is no pod whose image could tell it"),
+        (OTHER_IMAGE, "no pod's image has a release as its tag: registry/temporal:latest"),
+    ],
+)
+def test_without_a_release_check_shows_all_that_it_saw_and_says_what_is_missing(
+    in_world: Callable[..., tuple[End, str]], monkeypatch: pytest.MonkeyPatch, pods: object, why: str
+) -> None:
+    """The schemas' versions are shown, and which source was asked for the release, in vain."""
+    monkeypatch.setenv("COLUMNS", "300")
+    (code, out, _), _ = in_world(worlds.observation(runtime=pods), "check", temporal={})
+    assert code == ExitCode.SETTINGS
+    rows = [re.split(r" {2,}", line.strip()) for line in out.splitlines()]
+    assert ["? unseen", "schema of default", "at 1.18 (wanted: unknown: set temporal.version)"] in rows
+    assert f"such as 1.29.1; {why}\n" in out
+
+
+def test_servers_that_crashed_long_ago_are_restarted_by_a_run_and_check_says_so(
+    in_world: Callable[..., tuple[End, str]],
+) -> None:
+    """Later than the schema was right: a run that begins now restarts them at once, so nothing passes."""
+    crashed = worlds.in_back_off("history", worlds.RUN_STARTED - 10, Reason.CRASH_LOOPING)
+    seen = worlds.observation(runtime=worlds.runtime(crashed), frontend=worlds.unknown(Reason.FRONTEND_UNREACHABLE))
+    (code, out, _), _ = in_world(seen, "check", "--output", "json")
+    assert (code, json.loads(out)["reason"]) == (ExitCode.DEADLINE, "NotYet")
+    assert json.loads(out)["nextStep"].startswith("restart temporal-history-0: in back-off")
+
+
+def test_a_wait_for_temporal_says_how_long_and_what_comes_after(in_world: Callable[..., tuple[End, str]]) -> None:
+    """Under `auto` the patience ends it with a warning, under `always` the deadline."""
+    seen = worlds.observation(frontend=worlds.unknown(Reason.FRONTEND_UNREACHABLE))
+    (code, out, _), _ = in_world(seen, "check", "--output", "json")
+    assert code == ExitCode.DEADLINE
+    assert "; for up to 600 s (patienceSeconds), then pass with a warning: Frontend" in json.loads(out)["nextStep"]
+    (code, out, _), _ = in_world(seen, "check", "--output", "json", reachability="always")
+    assert json.loads(out)["nextStep"].endswith("for up to 1800 s (deadlineSeconds), then fail: DeadlineExceeded")
+
+
+def test_a_fault_that_a_run_has_grace_for_ends_check_with_its_own_code(
+    in_world: Callable[..., tuple[End, str]],
+) -> None:
+    """And says how long a run would wait before it ends so."""
+    seen = worlds.observation(stores=worlds.stores(default=worlds.unknown(Reason.DATABASE_LOGIN_REFUSED)))
+    (code, out, _), _ = in_world(seen, "check", "--output", "json", graceSeconds=120)
+    assert code == ExitCode.ACCESS
+    assert "for up to 120 s (graceSeconds), then fail: DatabaseLoginRefused" in json.loads(out)["nextStep"]
+
+
+def test_one_cause_is_shown_once_and_a_pipe_gets_one_line_a_row(
+    in_world: Callable[..., tuple[End, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API server that is away hides all that it has, by one cause whose path alone differs."""
+
+    def away(path: str) -> Unknown:
+        return Unknown(Finding(Reason.API_UNREACHABLE, "Kubernetes API", f"GET /apis/{path}: Connection refused"))
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    seen = worlds.observation(migration=away("one"), application=away("two"), runtime=away("three"))
+    (_, out, _), _ = in_world(seen, "check")
+    [row] = [line for line in out.splitlines() if line.startswith("? unseen")]
+    assert re.split(r" {2,}", row)[1:] == [
+        "migrations, runtime's Application, pods",
+        "ApiUnreachable: Connection refused",
+    ]
 
 
 # --- signals ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from worlds import (
     RUNTIME,
     application,
     at,
+    crashed,
     in_back_off,
     migration,
     observation,
@@ -125,6 +126,28 @@ def test_a_wait_is_told_once_and_again_when_it_comes_back() -> None:
         "waiting: FrontendUnreachable: frontend: one",
         "waiting: FrontendUnreachable: frontend: four",
     ]
+
+
+def test_one_cause_of_four_components_is_one_line_and_counting_on_is_none() -> None:
+    """Each component's pods crash for one cause; with every restart only the count grows."""
+    heard = Heard()
+    told = teller(heard)
+    for restarts in range(3, 8):
+        pods = [
+            in_back_off(
+                one,
+                -10,
+                finding=Finding(
+                    Reason.TABLE_PERMISSION_DENIED, f"pod {one}", f"{restarts} restarts, last exit code 1: denied"
+                ),
+                containers=(crashed(f"temporal-{one}", -10, restarts=restarts),),
+            )
+            for one in ("frontend", "history", "matching", "worker")
+        ]
+        turn(told, observation(runtime=runtime(*pods)))
+    lines = [text for text in heard.texts if text.startswith("pods of")]
+    assert len(lines) == 1
+    assert lines[0].startswith("pods of frontend, pods of history, pods of matching, pods of worker: TablePermission")
 
 
 # --- levels and remedies ------------------------------------------------------------------------------------------
@@ -441,7 +464,9 @@ def every_output(secrets: Callable[[], frozenset[str]], text: str, folder: Path)
     write_termination_message(file, Outcome(seen, warnings=(seen,)), secrets())
     outputs["termination"] = file.read_text(encoding="utf-8")
     for step in (Wait((seen,)), Migrate(migration(), 1, text)):
-        verdict = check.Verdict(items(bad, policy()), step, replace(steps.outcome_of(step), warnings=(seen,)))
+        verdict = check.Verdict(
+            items(bad, policy()), check.words(step), replace(steps.outcome_of(step), warnings=(seen,))
+        )
         outputs[f"json of {type(step)}"] = json.dumps(json.loads(check.as_json(verdict, secrets())), ensure_ascii=False)
         check.print_table(verdict, secrets())
     return outputs

@@ -164,10 +164,11 @@ def test_one_setting_by_two_variables_is_refused(
     assert refused(MINIMAL) == ["TRH_DEADLINESECONDS and TRH_DEADLINE_SECONDS are the same setting: remove one"]
 
 
+OF_1_29 = "1.29.0, 1.29.1, 1.29.2, 1.29.3, 1.29.4, 1.29.5, 1.29.6, 1.29.7"
 WRONG = [
-    ("temporal", 5, "must be a block of settings, each with its name"),
-    ("temporal.version", 1.29, "must be text: put it in quotes"),
-    ("temporal.version", "1.29", "'1.29' is not a release of Temporal's server such as 1.29.1"),
+    ("temporal", 5, "must be a block of settings, each with its name, such as {name: value}"),
+    ("temporal.version", 1.29, f"must be text, the whole release: one of {OF_1_29}"),
+    ("temporal.version", "1.29", f"'1.29' is not a release of Temporal's server: give one of {OF_1_29}"),
     ("temporal.version", "latest", "'latest' is not a release of Temporal's server such as 1.29.1"),
     ("stores.default.port", "many", "must be a whole number"),
     ("stores.default.port", 0, "must be greater than or equal to 1"),
@@ -184,7 +185,7 @@ WRONG = [
     ("migrations.attempts", 0, "must be greater than or equal to 1"),
     ("migrations.attempts", 21, "must be less than or equal to 20"),
     ("migrations.application.name", "", "must not be empty"),
-    ("migrations.pauseSeconds", "ten", "must be a number"),
+    ("migrations.pauseSeconds", "ten", "must be a number of seconds, such as 300"),
     ("migrations.pauseSeconds", 0, "must be greater than 0"),
     ("runtime.stableSeconds", -1, "must be greater than 0"),
     ("downstream", {"name": "x"}, "must be a list"),
@@ -193,7 +194,7 @@ WRONG = [
     ("report.format", "xml", "must be 'auto', 'json' or 'console'"),
     ("deadlineSeconds", 86_401, "must be less than or equal to 86400"),
     ("graceSeconds", -1, "must be greater than or equal to 0"),
-    ("intervalSeconds", "2s", "must be a number"),
+    ("intervalSeconds", "2s", "must be a number of seconds, such as 300"),
     ("requestTimeoutSeconds", 0.5, "must be greater than or equal to 1"),
     ("requestTimeoutSeconds", 61, "must be less than or equal to 60"),
     ("clockSkewSeconds", 3601, "must be less than or equal to 3600"),

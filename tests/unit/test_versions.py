@@ -73,12 +73,18 @@ def test_a_release_is_read_from_an_image_tag_that_begins_with_it(tag: str) -> No
     assert Release.parse(tag) == Release(1, 29, 1)
 
 
-@pytest.mark.parametrize("text", ["", "latest", "1", "1.29", "1.29.", "1.29.x", "1.29.1.2", "release-1.29.1", "-1.2.3"])
+@pytest.mark.parametrize("text", ["", "latest", "1", "1.99", "1.29.", "1.29.x", "1.29.1.2", "release-1.29.1", "-1.2.3"])
 def test_what_is_no_release_is_refused_by_its_text(text: str) -> None:
     """A chart's version or a floating tag says nothing about the schema."""
     with pytest.raises(VersionError) as refusal:
         Release.parse(text)
     assert str(refusal.value) == f"{text!r} is not a release of Temporal's server such as 1.29.1"
+
+
+def test_a_minor_is_answered_with_its_releases() -> None:
+    """The nearest thing that was meant."""
+    with pytest.raises(VersionError, match=r"'1\.28' is not a release of Temporal's server: give one of 1\.28\.0, "):
+        Release.parse("1.28")
 
 
 # --- what a release expects ---------------------------------------------------------------------------------------
