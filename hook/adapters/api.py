@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MERGE_PATCH = "application/merge-patch+json"
-_UNUSABLE = (config.ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError)
-"""What the client raises on a file that is no kubeconfig, or a token that is not there."""
+_UNUSABLE = (
+    config.ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, ImportError,
+    yaml.YAMLError, urllib3.exceptions.HTTPError,
+)  # fmt: skip
+"""What the client raises on a file that is no kubeconfig, a token that is not there, a proxy or an issuer that is no use."""
+
+_MOST_BYTES = 64 * 1024 * 1024
+"""More than any list in one namespace; what never ends is no answer."""
 
 
 class ApiError(Exception):
@@ -69,14 +76,22 @@ class Api:
                 config.load_kube_config(
                     str(kubeconfig) if kubeconfig else None, context, configuration, persist_config=False
                 )
+            configuration.retries = False
+            if configuration.proxy and "://" not in configuration.proxy:
+                configuration.proxy = f"http://{configuration.proxy}"  # as Go takes it
+            if (configuration.proxy or "").lower().startswith("socks"):
+                message = (
+                    "a SOCKS proxy is not supported; set HTTPS_PROXY, or the kubeconfig's proxy-url, to one of HTTP"
+                )
+                raise config.ConfigException(message)
+            connected = client.ApiClient(configuration)
         except _UNUSABLE as error:
             named = f"{kubeconfig}: " if kubeconfig else ""
             detail = f"no usable kubeconfig or service account: {named}{_without_entries(error)}"
             # Not chained: the client's own text quotes whole entries of the file, tokens included.
             raise FindingError(Finding(Reason.API_LOGIN_REFUSED, "Kubernetes API", detail)) from None
-        configuration.retries = False
         address = configuration.host.rpartition("@")[2]  # what stands before an @ is a password
-        return cls(client.ApiClient(configuration), f"Kubernetes API {address}", timeout_seconds)
+        return cls(connected, f"Kubernetes API {address}", timeout_seconds)
 
     def close(self) -> None:
         """Close the connections."""
@@ -123,7 +138,7 @@ class Api:
         request = self._request(method, path, query, body, content_type)
         try:
             response = self._client.call_api(*request, _request_timeout=self._timeout)
-            content: bytes = response.read()
+            content = self._body(response.response)
             self._note_time(response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise FindingError(self._unreachable(f"{method} {path}: {_first_line(error)}")) from error
@@ -165,10 +180,23 @@ class Api:
             raise FindingError(Finding(Reason.API_LOGIN_REFUSED, self._about, detail)) from None
         return (verb, url, {name: value.strip() for name, value in headers.items()}, *rest)
 
+    def _body(self, response: Any) -> bytes:  # noqa: ANN401 -- the client ships no types
+        """Read all of an answer within the time of a request: a read's own timeout begins anew with each byte."""
+        until = time.monotonic() + self._timeout[1]
+        parts, size = [], 0
+        while part := response.read1(65536, decode_content=True):
+            parts.append(part)
+            size += len(part)
+            if time.monotonic() > until or size > _MOST_BYTES:
+                response.close()
+                message = f"the answer was not complete within {self._timeout[1]:g} s and {_MOST_BYTES >> 20} MiB"
+                raise TimeoutError(message)
+        return b"".join(parts)
+
     def _json(self, content: bytes) -> dict[str, Any]:
         try:
             decoded = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FindingError(self._unreachable("the answer is not JSON; is this the API server?")) from error
         if not isinstance(decoded, dict) or "kind" not in decoded:
             raise FindingError(self._unreachable("the answer is not an object of the API; is this the API server?"))
@@ -201,14 +229,23 @@ class Api:
 
 def _first_line(error: BaseException) -> str:
     """Return an error's text without the object addresses that urllib3 puts in front."""
-    text = " ".join(str(error).split())
+    text = _without_logins(" ".join(str(error).split()))
     return text.rpartition(">: ")[2] or type(error).__name__
 
 
 def _without_entries(error: Exception) -> str:
     """Return what is wrong with a file, without any of its content."""
+    if isinstance(error, (urllib3.exceptions.HTTPError, ImportError)):
+        return (
+            f"the proxy or the issuer of its tokens cannot be used: {type(error).__name__}"  # its text has the address
+        )
     if isinstance(error, (config.ConfigException, OSError)):
         return re.sub(r"/\{.*", "", " ".join(str(error).split()))  # the client names an entry by all that is in it
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
     return f"not a kubeconfig{where}: {type(error).__name__}"
+
+
+def _without_logins(text: str) -> str:
+    """Return the text without what stands before the @ of an address."""
+    return re.sub(r"//[^/\s]*@", "//***@", text)

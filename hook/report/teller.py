@@ -128,7 +128,8 @@ class Teller:
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with every secret replaced by asterisks."""
+    """Return the text with every secret replaced by asterisks, and so each password in an address (a proxy's, a DSN's)."""
+    text = re.sub(r"(://[^/\s@:]*:)[^/\s]*@", r"\1***@", text)
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORT_SECRET:
             text = text.replace(secret, "***")

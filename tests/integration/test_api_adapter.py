@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -633,3 +633,56 @@ def test_one_connection_serves_all_requests_and_is_closed(tmp_path: Path) -> Non
         assert (found.opened, found.closed) == (1, 0)
         api.close()
         wait_until(lambda: found.closed == 1, 5, "the connection to be closed")
+
+
+# --- proxies, and answers without an end ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "proxy", [f"http://svc:{SECRET}@proxy.invalid:99999", f"socks5://svc:{SECRET}@127.0.0.1:9", "nonsense://x:1"]
+)
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_proxy_that_is_no_use_is_a_finding_without_its_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, *, by_file: bool
+) -> None:
+    """From the environment and from the kubeconfig; each ended the run as a bug, with the password in its text."""
+    if not by_file:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    path = kubeconfig(tmp_path / "k", "https://api.invalid", {}, **({"proxy-url": proxy} if by_file else {}))
+    assert refusal(lambda: Api.connect(path, None, SECONDS)).reason is Reason.API_LOGIN_REFUSED
+
+
+def test_a_proxy_without_a_scheme_is_one_of_http(tmp_path: Path) -> None:
+    """As Go takes it: it is asked, and here it is away."""
+    proxy = f"svc:{SECRET}@127.0.0.1:{free_port()}"
+    path = kubeconfig(tmp_path / "k", "https://api.invalid", {}, **{"proxy-url": proxy})
+    finding = asked_once(path)
+    assert finding.reason is Reason.API_UNREACHABLE
+    assert "proxy" in finding.detail.lower()
+
+
+def test_an_answer_that_trickles_ends_at_the_bound(tmp_path: Path) -> None:
+    """A read's timeout begins anew with each byte, so that such an answer never ended."""
+
+    class Trickling(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                for _ in range(40):
+                    self.wfile.write(b" ")
+                    time.sleep(0.2)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trickling) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        started = time.monotonic()
+        finding = asked_once(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{server.server_port}", {}))
+        taken = time.monotonic() - started
+        server.shutdown()
+        thread.join()
+    assert "not complete within" in finding.detail
+    assert taken < 2 * SECONDS
