@@ -92,7 +92,7 @@ def test_patience_fits_the_exit_code(reason: Reason) -> None:
         case Tolerance.DEADLINE:
             assert reason.exit_code is ExitCode.DEADLINE
         case Tolerance.GRACE:
-            assert reason.exit_code in {ExitCode.ACCESS, ExitCode.TEMPORAL}
+            assert reason.exit_code in {ExitCode.ACCESS, ExitCode.TEMPORAL, ExitCode.SCHEMA}
         case Tolerance.MOMENT:
             assert reason.exit_code is ExitCode.SCHEMA
         case Tolerance.NONE:
