@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lab.postgres import Postgres, unprivileged
+from lab.postgres import unprivileged
 from lab.processes import Process, free_port, wait_until
 from lab.toolchain import program
 
@@ -21,7 +21,7 @@ _START_SECONDS = 10.0
 
 
 class PgBouncer:
-    """One pooler with its files in a directory of its own. As a context manager it is started, stopped and removed.
+    """One pooler before a server of this machine; as a context manager it is started and, at the end, stopped and removed.
 
     ``databases`` maps a name that clients ask for to the server's own, ``users`` a role to its password; ``settings`` are
     lines of the section ``[pgbouncer]``.
@@ -30,7 +30,7 @@ class PgBouncer:
     host = "127.0.0.1"
 
     def __init__(
-        self, server: Postgres, databases: Mapping[str, str], users: Mapping[str, str], **settings: str | int
+        self, server_port: int, databases: Mapping[str, str], users: Mapping[str, str], **settings: str | int
     ) -> None:
         self.port = free_port()
         self._user = unprivileged() if os.geteuid() == 0 else None  # it refuses to run as root
@@ -41,14 +41,10 @@ class PgBouncer:
             "listen_addr": self.host, "listen_port": self.port, "unix_socket_dir": "", "pool_mode": "transaction",
             "auth_type": "plain", "auth_file": users_file,
         } | settings  # fmt: skip
-        self._file.write_text(
-            "[databases]\n"
-            + "".join(
-                f"{asked} = host={server.host} port={server.port} dbname={real}\n" for asked, real in databases.items()
-            )
-            + "[pgbouncer]\n"
-            + "".join(f"{name} = {value}\n" for name, value in lines.items())
-        )
+        at = f"host={self.host} port={server_port}"
+        named = "".join(f"{asked} = {at} dbname={real}\n" for asked, real in databases.items())
+        configured = "".join(f"{name} = {value}\n" for name, value in lines.items())
+        self._file.write_text(f"[databases]\n{named}[pgbouncer]\n{configured}")
         if self._user is not None:
             for path in (self._home, users_file, self._file):
                 os.chown(path, *self._user)

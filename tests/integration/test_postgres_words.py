@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from postgres_looks import Odd, as_owner, between, migrate, read, refused, refusing, remedy_of, settings
+from postgres_looks import Odd, as_owner, migrate, read, refused, refusing, remedy_of, settings
 from psycopg.conninfo import make_conninfo
 
 from hook.observation.reasons import Reason
@@ -13,7 +13,10 @@ from hook.observation.versions import Schema, SchemaVersion, Store
 from lab import temporal
 from lab.pgbouncer import PgBouncer
 from lab.postgres import Postgres
+from lab.processes import free_port, wait_until
 from lab.temporal import Databases
+
+NOWHERE = Databases("127.0.0.1", 0, "temporal", "a-secret-of-nobody")
 
 # --- recorded texts ------------------------------------------------------------------------------------------------
 
@@ -156,10 +159,10 @@ RECORDED: dict[Reason, list[tuple[str, str]]] = {
         for text, source in recorded
     ],
 )
-def test_a_refusal_is_judged_by_its_text(reason: Reason, text: str, databases: Databases) -> None:
+def test_a_refusal_is_judged_by_its_text(reason: Reason, text: str) -> None:
     """Libpq hands no SQLSTATE on from a failed connection. The texts are recorded: most of these cannot run here."""
     with Odd(refusing("08P01", text)) as server:
-        finding = refused(databases, port=server.port)
+        finding = refused(NOWHERE, port=server.port)
     assert (finding.reason, text in finding.detail) == (reason, True)
 
 
@@ -174,10 +177,10 @@ def test_a_refusal_is_judged_by_its_text(reason: Reason, text: str, databases: D
         ("query_wait_timeout", "pooler's own log"),
     ],
 )
-def test_who_refuses_decides_the_remedy(text: str, remedy: str, databases: Databases) -> None:
+def test_who_refuses_decides_the_remedy(text: str, remedy: str) -> None:
     """The password in the Secret may be right, and the network too."""
     with Odd(refusing("XX000", text)) as server:
-        assert remedy in refused(databases, port=server.port).remedy
+        assert remedy in refused(NOWHERE, port=server.port).remedy
 
 
 # --- limits and statements -----------------------------------------------------------------------------------------
@@ -217,24 +220,24 @@ def test_a_statement_that_fails_is_no_silence(
     assert f"(SQLSTATE {state})" in finding.detail
 
 
-def test_a_session_that_is_ended_at_the_server_is_one_that_stops(databases: Databases, postgres: Postgres) -> None:
+def test_a_session_that_is_ended_at_the_server_is_one_that_stops(
+    databases: Databases, schema: temporal.Schema, postgres: Postgres
+) -> None:
     """As in a restart: what the server says last counts, and it is waited for."""
-    ended = threading.Event()
+    migrate(schema, Store.DEFAULT, "1.0")
+    ours = "FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'"
 
-    def end(said: bytes) -> bytes:
-        if b"pg_is_in_recovery" in said and not ended.is_set():
-            ended.set()
-            postgres.execute(
-                "postgres",
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s",
-                [databases.user],
-            )
-        return said
+    def end() -> None:
+        wait_until(lambda: postgres.execute("postgres", f"SELECT 1 {ours}", [databases.user]), 10, "the look")
+        postgres.execute("postgres", f"SELECT pg_terminate_backend(pid) {ours}", [databases.user])
 
-    with between(databases.port, end) as port:
-        finding = refused(databases, port=port, sslmode="disable", gssencmode="disable")
-    assert ended.is_set()
-    assert finding.reason in {Reason.DATABASE_NOT_ACCEPTING, Reason.DATABASE_UNREACHABLE}
+    thread = threading.Thread(target=end)
+    with psycopg.connect(postgres.dsn(databases.default)) as session:
+        session.execute("LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE")
+        thread.start()
+        finding = refused(databases)
+    thread.join(10)
+    assert (finding.reason, "administrator command" in finding.detail) == (Reason.DATABASE_NOT_ACCEPTING, True)
 
 
 # --- PgBouncer -----------------------------------------------------------------------------------------------------
@@ -246,7 +249,7 @@ def test_a_poolers_name_for_a_database_is_the_one_that_counts(
     """PgBouncer knows a database by another name: Temporal's rows are under the one that it was configured with."""
     real = databases.default
     users = {databases.user: databases.password}
-    with PgBouncer(postgres, {"asked": real}, users, ignore_startup_parameters="extra_float_digits") as pooler:
+    with PgBouncer(postgres.port, {"asked": real}, users, ignore_startup_parameters="extra_float_digits") as pooler:
         pooled = replace(databases, port=pooler.port, default="asked")
         migrate(replace(schema, databases=pooled))
         assert read(pooled).version == SchemaVersion((1, 18))
@@ -260,7 +263,7 @@ def test_a_poolers_name_for_a_database_is_the_one_that_counts(
 def test_pgbouncers_refusals_are_known(databases: Databases, postgres: Postgres) -> None:
     """By the real one: an absent database, a wrong password, options, a limit, TLS."""
     users = {databases.user: databases.password}
-    with PgBouncer(postgres, {databases.default: databases.default}, users, max_client_conn=2) as pooler:
+    with PgBouncer(postgres.port, {databases.default: databases.default}, users, max_client_conn=2) as pooler:
         pooled = replace(databases, port=pooler.port)
         assert read(pooled) == Schema(Store.DEFAULT)
         seen = {
@@ -284,20 +287,25 @@ def test_pgbouncers_refusals_are_known(databases: Databases, postgres: Postgres)
     }
 
 
-@pytest.mark.parametrize("fault", ["server away", "server refuses"])
-def test_what_ails_the_server_behind_pgbouncer_is_told(fault: str, databases: Databases, postgres: Postgres) -> None:
-    """The client is logged in by then: the refusal comes with its first statement."""
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("refuses", Reason.DATABASE_LOGIN_REFUSED),
+        ("closed", Reason.DATABASE_NOT_ACCEPTING),
+        ("away", Reason.DATABASE_UNREACHABLE),
+    ],
+)
+def test_what_ails_the_server_behind_pgbouncer_is_told(
+    fault: str, reason: Reason, databases: Databases, postgres: Postgres
+) -> None:
+    """The pooler's own words for it are passed on, or its own for a server that it cannot reach."""
     users = {databases.user: databases.password}
-    with PgBouncer(
-        postgres, {databases.default: databases.default}, users, query_wait_timeout=1, server_login_retry=1
-    ) as pooler:
-        if fault == "server refuses":
-            postgres.execute("postgres", f"ALTER ROLE \"{databases.user}\" PASSWORD 'another'")
-        else:
-            postgres.execute("postgres", f'ALTER DATABASE "{databases.default}" ALLOW_CONNECTIONS false')
+    if fault == "refuses":
+        postgres.execute("postgres", f"ALTER ROLE \"{databases.user}\" PASSWORD 'another'")
+    if fault == "closed":
+        postgres.execute("postgres", f'ALTER DATABASE "{databases.default}" ALLOW_CONNECTIONS false')
+    port = free_port() if fault == "away" else postgres.port
+    with PgBouncer(port, {databases.default: databases.default}, users, query_wait_timeout=1) as pooler:
         finding = refused(replace(databases, port=pooler.port))
-    expected = {
-        "server away": {Reason.DATABASE_NOT_ACCEPTING, Reason.DATABASE_UNREACHABLE},
-        "server refuses": {Reason.DATABASE_LOGIN_REFUSED, Reason.DATABASE_UNREACHABLE},
-    }
-    assert finding.reason in expected[fault], finding.detail
+    assert finding.reason is reason, finding.detail
+    assert ("pooler's own log" in finding.remedy) == (fault == "away"), finding.detail
