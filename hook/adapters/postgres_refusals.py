@@ -11,6 +11,7 @@ libpq gives no SQLSTATE for a failed connection (run), so its English text decid
 - Azure: microsoft/azuredatastudio-postgresql 505, Azure-Samples/rag-postgres-openai-python 161,
   cyrilgdn/terraform-provider-postgresql 60
 - Cloud SQL: GoogleCloudPlatform/cloud-sql-proxy 849, cloud-sql-jdbc-socket-factory 727
+- Pgpool-II: src/protocol/child.c; Odyssey: sources/frontend.c; CockroachDB: pkg/sql/pgwire/server.go
 - Neon: proxy/src/{auth/mod.rs,tls/mod.rs,auth/credentials.rs,control_plane/errors.rs}, its page "Connection errors"
 """
 
@@ -37,6 +38,10 @@ _BY_ADDRESS = (
     "Allow the address that the gate's pods come from, in the provider's firewall or allow list, or in pg_hba.conf."
 )
 _BY_TOKEN = "The password must be a fresh access token (Entra ID, IAM): check what writes it into the Secret."  # noqa: S105 -- a remedy
+_BY_METHOD = (
+    "The server or the pooler does not offer what channel_binding or require_auth of the DSN asks for: leave it out, or "
+    "log in over TLS at the server itself."
+)
 _AT_THE_PROXY = "Give the RDS Proxy a secret with this role's present user name and password."
 
 _HBA = r"pg_hba\.conf (entry|rejects) "
@@ -56,11 +61,20 @@ _REFUSALS: tuple[tuple[tuple[str, ...], Reason, str], ...] = (
             "waiting to acquire database connection",
             "connection attempts are currently ongoing",
             "limit of concurrently active endpoints",
+            "could not fork new process",
         ),
         Reason.DATABASE_CONNECTIONS_EXHAUSTED,
         "",
     ),
+    # --- by target_session_attrs of a DSN, which libpq asks for before it hands the session out
+    (("session is read-only",), Reason.DATABASE_READ_ONLY, ""),
+    (("server is in hot standby mode",), Reason.DATABASE_IN_RECOVERY, ""),
     # --- who may log in
+    (
+        ("channel binding", "authentication method requirement"),
+        Reason.DATABASE_LOGIN_REFUSED,
+        _BY_METHOD,
+    ),
     (
         ("no credentials for the role", "provided for the role .+ is wrong"),
         Reason.DATABASE_LOGIN_REFUSED,
@@ -105,7 +119,7 @@ _REFUSALS: tuple[tuple[tuple[str, ...], Reason, str], ...] = (
         _BY_ADDRESS,
     ),
     # --- the database
-    (("database N does not exist", "no such database"), Reason.DATABASE_MISSING, ""),
+    (("database N does not exist", "no such database", "route for N is not found"), Reason.DATABASE_MISSING, ""),
     (("permission denied for database",), Reason.DATABASE_PERMISSION_DENIED, ""),
     (
         ("endpoint has been disabled", "compute time quota", "tenant is banned", r"database \S+ is disabled"),
@@ -115,6 +129,7 @@ _REFUSALS: tuple[tuple[tuple[str, ...], Reason, str], ...] = (
     (
         (
             "not currently accepting connections",
+            "not accepting clients",
             "database system is",
             "pooler is shutting down",
             "server shutting down",
@@ -127,7 +142,7 @@ _REFUSALS: tuple[tuple[tuple[str, ...], Reason, str], ...] = (
             "unsupported (options )?startup parameter",
             "command-line (options|argument)",
             "unrecognized configuration parameter",
-            "invalid connection option",
+            r"invalid (connection option|integer value|port number|\w+ value)",
             "invalid value for parameter",
             "permission denied to set parameter",
         ),
@@ -160,6 +175,8 @@ _REFUSALS: tuple[tuple[tuple[str, ...], Reason, str], ...] = (
             "server dns lookup",
             "server conn crashed",
             "circuit breaker open",
+            "pgpool is not accepting",
+            "backend nodes are down",
             "connect to compute node",
             "control plane request failed",
         ),
@@ -175,6 +192,9 @@ tells of all. What was said of a login counts before what was said of TLS."""
 
 _QUOTED_NAME = re.compile(r"\"[^\"]*\"|'[^'\s]*'")
 """Names are taken out before the text is judged: a role may be called certificate_manager, a host SSL-DB."""
+
+_ERROR_RESPONSE = re.compile(r"failed: [^\Wa-z\d_]{3,}:")
+"""What libpq writes before the words of an error that was sent: its severity, FATAL in English (SSL error: has a blank)."""
 
 _STATES: tuple[tuple[str, Reason], ...] = (
     ("42501", Reason.DATABASE_PERMISSION_DENIED),
@@ -200,6 +220,7 @@ def finding(about: str, error: psycopg.Error) -> Finding:
         if any(re.search(phrase, told, re.IGNORECASE) for phrase in phrases):
             return Finding(reason, about, text, remedy)
     if state is None:
-        return Finding(Reason.DATABASE_UNREACHABLE, about, text)
+        has_answered = _ERROR_RESPONSE.search(told) is not None
+        return Finding(Reason.DATABASE_ERROR if has_answered else Reason.DATABASE_UNREACHABLE, about, text)
     known = (reason for start, reason in _STATES if state.startswith(start))
-    return Finding(next(known, Reason.DATABASE_QUERY_FAILED), about, f"{text} (SQLSTATE {state})")
+    return Finding(next(known, Reason.DATABASE_ERROR), about, f"{text} (SQLSTATE {state})")

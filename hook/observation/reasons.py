@@ -331,12 +331,12 @@ class Reason(Enum):
         "The database answers, but a statement was not done in time: another session holds a lock, or the server is loaded.",
         "Wait. If it stays so, look for the session that holds the lock (pg_stat_activity, pg_blocking_pids), or raise requestTimeoutSeconds.",
     )
-    DATABASE_QUERY_FAILED = (
-        "DatabaseQueryFailed",
+    DATABASE_ERROR = (
+        "DatabaseError",
         ExitCode.DEADLINE,
         Tolerance.DEADLINE,
-        "The database answers, but a statement that reads the schema failed.",
-        "Read PostgreSQL's own words; its log has more.",
+        "The database, or what stands in front of it, answers with an error that the gate has no better name for.",
+        "Read its own words; PostgreSQL's log has more.",
     )
     SCHEMA_BEING_CHANGED = (
         "SchemaBeingChanged",

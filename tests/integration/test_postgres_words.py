@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -83,6 +84,7 @@ RECORDED: dict[Reason, list[tuple[str, str]]] = {
     Reason.DATABASE_MISSING: [
         ("no such database: temporal", f"{_PGBOUNCER}/client.c"),
         ('database "temporal" does not exist', f"{_POSTGRES} utils/init/postinit.c"),
+        ("odyssey: c0123: route for 'temporal.temporal' is not found", "yandex/odyssey sources/frontend.c"),
     ],
     Reason.DATABASE_SUSPENDED: [
         (
@@ -96,6 +98,7 @@ RECORDED: dict[Reason, list[tuple[str, str]]] = {
         (f"no pg_hba.conf entry {_HOST}, no encryption", f"{_POSTGRES} libpq/auth.c"),
         (f"no pg_hba.conf entry {_HOST}, SSL off", "postgres/postgres before 14"),
         ("connection requires a valid client certificate", f"{_POSTGRES} libpq/auth.c"),
+        ("node is running secure mode, SSL connection required", "cockroachdb/cockroach pkg/sql/pgwire/server.go"),
         ("SSL required", f"{_PGBOUNCER}/client.c"),
         ("(ESSLREQUIRED) SSL connection is required for user: temporal", f"{_SUPAVISOR}/errors/ssl_required_error.ex"),
         ("This RDS Proxy requires TLS connections", "aws-samples/aws-secrets-manager-rotation-lambdas 103"),
@@ -140,13 +143,18 @@ RECORDED: dict[Reason, list[tuple[str, str]]] = {
         ("the database system is in recovery mode", f"{_POSTGRES} tcop/backend_startup.c"),
         ("the database system is not yet accepting connections", f"{_POSTGRES} tcop/backend_startup.c"),
         ("pooler is shutting down", f"{_PGBOUNCER}/client.c"),
+        ("server is not accepting clients, try another node", "cockroachdb/cockroach pkg/sql/pgwire/server.go"),
+    ],
+    Reason.DATABASE_ERROR: [
+        ("Passwort-Authentifizierung fehlgeschlagen", f"{_POSTGRES} de.po"),
+        ("a word that no server has said yet", "none: it answers, so it is no silence"),
     ],
     Reason.DATABASE_UNREACHABLE: [
-        ("Passwort-Authentifizierung fehlgeschlagen", f"{_POSTGRES} de.po"),
         ("server login has been failing, cached error: connect failed (server_login_retry)", f"{_PGBOUNCER}/objects.c"),
         ("client_login_timeout (server down)", f"{_PGBOUNCER}/janitor.c"),
         ("query_wait_timeout", f"{_PGBOUNCER}/janitor.c"),
         ("Couldn't connect to compute node", f"{_NEON}/compute.rs"),
+        ("all backend nodes are down, pgpool requires at least one valid node", "pgpool2 src/protocol/child.c"),
     ],
 }  # fmt: skip
 
@@ -216,7 +224,7 @@ def test_a_statement_that_fails_is_no_silence(
     )
     finding = refused(databases)
     denied = state == "42501"
-    assert finding.reason is (Reason.DATABASE_PERMISSION_DENIED if denied else Reason.DATABASE_QUERY_FAILED)
+    assert finding.reason is (Reason.DATABASE_PERMISSION_DENIED if denied else Reason.DATABASE_ERROR)
     assert f"(SQLSTATE {state})" in finding.detail
 
 
@@ -238,6 +246,29 @@ def test_a_session_that_is_ended_at_the_server_is_one_that_stops(
         finding = refused(databases)
     thread.join(10)
     assert (finding.reason, "administrator command" in finding.detail) == (Reason.DATABASE_NOT_ACCEPTING, True)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"target_session_attrs": "read-write"}, Reason.DATABASE_READ_ONLY),
+        ({"target_session_attrs": "read-only"}, None),
+        ({"channel_binding": "require"}, Reason.DATABASE_LOGIN_REFUSED),
+        ({"require_auth": "md5"}, Reason.DATABASE_LOGIN_REFUSED),
+        ({"options": "-c serch_path=temporal"}, Reason.DATABASE_OPTIONS_REFUSED),
+        ({"options": "--nonsense"}, Reason.DATABASE_ERROR),
+        ({"keepalives": "often"}, Reason.DATABASE_OPTIONS_REFUSED),
+        ({"nonsense": "1"}, Reason.DATABASE_OPTIONS_REFUSED),
+    ],
+)
+def test_what_a_dsn_asks_for_in_vain_is_told(
+    parameters: dict[str, str], reason: Reason | None, databases: Databases, postgres: Postgres
+) -> None:
+    """A DSN may hold any of libpq's parameters; none of these faults is a server that does not answer."""
+    postgres.execute("postgres", f'ALTER DATABASE "{databases.default}" SET default_transaction_read_only = on')
+    changes: dict[str, Any] = parameters
+    finding = refused(databases, **changes)
+    assert finding.reason is (reason or Reason.DATABASE_READ_ONLY), finding.detail
 
 
 # --- PgBouncer -----------------------------------------------------------------------------------------------------
