@@ -13,11 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lab import toolchain
 from lab.postgres import unprivileged
 from lab.processes import Process, free_port, wait_until
-from lab.toolchain import program
 
 _START_SECONDS = 10.0
+
+
+def program() -> Path:
+    """PgBouncer itself, installed where only that is missing. Raises ``toolchain.BuildError``."""
+    return toolchain.program("pgbouncer", "pgbouncer")
 
 
 class PgBouncer:
@@ -51,7 +56,7 @@ class PgBouncer:
         self._process: Process | None = None
 
     def __enter__(self) -> Self:
-        argv = [str(program("pgbouncer", "pgbouncer")), str(self._file)]
+        argv = [str(program()), str(self._file)]
         self._process = Process.start(argv, log=self._home / "log", cwd=self._home, user=self._user)
         try:
             wait_until(self._listens, _START_SECONDS, "PgBouncer to listen")

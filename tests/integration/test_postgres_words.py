@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from hook.observation.reasons import Reason
 from hook.observation.versions import Schema, SchemaVersion, Store
-from lab import temporal
+from lab import pgbouncer, temporal, toolchain
 from lab.pgbouncer import PgBouncer
 from lab.postgres import Postgres
 from lab.processes import free_port, wait_until
@@ -274,13 +274,23 @@ def test_what_a_dsn_asks_for_in_vain_is_told(
 # --- PgBouncer -----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def bouncer() -> type[PgBouncer]:
+    """PgBouncer, where it is or can be installed."""
+    try:
+        pgbouncer.program()
+    except toolchain.BuildError as error:
+        pytest.skip(str(error))
+    return PgBouncer
+
+
 def test_a_poolers_name_for_a_database_is_the_one_that_counts(
-    databases: Databases, schema: temporal.Schema, postgres: Postgres
+    bouncer: type[PgBouncer], databases: Databases, schema: temporal.Schema, postgres: Postgres
 ) -> None:
     """PgBouncer knows a database by another name: Temporal's rows are under the one that it was configured with."""
     real = databases.default
     users = {databases.user: databases.password}
-    with PgBouncer(postgres.port, {"asked": real}, users, ignore_startup_parameters="extra_float_digits") as pooler:
+    with bouncer(postgres.port, {"asked": real}, users, ignore_startup_parameters="extra_float_digits") as pooler:
         pooled = replace(databases, port=pooler.port, default="asked")
         migrate(replace(schema, databases=pooled))
         assert read(pooled).version == SchemaVersion((1, 18))
@@ -291,10 +301,10 @@ def test_a_poolers_name_for_a_database_is_the_one_that_counts(
         assert read(pooled).version == SchemaVersion((1, 18))
 
 
-def test_pgbouncers_refusals_are_known(databases: Databases, postgres: Postgres) -> None:
+def test_pgbouncers_refusals_are_known(bouncer: type[PgBouncer], databases: Databases, postgres: Postgres) -> None:
     """By the real one: an absent database, a wrong password, options, a limit, TLS."""
     users = {databases.user: databases.password}
-    with PgBouncer(postgres.port, {databases.default: databases.default}, users, max_client_conn=2) as pooler:
+    with bouncer(postgres.port, {databases.default: databases.default}, users, max_client_conn=2) as pooler:
         pooled = replace(databases, port=pooler.port)
         assert read(pooled) == Schema(Store.DEFAULT)
         seen = {
@@ -327,7 +337,7 @@ def test_pgbouncers_refusals_are_known(databases: Databases, postgres: Postgres)
     ],
 )
 def test_what_ails_the_server_behind_pgbouncer_is_told(
-    fault: str, reason: Reason, databases: Databases, postgres: Postgres
+    bouncer: type[PgBouncer], fault: str, reason: Reason, databases: Databases, postgres: Postgres
 ) -> None:
     """The pooler's own words for it are passed on, or its own for a server that it cannot reach."""
     users = {databases.user: databases.password}
@@ -336,7 +346,23 @@ def test_what_ails_the_server_behind_pgbouncer_is_told(
     if fault == "closed":
         postgres.execute("postgres", f'ALTER DATABASE "{databases.default}" ALLOW_CONNECTIONS false')
     port = free_port() if fault == "away" else postgres.port
-    with PgBouncer(port, {databases.default: databases.default}, users, query_wait_timeout=1) as pooler:
+    with bouncer(port, {databases.default: databases.default}, users, query_wait_timeout=1) as pooler:
         finding = refused(replace(databases, port=pooler.port))
     assert finding.reason is reason, finding.detail
     assert ("pooler's own log" in finding.remedy) == (fault == "away"), finding.detail
+
+
+def test_what_befalls_the_server_behind_pgbouncer_later_is_told_as_well(
+    bouncer: type[PgBouncer], databases: Databases, postgres: Postgres
+) -> None:
+    """A pooler that has once seen its server logs clients in by itself: the refusal comes with their first statement."""
+    users = {databases.user: databases.password}
+    with bouncer(postgres.port, {databases.default: databases.default}, users, query_wait_timeout=1) as pooler:
+        pooled = replace(databases, port=pooler.port)
+        assert read(pooled) == Schema(Store.DEFAULT)
+        postgres.execute("postgres", f"ALTER ROLE \"{databases.user}\" PASSWORD 'another'")
+        ours = "FROM pg_stat_activity WHERE usename = %s"
+        postgres.execute("postgres", f"SELECT pg_terminate_backend(pid, 5000) {ours}", [databases.user])
+        finding = refused(pooled)
+    assert (finding.reason, "query_wait_timeout" in finding.detail) == (Reason.DATABASE_UNREACHABLE, True)
+    assert "pooler's own log" in finding.remedy
