@@ -322,3 +322,6 @@ def test_a_database_without_an_encoding_is_read_as_any(
     postgres.execute("postgres", f'CREATE DATABASE "{databases.default}" {plain}')
     migrate(schema)
     assert read(databases).version == SchemaVersion((1, 18))
+    as_owner(databases, r"UPDATE schema_version SET db_name = E'caf\xe9'")
+    finding = refused(databases)
+    assert (finding.reason, "a row for 'caf?'" in finding.detail) == (Reason.SCHEMA_VERSION_MISSING, True)

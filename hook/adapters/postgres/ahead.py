@@ -73,6 +73,8 @@ def note(
     about: str, updates: Sequence[Update], execute: Callable[[str, Sequence[Any]], Iterable[dict[str, Any]]]
 ) -> Finding | None:
     """Return how long the updates may take where the table that they rewrite or index is large."""
+    if not updates:
+        return None
     tables = sorted({table for update in updates for table in (*update.rewrites, *update.indexes)})
     for largest in execute(_SIZES, [tables, _LARGE]):
         table, rows = largest["relname"], largest["rows"]

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from hook.adapters import postgres_ahead, postgres_refusals
+from hook.adapters.postgres import ahead, refusals
 from hook.observation import shapes
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import Reason
@@ -57,7 +57,10 @@ SELECT curr_version, CASE WHEN creation_time {_REASONABLE} THEN creation_time EN
 """The server asks with the database name it is configured with (schema/postgresql/version.go): behind a pooler that may be
 another than the one it is connected to."""
 
-_OTHER_NAMES = "SELECT db_name, curr_version FROM schema_version WHERE version_partition = 0 ORDER BY db_name"
+_OTHER_NAMES = """
+SELECT regexp_replace(db_name, '[^ -~]', '?', 'g') AS db_name FROM schema_version WHERE version_partition = 0 ORDER BY 1
+"""
+"""For the eye alone: a byte that is no text, which a SQL_ASCII database may hold, must not take the verdict's place."""
 
 _BORN = f"SELECT min(update_time) FILTER (WHERE update_time {_REASONABLE}) AS born FROM schema_update_history"  # noqa: S608 -- all of it stands here
 
@@ -157,7 +160,7 @@ def read(
             session.answer_seconds = timeout_seconds + _SLACK_SECONDS
             return _Look(store, about, session).schema(timeout_seconds, expected)
     except psycopg.Error as error:
-        raise FindingError(postgres_refusals.finding(about, error)) from error
+        raise FindingError(refusals.finding(about, error)) from error
 
 
 def _name(store: Store, parameters: Mapping[str, str]) -> str:
@@ -186,13 +189,13 @@ class _Look:
         seen = Schema(self.store, version, since=_utc(rows[0]["creation_time"]) if rows else None, born=born)
         if expected is not None and version is not None and version >= expected:
             return seen
-        ahead = tuple(shapes.pending(self.store, version, expected)) if expected is not None else ()
-        if ahead and (lacking := postgres_ahead.lacking(self.about, ahead, self.session.row)) is not None:
+        pending = tuple(shapes.pending(self.store, version, expected)) if expected is not None else ()
+        if (lacking := ahead.lacking(self.about, pending, self.session.row)) is not None:
             raise FindingError(lacking)
         changing = self.session.execute(_CHANGING).fetchone()
         return replace(
             seen,
-            note=postgres_ahead.note(self.about, ahead, self.session.execute) if ahead else None,
+            note=ahead.note(self.about, pending, self.session.execute),
             changing_since=changing["since"] if changing else None,
         )
 
