@@ -1,4 +1,4 @@
-"""A frontend that says what it is told to say: real gRPC, and of Temporal the two calls that the hook makes."""
+"""A frontend that says what it is told to say: real gRPC, and of Temporal the calls that the hook makes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,15 @@ class Frontend:
         self._server = grpc.server(ThreadPoolExecutor(max_workers=8))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         read: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(lambda request, _: request)
+        missing: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+            lambda _, context: context.abort(grpc.StatusCode.NOT_FOUND, "workflow not found for ID: probe")
+        )
         self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(SERVICE, {"GetClusterInfo": read}),)
+            (
+                grpc.method_handlers_generic_handler(
+                    SERVICE, {"GetClusterInfo": read, "DescribeWorkflowExecution": missing}
+                ),
+            )
         )
         self.serve(serving=False)
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"

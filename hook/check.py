@@ -42,6 +42,7 @@ def look(world: gate.World, policy_for: Callable[[Release | None], Policy]) -> V
     ``policy_for`` gets the release that Temporal's pods run, for settings that name none.
     """
     observation = gate.observe(world, datetime.now(UTC))
+    observation = replace(observation, restarts_before=observation.api_time)
     policy = replace(policy_for(restarts.live_release(observation)), grace=timedelta(0))
     step = planner.next_step(observation, policy)
     outcome = steps.outcome_of(planner.step_at_deadline(observation, policy))
@@ -59,8 +60,8 @@ def words(step: Step) -> str:
             return "wait: " + "; ".join(map(str, findings))
         case Migrate(migration, _, why):
             return f"ask {migration.owner} to migrate: {why}"
-        case RestartPods(component, pods, why):
-            return f"restart {', '.join(pod.name for pod in pods)} of {component}: {why}"
+        case RestartPods(pods, why):
+            return f"restart {', '.join(pod.name for pod in pods)}: {why}"
         case Resync(application, _, why):
             return f"sync Application {application.ref} again: {why}"
         case Refresh(application, why):

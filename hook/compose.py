@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Self
 
 from hook.adapters import postgres
 from hook.decision.restarts import COMPONENTS
-from hook.gate import World
-from hook.observation.applications import ApplicationRef, JobRef
+from hook.gate import World, seen_or_unknown
 from hook.observation.migrations import of_application as migration_of
 from hook.observation.observation import Run
+from hook.observation.versions import Store
+from hook.observation.workloads import JobRef, JobsSeen
 from hook.report.listeners import EventsListener, Log
 from hook.report.teller import Teller
 from hook.settings.loading import secrets
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 
     from hook.adapters.api import Api
     from hook.adapters.argocd import Applications
-    from hook.adapters.kubernetes import Pods
+    from hook.adapters.kubernetes import Servers
+    from hook.adapters.pods import LastWords
     from hook.adapters.temporal import FrontendClient
     from hook.decision.steps import Migrate
+    from hook.observation.applications import Application, ApplicationRef
     from hook.observation.migrations import Migration
-    from hook.observation.versions import SchemaVersion, Store
-    from hook.observation.workloads import Pod
+    from hook.observation.versions import SchemaVersion
     from hook.report.teller import Listener
 
 
@@ -44,6 +46,7 @@ class Composition:
         self._settings = settings
         self._stack = ExitStack()
         self._apis: dict[KubeconfigSettings, Api] = {}
+        self._words: LastWords | None = None
         self.run_id = settings.run.id or str(uuid.uuid4())
         """A run's operations carry it: the Job's uid, or outside of a Job one made up."""
 
@@ -63,13 +66,12 @@ class Composition:
             return lambda: run
         from hook.adapters.kubernetes import OwnJob  # noqa: PLC0415
 
-        ref, has_application = JobRef(own.namespace, own.job), self._settings.gate is not None
-        return OwnJob(self._api(self._settings.kubernetes), ref, has_application=has_application).look
+        return OwnJob(self._api(self._settings.kubernetes), JobRef(own.namespace, own.job), self.run_id).look
 
     def world(self, run: Callable[[], Run]) -> World:
         """Return the world as ``run`` sees it."""
         settings = self._settings
-        applications, pods, frontend = self._applications(), self._pods(), self._frontend()
+        applications, servers, frontend = self._applications(), self._servers(), self._frontend()
         migration, migrate = self._migrations(applications)
         runtime = settings.runtime.application
         return World(
@@ -87,14 +89,19 @@ class Composition:
                 for store in settings.stores.enabled
             },
             application=partial(applications.read, runtime.ref) if applications and runtime else None,
-            runtime=pods.look if pods else None,
+            runtime=servers.look if servers else None,
             frontend=frontend.look if frontend else None,
             downstream={one.ref: partial(applications.read, one.ref) for one in settings.downstream if applications},
             gate=partial(applications.read, settings.gate.ref)
             if applications and settings.gate and settings.reopen_gate
             else None,
-            migration_pods=self._pods_of_jobs() if applications else None,
-            delete_pod=pods.delete if pods else lambda _: False,
+            jobs=partial(self._jobs_of, with_pods_of_complete=True) if applications else lambda _: {},
+            members=partial(
+                postgres.members, settings.stores.of(Store.DEFAULT).conninfo, settings.request_timeout_seconds
+            ),
+            cluster_time=lambda: self._cluster_time,
+            gate_ref=settings.gate.ref if settings.gate else None,
+            delete_pod=servers.delete if servers else lambda _: False,
             sync=applications.sync if applications else lambda *_: False,
             refresh=applications.refresh if applications else lambda _: False,
         )
@@ -139,29 +146,63 @@ class Composition:
         if settings.application is not None and applications is not None:
             ref = settings.application.ref
 
+            def look() -> Migration:
+                self._begin_turn()
+                application = applications.read(ref)
+                return migration_of(application, self._jobs_of(application), self._cluster_time or datetime.now(UTC))
+
             def migrate(act: Migrate) -> bool:
                 application = act.migration.application
-                return application is not None and applications.sync(application, act.attempt)
+                return application is not None and applications.sync(application, act.attempt, act.jobs)
 
-            return lambda: migration_of(applications.read(ref)), migrate
+            return look, migrate
         assert settings.command is not None  # noqa: S101 -- the settings have either
         from hook.adapters.command import MigrationCommand  # noqa: PLC0415
 
         command = MigrationCommand(settings.command.argv, settings.command.state_directory, self.run_id)
-        return command.look, lambda act: command.start(act.attempt)
 
-    def _pods(self) -> Pods | None:
+        def look_at_command() -> Migration:
+            self._begin_turn()
+            return command.look()
+
+        return look_at_command, lambda act: command.start(act.attempt)
+
+    @property
+    def _cluster_time(self) -> datetime | None:
+        """Return the time of the API server that has the pods, None where it has not answered."""
+        api = self._apis.get(self._settings.kubernetes)
+        return api.server_time if api else None
+
+    def _begin_turn(self) -> None:
+        """The migration is what a turn looks at first: one more log may be read."""
+        if self._words is not None:
+            self._words.begin_turn()
+
+    def _last_words(self) -> LastWords:
+        from hook.adapters.pods import LastWords  # noqa: PLC0415
+
+        if self._words is None:
+            self._words = LastWords(self._api(self._settings.kubernetes), with_events=True)
+        return self._words
+
+    def _servers(self) -> Servers | None:
         runtime = self._settings.runtime
         if runtime.namespace is None:
             return None
-        from hook.adapters.kubernetes import Pods  # noqa: PLC0415
+        from hook.adapters.kubernetes import Servers  # noqa: PLC0415
 
-        return Pods(self._api(self._settings.kubernetes), runtime.namespace, runtime.selector, COMPONENTS)
+        api = self._api(self._settings.kubernetes)
+        return Servers(api, runtime.namespace, runtime.selector, COMPONENTS, self._last_words())
 
-    def _pods_of_jobs(self) -> Callable[[tuple[JobRef, ...]], tuple[Pod, ...]]:
-        from hook.adapters.kubernetes import pods_of_jobs  # noqa: PLC0415
+    def _jobs_of(self, application: Application, *, with_pods_of_complete: bool = False) -> JobsSeen:
+        """Return the Jobs of an Application as they are now; what may not be seen as `Unknown`."""
+        from hook.adapters.kubernetes import JobReader  # noqa: PLC0415
 
-        return partial(pods_of_jobs, self._api(self._settings.kubernetes))
+        reader = JobReader(self._api(self._settings.kubernetes), self._last_words())
+        return {
+            ref: seen_or_unknown(partial(reader.look, ref, with_pods_of_complete=with_pods_of_complete))
+            for ref in application.all_jobs
+        }
 
     def _frontend(self) -> FrontendClient | None:
         frontend = self._settings.temporal.frontend
@@ -170,13 +211,12 @@ class Composition:
         from hook.adapters.temporal import FrontendClient, tls_credentials  # noqa: PLC0415
 
         tls = frontend.tls
-        return self._stack.enter_context(
-            FrontendClient(
-                frontend.address,
-                self._settings.request_timeout_seconds,
-                lambda: tls_credentials(tls.ca_file, tls.cert_file, tls.key_file) if tls else None,
-                tls.server_name if tls else None,
-            )
+        return FrontendClient(
+            frontend.address,
+            self._settings.request_timeout_seconds,
+            lambda: tls_credentials(tls.ca_file, tls.cert_file, tls.key_file) if tls else None,
+            tls.server_name if tls else None,
+            frontend.authorization,
         )
 
     def _expected(self) -> Mapping[Store, SchemaVersion]:

@@ -5,13 +5,13 @@ It knows no client library and decides nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar, assert_never
 
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random
 
-from hook.decision import planner
+from hook.decision import migrations, planner, restarts
 from hook.decision.steps import (
     Act,
     Fail,
@@ -27,18 +27,20 @@ from hook.decision.steps import (
     outcome_of,
 )
 from hook.observation import applications
+from hook.observation.applications import Application
 from hook.observation.findings import Finding, FindingError, Unknown
-from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.migrations import Migration
 from hook.observation.observation import Frontend, Observation, Run
 from hook.observation.reasons import Reason
-from hook.observation.workloads import Pod, Runtime
+from hook.observation.versions import Store
+from hook.observation.workloads import Job, JobRef, JobsSeen, Member, Pod, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from hook.decision.policy import Policy
-    from hook.observation.applications import Application, ApplicationRef, JobRef
-    from hook.observation.versions import Schema, Store
+    from hook.observation.applications import ApplicationRef
+    from hook.observation.versions import Schema
 
 T = TypeVar("T")
 
@@ -53,7 +55,8 @@ _PAUSE_GROWTH = 1.25
 class World:
     """What the gate can see and do, each by a function of some adapter; None where it is not configured.
 
-    All raise `FindingError`. Acts return False when somebody was faster, so that the world has to be looked at again.
+    All raise `FindingError`, but for `jobs`, which returns what could not be seen as `Unknown`. Acts return False when
+    somebody was faster, so that the world has to be looked at again.
     """
 
     run: Callable[[], Run]
@@ -65,9 +68,12 @@ class World:
     frontend: Callable[[], Frontend] | None = None
     downstream: Mapping[ApplicationRef, Callable[[], Application]] = field(default_factory=dict)
     gate: Callable[[], Application] | None = None
-    migration_pods: Callable[[tuple[JobRef, ...]], tuple[Pod, ...]] | None = None
+    jobs: Callable[[Application], JobsSeen] = lambda _: {}
+    members: Callable[[], tuple[Member, ...]] = tuple
+    cluster_time: Callable[[], datetime | None] = lambda: None
+    gate_ref: ApplicationRef | None = None
     delete_pod: Callable[[Pod], bool] = lambda _: False
-    sync: Callable[[Application, int], bool] = lambda *_: False
+    sync: Callable[[Application, int, tuple[JobRef, ...]], bool] = lambda *_: False
     refresh: Callable[[Application], bool] = lambda _: False
 
 
@@ -100,6 +106,8 @@ class Timing:
     interval: timedelta
     limit: timedelta
     """From the run's start to its deadline."""
+    longest: timedelta = timedelta(0)
+    """From the run's start to the deadline of one in which a migration verifiably works, where that is longer."""
 
 
 def observe(
@@ -113,10 +121,10 @@ def observe(
 
     def seen(read: Callable[[], T]) -> T | Unknown:
         insist()
-        return _seen(read)
+        return seen_or_unknown(read)
 
     migration = seen(world.migration)
-    return Observation(
+    looked_at = Observation(
         now=now,
         run=seen(world.run),
         migration=migration,
@@ -126,9 +134,15 @@ def observe(
         frontend=seen(world.frontend) if world.frontend else None,
         downstream={ref: seen(read) for ref, read in world.downstream.items()},
         gate=seen(world.gate) if world.gate else None,
-        migration_pods=_migration_pods(world, migration),
+        gate_ref=world.gate_ref,
         refused=refused,
     )
+    jobs: dict[JobRef, Job | Unknown | None] = {}
+    for application in looked_at.downstream.values():
+        if isinstance(application, Application) and not applications.is_ahead(application):
+            insist()
+            jobs |= world.jobs(application)
+    return replace(looked_at, jobs=jobs, cluster_now=world.cluster_time())
 
 
 class Gate:
@@ -154,6 +168,9 @@ class Gate:
         self._last_seen: Observation | None = None
         self._last_step: Step | None = None
         self._turns_alike = 0
+        self._at_work_at: datetime | None = None
+        self._schemas = _Schemas()
+        self._restarted: RestartPods | None = None
 
     def run(self) -> Outcome:
         """Turn until the plan is to pass or to fail, the deadline comes, or the run is stopped."""
@@ -180,6 +197,9 @@ class Gate:
         step = planner.next_step(observation, self._policy)
         self._turns_alike = self._turns_alike + 1 if _gist(step) == _gist(self._last_step) else 0
         self._last_seen, self._last_step = observation, step
+        self._since = {finding.key: observation.now for finding in _waited_for(step)} | self._since
+        if migrations.is_at_work(observation):
+            self._at_work_at = observation.now
         self._reporter.observed(observation, self._policy, step)
         if isinstance(step, Act):
             self._insist_on_going()
@@ -198,8 +218,26 @@ class Gate:
         self._refused = ()
         if isinstance(observation.run, Run):
             self._started_at = observation.run.started_at
-        self._since = {finding.key: self._since.get(finding.key, observation.now) for finding in _findings(observation)}
-        return Observation(**{**vars(observation), "since": self._since})
+        present = (*_findings(observation), *_waited_for(self._last_step))
+        self._since = {finding.key: self._since.get(finding.key, observation.now) for finding in present}
+        self._schemas.note(observation, self._policy)
+        return replace(
+            observation,
+            since=self._since,
+            members=self._members(),
+            restarts_before=self._schemas.restarts_before,
+            right_after=self._schemas.right_after,
+        )
+
+    def _members(self) -> tuple[Member, ...]:
+        """Return the servers by their rows, from a restart on and until one that stood alone was restarted.
+
+        Not seeing them is nothing: a server that stands alone ends it by itself within a minute.
+        """
+        if self._restarted is None or restarts.is_of_one_alone(self._restarted):
+            return ()
+        members = seen_or_unknown(self._world.members)
+        return () if isinstance(members, Unknown) else members
 
     def _act(self, act: Act) -> None:
         try:
@@ -208,6 +246,8 @@ class Gate:
             self._refused = (error.finding,)
         else:
             self._reporter.acted(act, done=done)
+            if isinstance(act, RestartPods):
+                self._restarted = act
 
     def _insist_on_going(self) -> None:
         if self._stopped_by() is not None:
@@ -223,9 +263,45 @@ class Gate:
         return wait_random(pause * 0.8, pause)(state)
 
     def _is_out_of_time(self, state: RetryCallState) -> bool:
-        """Stop on the injected clock, and before a sleep that would end too late (tenacity's own clock is the real one)."""
-        upcoming = timedelta(seconds=state.upcoming_sleep or 0)
-        return self._timing.clock() + upcoming >= self._started_at + self._timing.limit
+        """Stop on the injected clock, and before a sleep that would end too late (tenacity's own clock is the real one).
+
+        The time in which a migration verifiably works does not count, up to a limit of its own.
+        """
+        upcoming, limit = timedelta(seconds=state.upcoming_sleep or 0), self._timing.limit
+        counts_from = max(self._started_at, self._at_work_at or self._started_at)
+        ends_at = min(counts_from + limit, self._started_at + max(limit, self._timing.longest))
+        return self._timing.clock() + upcoming >= ends_at
+
+
+class _Schemas:
+    """What a process remembers of the schemas: when it saw them become right, or another database take their place."""
+
+    def __init__(self) -> None:
+        """Nothing was seen yet."""
+        self.restarts_before: datetime | None = None
+        self.right_after: int | None = None
+        self._was_wrong = False
+        self._born: datetime | None = None
+
+    def note(self, observation: Observation, policy: Policy) -> None:
+        """Take up what a turn saw; a store that cannot be seen tells nothing, but for one that is not there."""
+        self.restarts_before = self.restarts_before or observation.api_time
+        schemas = observation.stores.values()
+        if any(isinstance(one, Unknown) and one.finding.reason is not Reason.DATABASE_MISSING for one in schemas):
+            return
+        if not migrations.are_right(observation, policy):
+            self._was_wrong = True
+            return
+        born = next((one.born for one in observation.schemas if one.store is Store.DEFAULT), None)
+        if self._was_wrong or (self._born is not None and born != self._born):
+            self.restarts_before = observation.api_time
+        self._was_wrong, self._born = False, born
+        if isinstance(observation.migration, Migration):
+            self.right_after = observation.migration.attempts
+
+
+def _waited_for(step: Step | None) -> tuple[Finding, ...]:
+    return step.findings if isinstance(step, Wait) else ()
 
 
 def _gist(step: Step | None) -> object:
@@ -233,11 +309,11 @@ def _gist(step: Step | None) -> object:
     match step:
         case Wait(findings):
             return frozenset(finding.key for finding in findings)
-        case Migrate(_, attempt, _):
+        case Migrate(_, attempt, _, _):
             return (Migrate, attempt)
-        case RestartPods(_, pods, _):
+        case RestartPods(pods, _):
             return frozenset(pod.uid for pod in pods)
-        case Resync(application, attempt, _):
+        case Resync(application, attempt, _, _):
             return (application.ref, attempt)
         case Refresh(application, _):
             return application.ref
@@ -249,36 +325,22 @@ def carry_out(world: World, act: Act) -> bool:
     match act:
         case Migrate():
             return world.migrate(act)
-        case RestartPods(_, pods, _):
+        case RestartPods(pods, _):
             deleted = [world.delete_pod(pod) for pod in pods]
             return all(deleted)
-        case Resync(application, attempt, _):
-            return world.sync(application, attempt)
+        case Resync(application, attempt, _, jobs):
+            return world.sync(application, attempt, jobs)
         case Refresh(application, _):
             return world.refresh(application)
     assert_never(act)
 
 
-def _seen(read: Callable[[], T]) -> T | Unknown:
+def seen_or_unknown(read: Callable[[], T]) -> T | Unknown:
+    """Return what a look saw; what it could not see as `Unknown`."""
     try:
         return read()
     except FindingError as error:
         return Unknown(error.finding)
-
-
-def _migration_pods(world: World, migration: Migration | Unknown) -> tuple[Pod, ...]:
-    """Return the pods of the migration's Jobs while it runs, and where Argo CD's word does not tell whether it does.
-
-    Not seeing them is nothing: they explain, and hold back only what is doubtful.
-    """
-    if world.migration_pods is None or not isinstance(migration, Migration) or not migration.jobs:
-        return ()
-    application = migration.application
-    doubtful = application is not None and bool(application.jobs) and application.health != "Healthy"
-    if migration.phase is not MigrationPhase.RUNNING and not doubtful:
-        return ()
-    pods = _seen(lambda: world.migration_pods(migration.jobs) if world.migration_pods else ())
-    return () if isinstance(pods, Unknown) else pods
 
 
 def _findings(observation: Observation) -> Iterator[Finding]:
@@ -299,5 +361,7 @@ def _findings(observation: Observation) -> Iterator[Finding]:
     application = migration.application if isinstance(migration, Migration) else None
     if application is not None and (pending := applications.pending_sync(application)) is not None:
         yield pending
+    if isinstance(observation.frontend, Frontend):
+        yield from filter(None, (observation.frontend.trouble, observation.frontend.unproved))
     if isinstance(observation.runtime, Runtime):
         yield from (pod.finding for pod in observation.runtime.pods if pod.finding)

@@ -152,14 +152,29 @@ class ServerConfig:
     """The configuration of one Temporal, one process a service, on ports of its own.
 
     Written once into ``directory`` (the password with it, as Temporal wants it); the same file serves all four.
+    ``host`` is an address of loopback: with the ports of another configuration, ``ports``, it is one pod's of a cluster
+    whose pods have an address each and the same ports.
     """
 
-    def __init__(self, build: TemporalBuild, databases: Databases, directory: Path) -> None:
+    def __init__(
+        self,
+        build: TemporalBuild,
+        databases: Databases,
+        directory: Path,
+        *,
+        host: str = "127.0.0.1",
+        ports: "ServerConfig | None" = None,
+        shards: int = 4,
+    ) -> None:
         self._build = build
         self._directory = directory
-        self.ports = {service: free_port() for service in SERVICES}
+        self._host = host
+        self._shards = shards
+        self.ports: dict[str, int] = ports.ports if ports else {service: free_port() for service in SERVICES}
         """The gRPC port of each service."""
-        self.membership_ports = {service: free_port() for service in SERVICES}
+        self.membership_ports: dict[str, int] = (
+            ports.membership_ports if ports else {service: free_port() for service in SERVICES}
+        )
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "lab.yaml"
         file.touch(mode=0o600)
@@ -168,7 +183,7 @@ class ServerConfig:
     @property
     def address(self) -> str:
         """``host:port`` of the frontend's gRPC."""
-        return f"127.0.0.1:{self.ports['frontend']}"
+        return f"{self._host}:{self.ports['frontend']}"
 
     def argv(self, service: str) -> list[str]:
         """The command of one of ``SERVICES``. It needs nothing from the environment or the current directory."""
@@ -194,8 +209,11 @@ class ServerConfig:
             config["services"][service]["rpc"] = {
                 "grpcPort": port,
                 "membershipPort": self.membership_ports[service],
-                "bindOnLocalHost": True,
+                "bindOnIP": self._host,
             }
-        config["clusterMetadata"]["clusterInformation"]["active"]["rpcAddress"] = self.address
+        config["global"]["membership"]["broadcastAddress"] = self._host
+        config["persistence"]["numHistoryShards"] = self._shards
+        # The same for every server: one that starts with another writes the cluster's row anew, and two at once lose a race.
+        config["clusterMetadata"]["clusterInformation"]["active"]["rpcAddress"] = f"127.0.0.1:{self.ports['frontend']}"
         config["dynamicConfigClient"]["filepath"] = str(self._build.dynamic_config)
         return config

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import urllib3
@@ -20,6 +22,7 @@ from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
 _MERGE_PATCH = "application/merge-patch+json"
@@ -46,6 +49,8 @@ class Api:
         self._client = client
         self._about = about
         self._timeout = (timeout_seconds, timeout_seconds)
+        self.server_time: datetime | None = None
+        """When it answered last, by its own clock: the one that an object's creation is told by."""
 
     @classmethod
     def connect(cls, kubeconfig: Path | None, context: str | None, timeout_seconds: float) -> Api:
@@ -119,6 +124,7 @@ class Api:
         try:
             response = self._client.call_api(*request, _request_timeout=self._timeout)
             content: bytes = response.read()
+            self._note_time(response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise FindingError(self._unreachable(f"{method} {path}: {_first_line(error)}")) from error
         except client.ApiException as error:  # the client's own word for a TLS handshake that failed
@@ -131,6 +137,13 @@ class Api:
         if 200 <= response.status < 300:  # noqa: PLR2004 -- HTTP's success
             return content
         raise self._error(response.status, content, f"{method} {path}")
+
+    def _note_time(self, response: Any) -> None:  # noqa: ANN401 -- the client ships no types
+        try:
+            told = parsedate_to_datetime(response.getheader("Date") or "")
+        except ValueError:
+            return
+        self.server_time = told.astimezone(UTC)
 
     def _request(
         self,

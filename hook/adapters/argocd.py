@@ -5,14 +5,17 @@ The status fields and what Argo CD makes of them are in facts.md ("Argo CD: star
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from hook.adapters.answers import Answer
 from hook.adapters.api import Api, ApiError
-from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
+from hook.observation.applications import Application, ApplicationRef, ManagedJob, Operation, OperationPhase, SyncPolicy
 from hook.observation.findings import Finding, FindingError, shortened
 from hook.observation.reasons import Reason
+from hook.observation.workloads import JobRef
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +25,9 @@ ATTEMPT_INFO = "temporal-recovery-hook/attempt"
 """The two entries of `operation.info` by which a run knows its own operations again."""
 
 _REFRESH = "argocd.argoproj.io/refresh"
+_SKIP = "argocd.argoproj.io/skip-reconcile"
 _BLOCKED = "blocked by sync window"
+_WAITS = re.compile(r"waiting for (?:completion|deletion) of hook batch/Job/([^\s,]+)")
 _MESSAGE_CHARACTERS = 500
 """A refused change of a Job carries the whole pod's specification, many kilobytes (seen)."""
 
@@ -58,33 +63,15 @@ class Applications:
             self._asked_at[application.ref] = datetime.now(UTC)
         return asked
 
-    def sync(self, application: Application, attempt: int) -> bool:
+    def sync(self, application: Application, attempt: int, jobs: tuple[JobRef, ...]) -> bool:
         """Write an operation, if the Application is still as it was seen; return False when somebody was faster.
 
-        Managed plain Jobs that are there are run again by a selective operation that replaces them and touches nothing
-        else. Otherwise a full sync runs the hooks, and makes what is missing with all that it needs. Written while another
-        operation runs it would be lost, so it is believed only when its info comes back. No retry is asked for: attempts
-        are counted and spaced by the planner alone.
+        With ``jobs`` it replaces those plain Jobs and touches nothing else; without, it is a full sync, which runs the
+        hooks and makes what is missing with all that it needs. Written while another operation runs it would be lost, so
+        it is believed only when its info comes back.
         """
-        sync: dict[str, Any] = {"prune": False} | _revision(application.revisions)
-        if _has_jobs_to_replace(application):
-            sync |= {
-                "resources": [
-                    {"group": "batch", "kind": "Job", "namespace": job.namespace, "name": job.name}
-                    for job in application.jobs
-                ],
-                "syncOptions": ["Replace=true"],
-                "syncStrategy": {"apply": {"force": True}},
-            }
-        operation = {
-            "initiatedBy": {"username": "temporal-recovery-hook", "automated": True},
-            "info": [
-                {"name": RUN_INFO, "value": self._run_id},
-                {"name": ATTEMPT_INFO, "value": str(attempt)},
-            ],
-            "sync": sync,
-        }
-        return self._patch(application, {"operation": operation, "status": {"operationState": None}})
+        written = operation(application, jobs, {RUN_INFO: self._run_id, ATTEMPT_INFO: str(attempt)})
+        return self._patch(application, {"operation": written, "status": {"operationState": None}})
 
     def _patch(self, application: Application, body: Mapping[str, Any]) -> bool:
         """Write if nothing has changed since the Application was read."""
@@ -96,126 +83,177 @@ class Applications:
         return True
 
 
-def _has_jobs_to_replace(application: Application) -> bool:
-    """Tell whether its plain Jobs are there: by their sync, else by what its last operation has left.
+def operation(application: Application, jobs: tuple[JobRef, ...], info: Mapping[str, str]) -> dict[str, Any]:
+    """Return an operation as Argo CD's own clients build it.
 
-    A Job that git has changed since is OutOfSync, as a missing one is; a sync that failed may not have got to it.
+    Of SyncOperation's fields (types.go) they fill revision or revisions, prune, syncOptions, syncStrategy and resources;
+    source, sources and manifests are for a rollback or a local folder, dryRun and autoHealAttemptsCount not for a sync.
+    syncOptions are the specification's (server/application/application.go Sync, appcontroller.go autoSync,
+    progressive_sync.go), prune is the automated policy's and of a full sync only. A selective sync adds Replace, and force
+    by its strategy: ``Force=true`` among the options is not enough (seen: the Job's selector is immutable). No retry is
+    asked for: attempts are counted and spaced by the planner alone.
     """
-    operation = application.operation
-    if not application.jobs:
-        return False
-    if all(job.synced for job in application.jobs):
-        return True
-    made_nothing = operation is None or (operation.phase is OperationPhase.FAILED and application.health == "Missing")
-    return not made_nothing
+    sync: dict[str, Any] = {"prune": application.policy.prune and not jobs} | _revision(application)
+    options = list(application.policy.options)
+    if jobs:
+        options = [*(one for one in options if not one.startswith("Replace=")), "Replace=true"]
+        sync |= {
+            "resources": [
+                {"group": "batch", "kind": "Job", "namespace": job.namespace, "name": job.name} for job in jobs
+            ],
+            "syncStrategy": {"apply": {"force": True}},
+        }
+    if options:
+        sync["syncOptions"] = options
+    return {
+        "initiatedBy": {"username": "temporal-recovery-hook", "automated": True},
+        "info": [{"name": name, "value": value} for name, value in info.items()],
+        "sync": sync,
+    }
+
+
+def _revision(application: Application) -> dict[str, Any]:
+    """Name the revision as just compared: an empty one inherits an old commit (argo-cd 28778).
+
+    An Application of ``sources`` is read by ``revisions`` whatever its length (CompareAppState).
+    """
+    revisions = list(application.revisions)
+    if not revisions:
+        return {}
+    return {"revisions": revisions} if application.has_several_sources else {"revision": revisions[0]}
 
 
 def _path(ref: ApplicationRef) -> str:
     return f"/apis/argoproj.io/v1alpha1/namespaces/{ref.namespace}/applications/{ref.name}"
 
 
-def _revision(revisions: tuple[str, ...]) -> dict[str, Any]:
-    """Name the revision as just compared: an empty one inherits an old commit (argo-cd 28778)."""
-    if len(revisions) == 1:
-        return {"revision": revisions[0]}
-    return {"revisions": list(revisions)} if revisions else {}
-
-
 def _application(ref: ApplicationRef, body: Mapping[str, Any], run_id: str) -> Application:
-    metadata, status = body["metadata"], body.get("status") or {}
-    sync = status.get("sync") or {}
-    operation_state = status.get("operationState") or {}
+    answer = Answer(body, f"Application {ref}")
+    metadata, spec, status = answer["metadata"], answer["spec"], answer["status"]
+    sync, state = status["sync"], status["operationState"]
+    annotations = metadata["annotations"].texts()
+    is_unread = sync["status"].text("Unknown") == "Unknown"
+    resources = [one for one in status["resources"] if not one["hook"].flag()]
+    result = list(state["syncResult"]["resources"])
+    synced = {(one["kind"].text(), one["namespace"].text(), one["name"].text()) for one in result}
     return Application(
         ref=ref,
-        uid=metadata.get("uid", ""),
-        resource_version=metadata.get("resourceVersion", ""),
-        sync=sync.get("status") or "Unknown",
-        health=(status.get("health") or {}).get("status") or "Unknown",
+        uid=metadata["uid"].text(),
+        resource_version=metadata["resourceVersion"].text(),
+        sync=sync["status"].text("Unknown"),
+        health=status["health"]["status"].text("Unknown"),
         revisions=_revisions(sync),
-        compared_at=_time(status.get("reconciledAt")),
-        refresh_requested=_REFRESH in (metadata.get("annotations") or {}),
-        operation=_operation(body.get("operation"), operation_state, run_id),
+        has_several_sources=bool(list(spec["sources"])),
+        compared_at=status["reconciledAt"].time(),
+        refresh_requested=_REFRESH in annotations,
+        operation=_operation(answer["operation"], state, run_id, spec["destination"]["namespace"].text()),
         jobs=tuple(
-            JobRef(
-                resource.get("namespace", ""),
-                resource["name"],
-                (resource.get("health") or {}).get("status"),
-                synced=resource.get("status") == "Synced",
+            ManagedJob(
+                JobRef(one["namespace"].text(), one["name"].text()),
+                one["health"]["status"].text() or None,
+                synced=one["status"].text() == "Synced",
+                was_synced=not result or ("Job", one["namespace"].text(), one["name"].text()) in synced,
             )
-            for resource in status.get("resources") or ()
-            if (resource.get("group"), resource["kind"]) == ("batch", "Job")
-            and not resource.get("hook")
+            for one in resources
+            if (one["group"].text(), one["kind"].text()) == ("batch", "Job")
+            # Without a name it is made by generateName, and cannot be read by one.
+            and one["name"].text()
             # Git has it no more: no sync makes it anew. Where git could not be read this is said of everything.
-            and not (resource.get("requiresPruning") and sync.get("status") != "Unknown")
+            and not (one["requiresPruning"].flag() and not is_unread)
         ),
         hook_jobs=tuple(
-            JobRef(resource.get("namespace", ""), resource["name"])
-            for resource in (operation_state.get("syncResult") or {}).get("resources") or ()
-            if resource.get("kind") == "Job" and resource.get("hookType")
+            JobRef(one["namespace"].text(), one["name"].text())
+            for one in result
+            if one["kind"].text() == "Job" and one["hookType"].text() and one["name"].text()
         ),
-        is_automated=_is_automated(body),
+        policy=_policy(metadata, spec),
+        conditions=tuple(
+            (one["type"].text(), shortened(one["message"].text(), _MESSAGE_CHARACTERS))
+            for one in status["conditions"]
+            if one["type"].text().endswith("Error")
+        ),
+        unhealthy=tuple(
+            f"{one['kind'].text()} {one['name'].text()} is {one['health']['status'].text()}"
+            for one in resources
+            if one["kind"].text() != "Job" and one["health"]["status"].text("Healthy") != "Healthy"
+        ),
+        skips_reconcile=annotations.get(_SKIP, "").lower() == "true",
+        is_being_deleted="deletionTimestamp" in metadata,
     )
 
 
-def _is_automated(body: Mapping[str, Any]) -> bool:
-    """Tell whether its own policy or its ApplicationSet has it synced.
+def _policy(metadata: Answer, spec: Answer) -> SyncPolicy:
+    """Return what its specification asks of a sync, and whether its own policy or its ApplicationSet has it synced.
 
     RollingSync switches the policy's automated sync off, or leaves no word of it (until 3.2), and syncs by itself.
     """
-    automated = (body["spec"].get("syncPolicy") or {}).get("automated")
-    owners = body["metadata"].get("ownerReferences") or ()
-    is_on = automated is not None and automated.get("enabled") is not False
-    return is_on or any(owner.get("kind") == "ApplicationSet" for owner in owners)
-
-
-def _revisions(source: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the revision or, of an Application with several sources, all of them."""
-    several = source.get("revisions")
-    return tuple(several) if several else tuple(filter(None, (source.get("revision"),)))
-
-
-def _operation(requested: Mapping[str, Any] | None, state: Mapping[str, Any], run_id: str) -> Operation | None:
-    if not state:
-        if requested is None:
-            return None
-        return Operation(
-            OperationPhase.REQUESTED,
-            revisions=_revisions(requested.get("sync") or {}),
-            attempt=_attempt(requested, run_id),
-        )
-    message, phase = state.get("message") or "", state.get("phase")
-    running = phase not in {"Succeeded", "Failed", "Error"}
-    if running and _BLOCKED in message.lower():
-        found = OperationPhase.BLOCKED
-    elif running and state.get("finishedAt"):
-        found = OperationPhase.PAUSING
-    elif running:
-        found = OperationPhase.RUNNING
-    elif requested is not None:
-        found = OperationPhase.REQUESTED  # a new one, written over the state of the last
-    else:
-        found = OperationPhase.SUCCEEDED if phase == "Succeeded" else OperationPhase.FAILED
-    return Operation(
-        phase=found,
-        started_at=_time(state.get("startedAt")),
-        finished_at=_time(state.get("finishedAt")),
-        message=shortened(message, _MESSAGE_CHARACTERS),
-        revisions=_revisions(state.get("syncResult") or {})
-        or _revisions((state.get("operation") or {}).get("sync") or {}),
-        attempt=_attempt(state.get("operation") or {}, run_id),
+    policy = spec["syncPolicy"]
+    automated = policy["automated"]
+    is_on = automated.is_there and automated["enabled"].flag(default=True)
+    of_a_set = any(owner["kind"].text() == "ApplicationSet" for owner in metadata["ownerReferences"])
+    return SyncPolicy(
+        options=tuple(one.text() for one in policy["syncOptions"]),
+        prune=automated["prune"].flag(),
+        is_automated=is_on or of_a_set,
     )
 
 
-def _attempt(operation: Mapping[str, Any], run_id: str) -> int | None:
+def _revisions(source: Answer) -> tuple[str, ...]:
+    """Return the revision or, of an Application with several sources, all of them."""
+    several = tuple(one.text() for one in source["revisions"])
+    return several or tuple(filter(None, (source["revision"].text(),)))
+
+
+def _operation(requested: Answer, state: Answer, run_id: str, destination: str) -> Operation | None:
+    if not state.is_there:
+        if not requested.is_there:
+            return None
+        return Operation(
+            OperationPhase.REQUESTED, revisions=_revisions(requested["sync"]), attempt=_attempt(requested, run_id)
+        )
+    message, phase = state["message"].text(), state["phase"].text()
+    running = phase not in {"Succeeded", "Failed", "Error"}
+    if running and _BLOCKED in message.lower():
+        found = OperationPhase.BLOCKED
+    elif running and state["finishedAt"].is_there:
+        found = OperationPhase.PAUSING
+    elif running:
+        found = OperationPhase.RUNNING
+    elif requested.is_there:
+        found = OperationPhase.REQUESTED  # a new one, written over the state of the last
+    else:
+        found = OperationPhase.SUCCEEDED if phase == "Succeeded" else OperationPhase.FAILED
+    written = state["operation"]
+    limit = written["retry"]["limit"].number()
+    return Operation(
+        phase=found,
+        started_at=state["startedAt"].time(),
+        finished_at=state["finishedAt"].time(),
+        message=shortened(message, _MESSAGE_CHARACTERS),
+        revisions=_revisions(state["syncResult"]) or _revisions(written["sync"]),
+        attempt=_attempt(written, run_id),
+        waits_for=_waited_for(message, state, destination),
+        retries_left=None if limit < 0 else max(0, limit - state["retryCount"].number()),
+        takes_newer_commits=written["retry"]["refresh"].flag(),
+    )
+
+
+def _waited_for(message: str, state: Answer, destination: str) -> JobRef | None:
+    """Return the hook Job that an operation waits for; its message leaves the namespace to the list of hooks."""
+    found = _WAITS.search(message)
+    if found is None:
+        return None
+    hooks = state["syncResult"]["resources"]
+    namespaces = (one["namespace"].text() for one in hooks if one["name"].text() == found[1] and one["hookType"].text())
+    return JobRef(next(namespaces, destination), found[1])
+
+
+def _attempt(written: Answer, run_id: str) -> int | None:
     """Return the attempt's number if this run wrote the operation."""
-    info = {entry.get("name"): entry.get("value") for entry in operation.get("info") or ()}
+    info = {entry["name"].text(): entry["value"].text() for entry in written["info"]}
     if info.get(RUN_INFO) != run_id:
         return None
     try:
         return int(info[ATTEMPT_INFO])
     except (KeyError, ValueError):
         return None
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

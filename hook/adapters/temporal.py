@@ -3,21 +3,25 @@
 SERVING alone proves nothing: it goes on saying so over dropped databases (seen, 1.29.1). GetClusterInfo reads the cluster
 metadata, but through the frontend alone: no workflow started for half a minute while it answered, because no history server
 was in the ring yet (seen, 1.29.1). So a workflow that is not there is asked for as well. Both need no generated code.
+What an answer means stands in ``frontend_answers``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, cast
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from hook.observation.findings import Finding, FindingError
+from hook.adapters.frontend_answers import Question, verdict
+from hook.observation.findings import Finding, FindingError, shortened
 from hook.observation.observation import Frontend
 from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
@@ -28,36 +32,35 @@ _SYSTEM_NAMESPACE = "temporal-system"
 
 _NOT_THERE = "temporal-recovery-hook-probe"
 
-_NO_HISTORY = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNKNOWN,
-}
-"""How it fails where no history server owns the workflow's shard ("Not enough hosts to serve the request", "shard status
-unknown") or the shard's database is gone. NOT_FOUND is the right answer; a limit or an authorizer answers before history."""
+_NOT_ASKED = {Reason.FRONTEND_UNREACHABLE, Reason.FRONTEND_TLS_REFUSED, Reason.FRONTEND_NOT_TEMPORAL}
+"""The frontend itself did not answer."""
 
-_TLS_SIGNS = (
-    "handshake failed",
-    "security handshaker",
-    "verification check failed",
-    "not in peer certificate",
-    "unwrap failed",
-)
-"""What gRPC's text holds when two sides do not agree on TLS (run): it has no status code of its own for that.
+_UNPROVED = {Reason.FRONTEND_REFUSES_GATE, Reason.FRONTEND_RATE_LIMITED}
+"""It answered, but not what was asked: the other questions may still be answered."""
 
-None of them can be a part of a host name, which the text holds too. Unwrap fails where Temporal's own server refuses the
-client certificate: it does so after the handshake."""
+_SHOWN_CHARACTERS = 500
+"""Of an answer's text: a proxy may put a page into it."""
 
-_CLOSED_SIGNS = ("socket closed", "connection reset", "broken pipe")
-"""What is seen of a server that closes at once. It may want TLS, or a client certificate, but a proxy without a backend
-does the same: so it counts as unreachable."""
+Metadata = tuple[tuple[str, str], ...]
 
-_AN_AUTHORIZER_ANSWERED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came back, in words, and what it means: a reason, or None where it is the proof that was asked for."""
+
+    reason: Reason | None
+    words: str
+    remedy: str = ""
+    cause: grpc.RpcError | None = None
 
 
 class FrontendClient:
-    """A channel to the frontend, made anew when its certificates change or it broke."""
+    """Asks one frontend, each time by a connection of its own.
+
+    Behind a balancer a connection stays with one server. One that is kept would go on showing the same server, sick or
+    well; a new one takes what the balancer gives, and the certificates and the token as they are now. It costs
+    milliseconds (measured).
+    """
 
     def __init__(
         self,
@@ -65,88 +68,99 @@ class FrontendClient:
         timeout_seconds: float,
         credentials: Callable[[], grpc.ChannelCredentials | None],
         server_name: str | None = None,
+        authorization: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Connect nothing yet; ``credentials`` is asked for each channel, None means plain text."""
+        """Connect nothing yet.
+
+        ``credentials`` None means plain text; ``authorization`` is the header of that name. Both are asked for at each look.
+        """
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._credentials = credentials
+        self._authorization = authorization
         self._options = [
             ("grpc.enable_http_proxy", 0),
+            # Else a connection in back-off would be taken over from the look before.
+            ("grpc.use_local_subchannel_pool", 1),
             *([("grpc.ssl_target_name_override", server_name)] if server_name else []),
         ]
-        self._channel: grpc.Channel | None = None
-        self._encrypted = False
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the channel."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the channel, if there is one."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
 
     def look(self) -> Frontend:
         """Return whether the frontend works; raise `FindingError` when it cannot be asked."""
         about = f"frontend {self._address}"
+        with self._connected(about) as (channel, metadata):
+            answers: dict[Question, _Answer] = {}
+            for question, ask in _ASKED.items():
+                answer = self._answer(question, ask, channel, metadata)
+                if answer.reason in _NOT_ASKED:
+                    raise FindingError(Finding(answer.reason, about, answer.words, answer.remedy)) from answer.cause
+                if answer.reason is not None and answer.reason not in _UNPROVED:
+                    return Frontend(
+                        Finding(answer.reason, about, _in_its_place(question, answers, answer), answer.remedy)
+                    )
+                answers[question] = answer
+        return _frontend(about, answers)
+
+    @contextmanager
+    def _connected(self, about: str) -> Iterator[tuple[grpc.Channel, Metadata]]:
         try:
-            channel = self._open()
-            return Frontend(self._trouble(channel, about))
-        except grpc.RpcError as error:
-            self.close()
-            raise FindingError(_finding(about, error, encrypted=self._encrypted)) from error
+            credentials = self._credentials()
         except OSError as error:
             raise FindingError(Finding(Reason.FRONTEND_TLS_REFUSED, about, f"certificate files: {error}")) from error
+        try:
+            authorization = self._authorization()
+        except OSError as error:
+            raise FindingError(Finding(Reason.FRONTEND_REFUSES_GATE, about, f"token file: {error}")) from error
+        with (
+            grpc.insecure_channel(self._address, self._options)
+            if credentials is None
+            else grpc.secure_channel(self._address, credentials, self._options)
+        ) as channel:
+            yield channel, (("authorization", authorization),) if authorization else ()
 
-    def _open(self) -> grpc.Channel:
-        if self._channel is None:
-            credentials = self._credentials()
-            self._encrypted = credentials is not None
-            self._channel = (
-                grpc.insecure_channel(self._address, self._options)
-                if credentials is None
-                else grpc.secure_channel(self._address, credentials, self._options)
-            )
-        return self._channel
-
-    def _trouble(self, channel: grpc.Channel, about: str) -> Finding | None:
-        health = health_pb2_grpc.HealthStub(channel)
-        request = health_pb2.HealthCheckRequest(service=_SERVICE)
-        status = health.Check(request, timeout=self._timeout_seconds).status
-        if status != health_pb2.HealthCheckResponse.SERVING:
-            said = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
-            return Finding(Reason.FRONTEND_NOT_SERVING, about, f"it says {said}")
-        for method, message, says_otherwise in (
-            ("GetClusterInfo", b"", _says_no_database),
-            ("DescribeWorkflowExecution", _describe_workflow(_SYSTEM_NAMESPACE, _NOT_THERE), _says_no_history),
-        ):
-            call = channel.unary_unary(f"/{_SERVICE}/{method}", request_serializer=bytes, response_deserializer=bytes)
-            try:
-                call(message, timeout=self._timeout_seconds)
-            except grpc.RpcError as error:
-                code, details = _status(error)
-                if says_otherwise(code):
-                    detail = f"it says SERVING, but {method} fails: {code.name}: {details}"
-                    return Finding(Reason.FRONTEND_NOT_SERVING, about, detail)
-        return None
+    def _answer(
+        self,
+        question: Question,
+        ask: Callable[[grpc.Channel, float, Metadata], _Answer],
+        channel: grpc.Channel,
+        metadata: Metadata,
+    ) -> _Answer:
+        try:
+            return ask(channel, self._timeout_seconds, metadata)
+        except grpc.RpcError as error:
+            call = cast("grpc.Call", error)  # what a stub raises is a call as well, which no type says
+            code, text = call.code(), " ".join((call.details() or "").split())
+            row = verdict(question, code, text)
+            words = f"{code.name}: {shortened(text, _SHOWN_CHARACTERS)}" if text else code.name
+            return _Answer(row.reason, words, row.remedy, error)
 
 
-def _says_no_database(code: grpc.StatusCode) -> bool:
-    return code not in _AN_AUTHORIZER_ANSWERED
+def _ask_for_health(channel: grpc.Channel, timeout_seconds: float, metadata: Metadata) -> _Answer:
+    request = health_pb2.HealthCheckRequest(service=_SERVICE)
+    response = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout_seconds, metadata=metadata)
+    if _is_empty(response):
+        return _EMPTY
+    if response.status == health_pb2.HealthCheckResponse.SERVING:
+        return _Answer(None, "SERVING")
+    known = {number: name for name, number in health_pb2.HealthCheckResponse.ServingStatus.items()}
+    return _Answer(Reason.FRONTEND_NOT_SERVING, known.get(response.status, str(response.status)))
 
 
-def _says_no_history(code: grpc.StatusCode) -> bool:
-    return code in _NO_HISTORY
+def _read(method: str, message: bytes) -> Callable[[grpc.Channel, float, Metadata], _Answer]:
+    def ask(channel: grpc.Channel, timeout_seconds: float, metadata: Metadata) -> _Answer:
+        call = channel.unary_unary(f"/{_SERVICE}/{method}", request_serializer=bytes, response_deserializer=bytes)
+        response = call(message, timeout=timeout_seconds, metadata=metadata)
+        return _EMPTY if _is_empty(response) else _Answer(None, "OK")
+
+    return ask
 
 
-def _describe_workflow(namespace: str, workflow_id: str) -> bytes:
-    """DescribeWorkflowExecutionRequest: field 1 the namespace, field 2 an execution, whose field 1 is the workflow's id."""
-    return _field(1, namespace.encode()) + _field(2, _field(1, workflow_id.encode()))
+def _is_empty(response: object) -> bool:
+    """Tell whether OK came without a message: grpcio returns None then (run), which no type says."""
+    return response is None
+
+
+_EMPTY = _Answer(Reason.FRONTEND_NOT_TEMPORAL, "OK without a message")
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -154,28 +168,58 @@ def _field(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | 2, len(content)]) + content
 
 
+_MISSING_WORKFLOW = _field(1, _SYSTEM_NAMESPACE.encode()) + _field(2, _field(1, _NOT_THERE.encode()))
+"""DescribeWorkflowExecutionRequest: field 1 the namespace, field 2 an execution, whose field 1 is the workflow's id."""
+
+_ASKED = {
+    Question.HEALTH: _ask_for_health,
+    Question.DATABASE: _read(Question.DATABASE.method, b""),
+    Question.HISTORY: _read(Question.HISTORY.method, _MISSING_WORKFLOW),
+}
+
+
+def _in_its_place(question: Question, before: dict[Question, _Answer], answer: _Answer) -> str:
+    """Return the trouble in words, after what was proved before it."""
+    if question is Question.HEALTH:
+        return f"it says {answer.words}"
+    proofs = _proofs(before)
+    return (
+        f"{proofs}, but {question.method} fails: {answer.words}"
+        if proofs
+        else f"{question.method} fails: {answer.words}"
+    )
+
+
+def _frontend(about: str, answers: dict[Question, _Answer]) -> Frontend:
+    """Return what answers without trouble come to."""
+    unproved = {question: answer for question, answer in answers.items() if answer.reason is not None}
+    if Question.HISTORY not in unproved:
+        # History has answered through this frontend, out of the same database: that is more than SERVING, and a rate limit
+        # takes nothing from it. A refusal is said, since the gate's rights are not what they should be.
+        unproved.pop(Question.HEALTH, None)
+        if _reason(unproved) is Reason.FRONTEND_RATE_LIMITED:
+            unproved.clear()
+    reason = _reason(unproved)
+    if reason is None:
+        return Frontend()
+    methods: dict[str, list[str]] = {}
+    for question, answer in unproved.items():
+        methods.setdefault(answer.words, []).append(question.method)
+    said = "; ".join(f"{', '.join(names)}: {words}" for words, names in methods.items())
+    proofs = _proofs(answers)
+    finding = Finding(reason, about, f"{proofs or 'nothing is proved'}; {said}", next(iter(unproved.values())).remedy)
+    return Frontend(unproved=finding) if proofs else Frontend(trouble=finding)
+
+
+def _reason(answers: dict[Question, _Answer]) -> Reason | None:
+    return next((answer.reason for answer in answers.values()), None)
+
+
+def _proofs(answers: dict[Question, _Answer]) -> str:
+    return " and ".join(question.proof for question, answer in answers.items() if answer.reason is None)
+
+
 def tls_credentials(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> grpc.ChannelCredentials:
     """Return channel credentials from files read now; raise OSError when one cannot be read."""
     ca, key, cert = (file.read_bytes() if file else None for file in (ca_file, key_file, cert_file))
     return grpc.ssl_channel_credentials(ca, key, cert)
-
-
-def _status(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
-    """Return code and text of a failed call: grpc's errors are calls too, which its types do not say."""
-    call = cast("grpc.Call", error)
-    return call.code(), " ".join((call.details() or "").split())
-
-
-def _finding(about: str, error: grpc.RpcError, *, encrypted: bool) -> Finding:
-    code, details = _status(error)
-    detail = f"{code.name}: {details}"
-    if code in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED}:
-        return Finding(
-            Reason.FRONTEND_NOT_SERVING, about, "no WorkflowService behind this address: is it the frontend?"
-        )
-    if code is grpc.StatusCode.UNAVAILABLE and any(sign in details.lower() for sign in _TLS_SIGNS):
-        return Finding(Reason.FRONTEND_TLS_REFUSED, about, detail)
-    if code is grpc.StatusCode.UNAVAILABLE and any(sign in details.lower() for sign in _CLOSED_SIGNS):
-        wanted = "a client certificate, or no TLS" if encrypted else "TLS"
-        detail += f" (it may want {wanted})"
-    return Finding(Reason.FRONTEND_UNREACHABLE, about, detail)

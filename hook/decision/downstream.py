@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hook.decision import endings, restarts, waiting
+from hook.decision.stage import Stage, stage
 from hook.decision.steps import Pass, Resync, Wait
-from hook.observation import applications
+from hook.observation import applications, diagnosis
+from hook.observation.applications import Application, OperationPhase
 from hook.observation.findings import Finding, Unknown
+from hook.observation.migrations import lost_hook
 from hook.observation.reasons import Reason
+from hook.observation.workloads import Job, JobPhase
 
 if TYPE_CHECKING:
     from hook.decision.policy import Policy
     from hook.decision.steps import Step
-    from hook.observation.applications import Application
     from hook.observation.observation import Observation
+    from hook.observation.workloads import JobRef
 
 
 def is_done(observation: Observation, policy: Policy) -> Step | None:
@@ -22,6 +26,8 @@ def is_done(observation: Observation, policy: Policy) -> Step | None:
     given_up: list[Finding] = []
     for application in observation.downstream.values():
         if applications.is_ahead(application):
+            if stage(observation, policy) is Stage.DRIFTING:
+                given_up += _failed_before(application, observation, policy)
             continue
         if isinstance(application, Unknown):
             return Wait((application.finding,))
@@ -33,46 +39,135 @@ def is_done(observation: Observation, policy: Policy) -> Step | None:
     return Pass(tuple(dict.fromkeys(given_up))) if given_up else None
 
 
+def jobs_of(application: Application, observation: Observation) -> tuple[Job, ...]:
+    """Return its Jobs that are there and could be read."""
+    return tuple(job for ref in application.all_jobs if isinstance(job := observation.jobs.get(ref), Job))
+
+
 def failure(application: Application, observation: Observation, policy: Policy) -> Finding | None:
     """Return what makes a reached Application after Temporal have to be synced again, None where nothing does.
 
-    A success from before the schema was made was one on a database that is gone: what it registered is gone, too.
+    It is judged by its Jobs, where they can be read: one that failed, or whose work began before the schema was made, so
+    that what it registered is in a database that is gone. Where there is none to be read, by its operation.
     """
-    if applications.has_failed(application):
-        return applications.failure(application)
-    finished_at = application.operation.finished_at if application.operation else None
-    if finished_at is not None and restarts.is_older_than_the_database(finished_at, observation, policy):
-        detail = "it ran before its database's schema was made"
-        return Finding(Reason.DOWNSTREAM_FAILED, f"Application {application.ref}", detail)
+    about = f"Application {application.ref}"
+    operation, jobs = application.operation, jobs_of(application, observation)
+    if operation is None:
+        return Finding(Reason.DOWNSTREAM_FAILED, about, "it never ran")
+    if failed := [job for job in jobs if job.phase is JobPhase.FAILED]:
+        return Finding(Reason.DOWNSTREAM_FAILED, about, "; ".join(_why_failed(job, observation) for job in failed))
+    if operation.phase is OperationPhase.FAILED:
+        return Finding(Reason.DOWNSTREAM_FAILED, about, applications.describe(application))
+    if application.health in {"Degraded", "Missing"} and not (jobs and _all_are_seen(application, observation)):
+        return Finding(Reason.DOWNSTREAM_FAILED, about, applications.describe(application))
+    if old := [job for job in jobs if _is_from_before(job, observation, policy)]:
+        names = ", ".join(f"Job {job.ref}" for job in old)
+        return Finding(Reason.DOWNSTREAM_FAILED, about, f"{names} ran before its database's schema was made")
+    began_at = operation.started_at if not jobs else None
+    if began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy):
+        return Finding(Reason.DOWNSTREAM_FAILED, about, "it ran before its database's schema was made")
     return None
+
+
+def _all_are_seen(application: Application, observation: Observation) -> bool:
+    return all(isinstance(observation.jobs.get(job.ref), Job) for job in application.jobs)
+
+
+def _why_failed(job: Job, observation: Observation) -> str:
+    cause = diagnosis.of_job(job, observation.api_time)
+    return f"Job {job.ref} failed: {cause.detail if cause else job.message}".rstrip(": ")
+
+
+def _is_from_before(job: Job, observation: Observation, policy: Policy) -> bool:
+    began_at = job.work_started_at
+    is_over = job.phase is JobPhase.COMPLETE
+    return is_over and began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy)
+
+
+def _failed_before(application: Application | Unknown, observation: Observation, policy: Policy) -> tuple[Finding, ...]:
+    """Return as a warning that one failed at the commit before, where nobody can tell whether its step is still to come."""
+    if not isinstance(application, Application) or application.operation is None:
+        return ()
+    failed = failure(application, observation, policy)
+    return (failed,) if failed is not None and application.operation.phase is OperationPhase.FAILED else ()
 
 
 def _step(application: Application, observation: Observation, policy: Policy) -> Step | None:
     about = f"Application {application.ref}"
-    if applications.is_busy(application):
-        found = Finding(Reason.DOWNSTREAM_RUNNING, about, applications.describe(application))
-        return waiting.wait_while_patient((found,), observation, policy)
-    settled = applications.is_compared(application, observation.run_started_at)
-    operation = application.operation
-    attempts = application.attempts
+    if (obstacle := applications.obstacle(application)) is not None and (
+        applications.is_busy(application) or failure(application, observation, policy) is not None
+    ):
+        return _held_up(obstacle, observation, policy)
+    jobs = jobs_of(application, observation)
+    running = [job for job in jobs if job.phase in {JobPhase.RUNNING, JobPhase.SUSPENDED} and not job.kept_by]
+    if applications.is_busy(application) or running:
+        return _while_it_runs(application, observation, policy)
     failed = failure(application, observation, policy)
     if failed is not None:
-        if application.sync == "Unknown":
-            found = Finding(Reason.COMPARISON_PENDING, about, "Argo CD cannot tell what it should be")
-            return waiting.wait_while_patient((found,), observation, policy)
-        if not settled:
-            return waiting.compare(application, "before it is synced again", observation)
-        if attempts and (young := tuple(restarts.young(observation, policy))):
-            return Wait(young)  # the attempt before may have met servers that were about to crash, as these may be
-        if attempts >= policy.attempts:
-            return endings.end_unrepaired((failed,), observation, policy)
-        if waiting.is_pausing(attempts, operation.finished_at if operation else None, observation.now, policy):
-            detail = f"attempt {attempts} of {policy.attempts} failed: {applications.describe(application)}"
-            return waiting.wait_while_patient((Finding(Reason.DOWNSTREAM_PAUSING, about, detail),), observation, policy)
-        return Resync(application, attempts + 1, failed.detail)
-    if attempts and application.jobs and not settled:
+        return _again(application, failed, observation, policy)
+    settled = applications.is_compared(application, observation.run_started_at)
+    if application.attempts and application.jobs and not settled and not _all_are_seen(application, observation):
         return waiting.compare(application, "its Job's end is not in its status yet", observation)
-    if application.health != "Healthy":
+    if application.health != "Healthy" and not (jobs and _all_are_seen(application, observation)):
         found = Finding(Reason.DOWNSTREAM_RUNNING, about, applications.describe(application))
-        return waiting.wait_while_patient((found,), observation, policy)
+        return endings.wait_while_patient((found,), observation, policy)
     return None
+
+
+def _again(application: Application, failed: Finding, observation: Observation, policy: Policy) -> Step:
+    """Sync it again, boundedly, with pauses, and only on what Argo CD has compared since the last operation."""
+    about, attempts, operation = f"Application {application.ref}", application.attempts, application.operation
+    if application.sync == "Unknown":
+        found = Finding(Reason.COMPARISON_PENDING, about, applications.why_not_compared(application))
+        return endings.wait_while_patient((found,), observation, policy)
+    if not applications.is_compared(application, observation.run_started_at):
+        return waiting.compare(application, "before it is synced again", observation)
+    if attempts and (young := tuple(restarts.young(observation, policy))):
+        return Wait(young)  # the attempt before may have met servers that were about to crash, as these may be
+    if attempts >= policy.attempts:
+        return endings.end_unrepaired((failed,), observation, policy)
+    if waiting.is_pausing(attempts, operation.finished_at if operation else None, observation.now, policy):
+        found = Finding(
+            Reason.DOWNSTREAM_PAUSING, about, f"attempt {attempts} of {policy.attempts} failed: {failed.detail}"
+        )
+        return endings.wait_while_patient((found,), observation, policy)
+    return Resync(application, attempts + 1, failed.detail, _jobs_to_run(application, observation, policy))
+
+
+def _jobs_to_run(application: Application, observation: Observation, policy: Policy) -> tuple[JobRef, ...]:
+    """Return the plain Jobs that failed or ran on a database that is gone; none: a full sync makes what it lacks.
+
+    Where a Job may not be read: all of them, if Argo CD says that they are there.
+    """
+    seen = {job.ref: observation.jobs.get(job.ref) for job in application.jobs}
+    if any(job is None and ref in observation.jobs for ref, job in seen.items()):
+        return ()
+    if all(isinstance(job, Job) for job in seen.values()):
+        return tuple(
+            job.ref
+            for job in seen.values()
+            if isinstance(job, Job) and (job.phase is JobPhase.FAILED or _is_from_before(job, observation, policy))
+        )
+    made = all(job.synced or (application.operation is not None and job.was_synced) for job in application.jobs)
+    return tuple(seen) if made else ()
+
+
+def _while_it_runs(application: Application, observation: Observation, policy: Policy) -> Step:
+    """Wait; but name what holds it, and do not wait for ever for what lasts."""
+    about = f"Application {application.ref}"
+    running = Finding(Reason.DOWNSTREAM_RUNNING, about, applications.describe(application))
+    hang = lost_hook(application, observation.jobs)
+    for job in jobs_of(application, observation):
+        if hang is None and job.phase is JobPhase.SUSPENDED:
+            hang = Finding(Reason.MIGRATION_SUSPENDED, f"Job {job.ref}", "spec.suspend is true")
+        if hang is None and job.phase is JobPhase.RUNNING:
+            hang = diagnosis.of_job(job, observation.api_time)
+    if hang is None:
+        return endings.wait_while_patient((running,), observation, policy)
+    return _held_up(Finding(Reason.DOWNSTREAM_FAILED, about, str(hang), hang.remedy), observation, policy)
+
+
+def _held_up(hang: Finding, observation: Observation, policy: Policy) -> Step:
+    if waiting.is_over_grace(hang, observation, policy):
+        return endings.end_unrepaired((hang,), observation, policy)
+    return endings.wait_while_patient((hang,), observation, policy)

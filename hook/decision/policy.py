@@ -46,6 +46,8 @@ class Policy:
     patience: timedelta = timedelta(minutes=10)
     stable: timedelta = timedelta(seconds=3)
     clock_skew: timedelta = timedelta(seconds=5)
+    schema_jobs: tuple[str, ...] = ()
+    """The names of the Jobs that make the schema; none: they are recognised by what they run."""
 
     def is_right(self, schema: Schema | Unknown) -> bool:
         """Tell whether a store's schema serves the release: as new as expected, or newer."""

@@ -1,35 +1,94 @@
-"""What Temporal's pods mean for the rollout: absent, on their way, young, living on what is gone. Pure.
+"""Which of Temporal's pods are restarted, and in which order. Pure.
 
-Kubernetes' times are whole seconds, and the database's clock is not the nodes': what is told from both allows for that.
+A pod is restarted once: it must have been made before the run, or before the schemas became right in it, by the API
+server's clock. The evidence for a restart is by other clocks, in whole seconds and the database's, and allows for that.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from hook.decision.steps import RestartPods
 from hook.observation.findings import Finding
 from hook.observation.reasons import Reason
 from hook.observation.versions import Release, Schema, Store, VersionError
-from hook.observation.workloads import Pod, PodState, Runtime
+from hook.observation.workloads import PodState, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from hook.decision.policy import Policy
+    from hook.decision.steps import Step
     from hook.observation.observation import Observation
+    from hook.observation.workloads import Pod
 
-COMPONENTS = ("history", "matching", "frontend", "internal-frontend", "worker")
-"""Temporal's services in the order in which they are restarted: history owns the shards and is what the others wait for."""
+COMPONENTS = ("worker", "matching", "frontend", "internal-frontend", "history")
+"""Temporal's services in the order in which their pods are deleted: the first new server may have to be started again, and a
+worker is missed least."""
+
+_HEARTBEAT_COUNTS = timedelta(seconds=20)
+"""How old a heartbeat may be for its row to be a peer (healthyHostLastHeartbeatCutoff, Temporal's ringpop/monitor.go)."""
+
+_JOINS_BY_ITSELF = timedelta(seconds=60)
+"""A server that stands alone has joined after 40 to 55 s (measured, 1.29.1)."""
+
+_ALONE = "stands alone: it waits for servers of a database that is gone"
 
 _KUBERNETES_RESOLUTION = timedelta(seconds=1)
 """Kubernetes cuts its times to whole seconds: what started at :05 may have started just before :06."""
 
 
+def pods_live_on_the_present_database(observation: Observation, policy: Policy) -> Step | None:
+    """Restart pods that wait out a back-off whose cause may be gone, and pods that live on a database that is gone.
+
+    All at once: at most the first new server is alone then, and no order prevents that (docs/how-it-decides.md, measured in
+    benchmarks/README.md).
+    """
+    runtime = observation.runtime
+    if not isinstance(runtime, Runtime):
+        return None
+    reasons = {pod: why for pod in runtime.pods if (why := why_restart(pod, observation, policy))}
+    pods = sorted(reasons, key=lambda pod: COMPONENTS.index(pod.component))
+    return RestartPods(tuple(pods), "; ".join(dict.fromkeys(reasons.values()))) if pods else None
+
+
+def nobody_stands_alone(observation: Observation, policy: Policy) -> Step | None:  # noqa: ARG001 -- every rule has this shape
+    """Restart once the one new server that found only the rows of old ones: it would wait for them for 40 to 55 s.
+
+    It can only be the first: a server writes its row before it reads the others', so that each later one finds it. A
+    container that ended has left a row, too, which is nobody's.
+    """
+    default = observation.stores.get(Store.DEFAULT)
+    born = default.born if isinstance(default, Schema) else None
+    if born is None or not observation.members:
+        return None
+    members = sorted(observation.members, key=lambda member: member.session_start)
+    old = [member for member in members if member.session_start < born]
+    new = sorted(
+        {member.address: member for member in members if member.session_start >= born}.values(),
+        key=lambda member: member.session_start,
+    )
+    pods = {pod.ip: pod for pod in observation.pods if pod.ip and pod.state is PodState.RUNNING}
+    first = new[0] if new else None
+    if first is None or first.address not in pods or not any(member.address in pods for member in new[1:]):
+        return None
+    met_an_old_one = any(member.last_heartbeat > first.session_start - _HEARTBEAT_COUNTS for member in old)
+    if not met_an_old_one or observation.now - first.session_start > _JOINS_BY_ITSELF:
+        return None
+    return RestartPods((pods[first.address],), _ALONE)
+
+
+def is_of_one_alone(act: RestartPods) -> bool:
+    """Tell whether it is the restart of a server that stood alone: there is one in a run."""
+    return act.why == _ALONE
+
+
 def why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | None:
     """Return why a pod is to be restarted, None where it is not: it waits out a back-off, or lives on what is gone."""
+    if pod.created_at is None or pod.created_at >= observation.made_before or pod.component not in COMPONENTS:
+        return None
     if pod.state is PodState.BACK_OFF and pod.crashed_at is not None:
         right_since = observation.right_since
         # It may have looked before and crashed just after; and the database's clock is not the node's.
@@ -55,30 +114,26 @@ def is_older_than_the_database(moment: datetime, observation: Observation, polic
     return moment + _KUBERNETES_RESOLUTION <= born - policy.clock_skew
 
 
-def absent(observation: Observation, counts: Callable[[Pod], bool] = lambda _: True) -> Iterator[Finding]:
-    """Yield a finding for each component that lacks a pod, and for each pod that counts and does not run or is not ready."""
-    if not isinstance(observation.runtime, Runtime):
+def absent(observation: Observation) -> Iterator[Finding]:
+    """Yield a finding for each component that lacks a pod, and for each pod that does not run or is not ready."""
+    runtime = observation.runtime
+    if not isinstance(runtime, Runtime):
         return
-    pods = observation.runtime.pods
-    for component, replicas in observation.runtime.wanted.items():
-        present = sum(pod.component == component for pod in pods)
-        if present < replicas:
-            yield Finding(Reason.PODS_NOT_STABLE, f"component {component}", f"{present} of {replicas} pods are there")
-    for pod in filter(counts, pods):
+    for component, replicas in runtime.wanted.items():
+        present = sum(pod.component == component for pod in runtime.pods)
+        if present >= replicas:
+            continue
+        about = f"component {component}"
+        troubles = [owner for owner in runtime.troubles() if owner.component == component]
+        for owner in troubles:
+            yield Finding(Reason.POD_NOT_MADE, about, f"{owner.kind} {owner.name}: {owner.trouble}")
+        if not troubles:
+            yield Finding(Reason.PODS_NOT_STABLE, about, f"{present} of {replicas} pods are there")
+    for pod in runtime.pods:
         if pod.finding is not None:
             yield pod.finding
         elif pod.state is not PodState.RUNNING or not pod.ready:
-            yield Finding(Reason.PODS_NOT_STABLE, f"pod {pod.namespace}/{pod.name}", f"{pod.state}, not ready")
-
-
-def starting(observation: Observation, policy: Policy) -> Iterator[Finding]:
-    """Yield a finding for each pod on its way: not for one that is to be restarted, or that something keeps from running."""
-    for finding in absent(observation, lambda pod: _is_starting(pod) and not why_restart(pod, observation, policy)):
-        yield replace(finding, detail=f"{finding.detail}; the next component is restarted after it")
-
-
-def _is_starting(pod: Pod) -> bool:
-    return pod.finding is None and pod.state is not PodState.BACK_OFF
+            yield Finding(Reason.PODS_NOT_STABLE, pod.about, f"{pod.state}, not ready")
 
 
 def live_release(observation: Observation) -> Release | None:
@@ -98,7 +153,7 @@ def young(observation: Observation, policy: Policy) -> Iterator[Finding]:
     yield from (
         Finding(
             Reason.PODS_NOT_STABLE,
-            f"pod {pod.namespace}/{pod.name}",
+            pod.about,
             f"started less than {policy.stable.total_seconds():g} s ago, and has no readiness probe",
         )
         for pod in observation.pods

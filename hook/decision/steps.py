@@ -11,7 +11,7 @@ from hook.observation.reasons import ExitCode, Reason
 if TYPE_CHECKING:
     from hook.observation.applications import Application
     from hook.observation.migrations import Migration
-    from hook.observation.workloads import Pod
+    from hook.observation.workloads import JobRef, Pod
 
 
 @dataclass(frozen=True)
@@ -31,29 +31,33 @@ class Refresh:
 
 @dataclass(frozen=True)
 class Migrate:
-    """Ask the schema's owner to run; `attempt` counts from 1 within this run."""
+    """Ask the schema's owner to run; `attempt` counts from 1 within this run.
+
+    `jobs` are the plain Jobs to be replaced, and nothing else; none: a full sync, which runs hooks and makes what lacks.
+    """
 
     migration: Migration
     attempt: int
     why: str
+    jobs: tuple[JobRef, ...] = ()
 
 
 @dataclass(frozen=True)
 class RestartPods:
-    """Delete these pods of one component, each only if it still has its uid."""
+    """Delete these pods, each only if it still has its uid."""
 
-    component: str
     pods: tuple[Pod, ...]
     why: str
 
 
 @dataclass(frozen=True)
 class Resync:
-    """Sync a downstream Application again; `attempt` counts from 1 within this run."""
+    """Sync a downstream Application again, or the `jobs` of it alone; `attempt` counts from 1 within this run."""
 
     application: Application
     attempt: int
     why: str
+    jobs: tuple[JobRef, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,19 @@ def missing(step: Step | None) -> tuple[Finding, ...]:
     match step:
         case Wait(findings):
             return findings
-        case Migrate(migration, attempt, why):
+        case Migrate(migration, attempt, why, _):
             return (Finding(Reason.MIGRATION_RUNNING, migration.owner, f"attempt {attempt} is due: {why}"),)
-        case RestartPods(component, _, why):
-            return (Finding(Reason.PODS_NOT_STABLE, f"component {component}", f"a restart is due: {why}"),)
-        case Resync(application, attempt, _):
+        case RestartPods(pods, why):
+            return (Finding(Reason.PODS_NOT_STABLE, _components(pods), f"a restart is due: {why}"),)
+        case Resync(application, attempt, _, _):
             return (Finding(Reason.DOWNSTREAM_RUNNING, f"Application {application.ref}", f"sync {attempt} is due"),)
         case Refresh(application, why):
             return (Finding(Reason.COMPARISON_PENDING, f"Application {application.ref}", why),)
     return ()
+
+
+def _components(pods: tuple[Pod, ...]) -> str:
+    return "component " + ", ".join(dict.fromkeys(pod.component for pod in pods))
 
 
 def outcome_of(step: Step | None, refused: tuple[Finding, ...] = ()) -> Outcome:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook.decision import endings
-from hook.decision.policy import Reachability
 from hook.decision.steps import Refresh, Wait
 from hook.observation import applications
 from hook.observation.findings import Finding
@@ -67,11 +65,3 @@ def is_pausing(attempts: int, ended_at: datetime | None, now: datetime, policy: 
         return False
     pause: timedelta = policy.pause * min(2 ** (attempts - 1), _LONGEST_PAUSE)
     return now - ended_at < pause
-
-
-def wait_while_patient(missing: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
-    """Wait; not for ever, except under `always`: the cure may lie in a later step."""
-    since = max(filter(None, (observation.run_started_at, observation.right_since)))
-    if policy.reachability is not Reachability.ALWAYS and observation.now - since >= policy.patience:
-        return endings.end_unrepaired(missing, observation, policy)
-    return Wait(missing)

@@ -1,4 +1,4 @@
-"""The migration that the schema's owner runs: its phase, as its Application or its command tells it. Pure."""
+"""The migration that the schema's owner runs: its phase by its Jobs and its operation, or by its command. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hook.observation.applications import Application, JobRef, OperationPhase, job_health
+from hook.observation import diagnosis
+from hook.observation.applications import Application, OperationPhase, is_busy, job_health
+from hook.observation.diagnosis import TRANSIENT
+from hook.observation.findings import Finding, Unknown
+from hook.observation.reasons import Reason
+from hook.observation.workloads import Job, JobPhase, JobRef
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
+
+    from hook.observation.workloads import JobsSeen
 
 
 class MigrationPhase(StrEnum):
@@ -26,15 +34,27 @@ class MigrationPhase(StrEnum):
 
 @dataclass(frozen=True)
 class Migration:
-    """The owner's migration; `attempts` counts what this run started, as the operations in the world say."""
+    """The owner's migration; `attempts` counts what this run started, as the operations in the world say.
+
+    `jobs` are its Jobs as they were read; `hang` is what keeps it from going on, `hang_may_pass` whether that may be over
+    since it was seen (a database that was not there yet); `unseen` what could not be read, and why.
+    """
 
     phase: MigrationPhase
     owner: str
     attempts: int = 0
     ended_at: datetime | None = None
     message: str = ""
-    jobs: tuple[JobRef, ...] = ()
+    jobs: tuple[Job, ...] = ()
     application: Application | None = None
+    hang: Finding | None = None
+    hang_may_pass: bool = False
+    unseen: tuple[Finding, ...] = ()
+
+    @property
+    def is_working(self) -> bool:
+        """Whether a pod of it verifiably works."""
+        return self.phase is MigrationPhase.RUNNING and any(job.is_working for job in self.jobs)
 
 
 _OF_OPERATION = {
@@ -47,12 +67,17 @@ _OF_OPERATION = {
 }
 
 
-def of_application(application: Application) -> Migration:
-    """Return what the migrations Application says of the migration."""
+def of_application(application: Application, seen: JobsSeen, now: datetime) -> Migration:
+    """Return what the migrations Application and its Jobs say of the migration; ``now`` by the API server's clock.
+
+    The Jobs were read after the Application: where an operation of ours has ended, they are those that it made.
+    """
+    refs = application.all_jobs
+    jobs = tuple(job for ref in refs if isinstance(job := seen.get(ref), Job))
+    unseen = tuple(one.finding for ref in refs if isinstance(one := seen.get(ref), Unknown))
     operation = application.operation
-    phase = MigrationPhase.IDLE if operation is None else _OF_OPERATION[operation.phase]
-    if application.jobs and (operation is None or operation.phase.ended):
-        phase = _phase_of_jobs(application, phase)
+    phase, message = _phase(application, seen)
+    hang, hang_may_pass = _hang(application, jobs, seen, now)
     ours = operation is not None and operation.attempt is not None
     if not ours and phase in {MigrationPhase.SUCCEEDED, MigrationPhase.FAILED}:
         phase = MigrationPhase.IDLE
@@ -60,30 +85,77 @@ def of_application(application: Application) -> Migration:
         phase=phase,
         owner=f"Application {application.ref}",
         attempts=application.attempts,
-        ended_at=operation.finished_at if operation else None,
-        message=_message(application),
-        jobs=tuple(JobRef(job.namespace, job.name) for job in (*application.jobs, *application.hook_jobs)),
+        ended_at=max(
+            filter(None, (operation.finished_at if operation else None, *(job.ended_at for job in jobs))), default=None
+        ),
+        message=message,
+        jobs=jobs,
         application=application,
+        hang=hang,
+        hang_may_pass=hang_may_pass,
+        unseen=unseen,
     )
 
 
-def _phase_of_jobs(application: Application, phase: MigrationPhase) -> MigrationPhase:
-    """Judge by the plain Jobs: an operation on them ends before they do (seen)."""
+def _phase(application: Application, seen: JobsSeen) -> tuple[MigrationPhase, str]:
+    """Return the phase and what tells of it: the Jobs' own where they could be read, else Argo CD's word."""
     operation = application.operation
+    said = operation.message if operation else ""
+    phase = _OF_OPERATION[operation.phase] if operation else MigrationPhase.IDLE
+    jobs = [job for ref in application.all_jobs if isinstance(job := seen.get(ref), Job)]
+    if running := [job for job in jobs if job.is_running or job.phase is JobPhase.SUSPENDED]:
+        return MigrationPhase.RUNNING, "; ".join(f"Job {job.ref} is {job.phase}" for job in running)
+    if is_busy(application):
+        return phase, said
+    managed = [seen.get(job.ref) for job in application.jobs]
+    if not managed:
+        return phase, said
+    if any(isinstance(job, Unknown) for job in managed) or not {job.ref for job in application.jobs} <= set(seen):
+        return _phase_by_argocd(application, phase)
+    if failed := [job for job in managed if isinstance(job, Job) and job.phase is JobPhase.FAILED]:
+        return MigrationPhase.FAILED, "; ".join(f"Job {job.ref} failed: {job.message}".rstrip(": ") for job in failed)
+    return phase, said
+
+
+def _phase_by_argocd(application: Application, phase: MigrationPhase) -> tuple[MigrationPhase, str]:
+    """Judge plain Jobs that may not be read by Argo CD's word: an operation on them ends before they do (seen)."""
+    operation = application.operation
+    said = operation.message if operation else ""
     if operation is not None and operation.finished_at is not None:
         compared = application.compared_at is not None and application.compared_at > operation.finished_at
         if not compared:
-            return MigrationPhase.UNCOMPARED
+            return MigrationPhase.UNCOMPARED, said
     match job_health(application):
         case "Progressing" | "Suspended":
-            return MigrationPhase.RUNNING
+            return MigrationPhase.RUNNING, said
         case "Degraded":
-            return MigrationPhase.FAILED
+            return MigrationPhase.FAILED, f"Job {', '.join(str(job.ref) for job in application.jobs)} failed"
         case _:
-            return phase
+            return phase, said
 
 
-def _message(application: Application) -> str:
-    if application.jobs and job_health(application) == "Degraded":
-        return "Job " + ", ".join(f"{job.namespace}/{job.name}" for job in application.jobs) + " failed"
-    return application.operation.message if application.operation else ""
+def _hang(
+    application: Application, jobs: tuple[Job, ...], seen: Mapping[JobRef, Job | Unknown | None], now: datetime
+) -> tuple[Finding | None, bool]:
+    """Return what holds a migration that has neither failed nor ended, and whether that may be over by itself."""
+    for job in jobs:
+        if job.phase is JobPhase.SUSPENDED:
+            return Finding(Reason.MIGRATION_SUSPENDED, f"Job {job.ref}", "spec.suspend is true"), False
+        cause = diagnosis.of_job(job, now) if job.phase is JobPhase.RUNNING else None
+        if cause is not None:
+            detail = f"{cause.about}: {cause.detail}" if cause.about != f"Job {job.ref}" else cause.detail
+            reason = cause.reason if cause.reason is Reason.SIDECAR_KEEPS_JOB else Reason.MIGRATION_HANGS
+            remedy = "" if cause.reason is Reason.CRASH_LOOPING else cause.remedy
+            return Finding(reason, f"Job {job.ref}", detail, remedy), bool(TRANSIENT.search(cause.detail))
+    return lost_hook(application, seen), False
+
+
+def lost_hook(application: Application, seen: Mapping[JobRef, Job | Unknown | None]) -> Finding | None:
+    """Return that the operation waits for a hook Job that is not there (argo-cd 21055, 18884, 6880, 27507)."""
+    operation = application.operation
+    if operation is None or operation.waits_for is None or operation.phase is not OperationPhase.RUNNING:
+        return None
+    if operation.waits_for not in seen or seen[operation.waits_for] is not None:
+        return None
+    detail = f"Job {operation.waits_for} does not exist: {operation.message}"
+    return Finding(Reason.OPERATION_STUCK, f"Application {application.ref}", detail)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hook.observation.versions import Schema
-from hook.observation.workloads import Pod, Runtime
+from hook.observation.workloads import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,33 +17,44 @@ if TYPE_CHECKING:
     from hook.observation.migrations import Migration
     from hook.observation.reasons import Reason
     from hook.observation.versions import Store
+    from hook.observation.workloads import JobRef, JobsSeen, Member, Pod
 
 
 @dataclass(frozen=True)
 class Frontend:
-    """The frontend answered. `trouble` says why its answer does not prove a working Temporal, None if it does."""
+    """The frontend, or a proxy before it, answered. Neither finding: it proved that Temporal works.
+
+    `trouble` says why Temporal does not work, or that nothing at all was proved. `unproved` says what it would not let the
+    gate prove though it serves.
+    """
 
     trouble: Finding | None = None
+    unproved: Finding | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """This run of the gate: its id, and since when it counts (its Job's creation).
+    """This run of the gate: its id, and since when it counts (its Job's creation, by the API server's clock).
 
-    `owner` is the Application whose sync made the Job, ``name`` or ``namespace_name``; None outside of Argo CD.
+    `owner` is the Application whose sync made the Job by its tracking annotation, ``name`` or ``namespace_name``; None
+    without one. `job` is None outside of a Job.
     """
 
     id: str
     started_at: datetime
     owner: str | None = None
+    job: JobRef | None = None
 
 
 @dataclass(frozen=True)
 class Observation:
     """All that one turn saw. None stands for what is not configured; `since` is when each finding was first seen.
 
-    `gate` is the gate's own Application, looked at only by a run that may reopen it. `refused` holds the findings of acts
-    that were refused when they were last tried.
+    `gate` is the gate's own Application, looked at only by a run that may reopen it, `gate_ref` its name. `jobs` are those
+    of what is downstream, `members` the servers by their rows, looked at after a restart. `cluster_now` is the API server's
+    time, `restarts_before` when, by it, this process began or saw the schemas become right or another database take their
+    place. `right_after` is how many migrations this run had asked for when it last saw them right. `refused` holds the
+    findings of acts that were refused when they were last tried.
     """
 
     now: datetime
@@ -55,7 +66,12 @@ class Observation:
     frontend: Frontend | Unknown | None = None
     downstream: Mapping[ApplicationRef, Application | Unknown] = field(default_factory=dict)
     gate: Application | Unknown | None = None
-    migration_pods: tuple[Pod, ...] = ()
+    jobs: JobsSeen = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
+    cluster_now: datetime | None = None
+    restarts_before: datetime | None = None
+    right_after: int | None = None
+    gate_ref: ApplicationRef | None = None
     refused: tuple[Finding, ...] = ()
     since: Mapping[tuple[Reason, str], datetime] = field(default_factory=dict)
 
@@ -63,6 +79,19 @@ class Observation:
     def run_started_at(self) -> datetime:
         """Return since when the run counts; now, where it cannot be seen."""
         return self.run.started_at if isinstance(self.run, Run) else self.now
+
+    @property
+    def made_before(self) -> datetime:
+        """Return the moment before which a pod must have been made to be restarted, by the API server's clock.
+
+        A pod that a restart makes is younger, so that each is restarted once, whatever other clocks say.
+        """
+        return self.restarts_before or self.run_started_at
+
+    @property
+    def api_time(self) -> datetime:
+        """Return the API server's time, this program's own where none has answered."""
+        return self.cluster_now or self.now
 
     @property
     def schemas(self) -> tuple[Schema, ...]:

@@ -75,6 +75,20 @@ class Reason(Enum):
         "The gate is told to sync the Application whose sync runs it, which would be a deadlock.",
         "Give the gate an Application of its own, apart from migrations, runtime and downstream.",
     )
+    RUNTIME_INSTANCES_MIXED = (
+        "RuntimeInstancesMixed",
+        ExitCode.SETTINGS,
+        Tolerance.GRACE,
+        "The runtime's selector finds pods of more than one instance (app.kubernetes.io/instance); the gate restarts none of them.",
+        "Narrow runtime.selector to one instance, such as app.kubernetes.io/name=temporal,app.kubernetes.io/instance=NAME.",
+    )
+    MIGRATION_JOB_AMBIGUOUS = (
+        "MigrationJobAmbiguous",
+        ExitCode.SETTINGS,
+        Tolerance.GRACE,
+        "The migrations Application has several Jobs, and none can be recognised as the schema's.",
+        "Name the schema's Jobs in migrations.jobs.",
+    )
     DEADLINE_EXCEEDED = (
         "DeadlineExceeded",
         ExitCode.DEADLINE,
@@ -169,6 +183,42 @@ class Reason(Enum):
         "Set the migrations' admin-tools image to the release, and compare the database names; then sync both Applications.",
     )
 
+    MIGRATION_HANGS = (
+        "MigrationHangs",
+        ExitCode.MIGRATION,
+        Tolerance.GRACE,
+        "The migration's Job neither ends nor works: the fault that holds it lasts, and Kubernetes goes on trying.",
+        "Correct what the message names, then sync the migrations Application and the gate's.",
+    )
+    MIGRATION_SUSPENDED = (
+        "MigrationSuspended",
+        ExitCode.MIGRATION,
+        Tolerance.GRACE,
+        "The migration's Job is suspended (spec.suspend), so it runs no pod.",
+        'Resume the Job (kubectl patch job NAME -p \'{"spec":{"suspend":false}}\'), or let its queue admit it.',
+    )
+    SIDECAR_KEEPS_JOB = (
+        "SidecarKeepsJob",
+        ExitCode.MIGRATION,
+        Tolerance.GRACE,
+        "The work of a Job's pod has ended, but a sidecar keeps the pod running, so the Job never completes.",
+        "Disable the injection for the Job's pods, or use native sidecars (init containers with restartPolicy: Always).",
+    )
+    OPERATION_STUCK = (
+        "OperationStuck",
+        ExitCode.MIGRATION,
+        Tolerance.GRACE,
+        "Argo CD's operation waits for a hook Job that does not exist, and will wait for ever.",
+        "Terminate the operation (argocd app terminate-op NAME), then sync the Application.",
+    )
+    OPERATION_RETRIES_OLD_COMMIT = (
+        "OperationRetriesOldCommit",
+        ExitCode.MIGRATION,
+        Tolerance.GRACE,
+        "Argo CD's operation keeps retrying an old commit while Git has a newer one.",
+        "Terminate the operation (argocd app terminate-op NAME), or set spec.syncPolicy.retry.refresh: true so that a retry takes up the newer commit.",
+    )
+
     DATABASE_LOGIN_REFUSED = (
         "DatabaseLoginRefused",
         ExitCode.ACCESS,
@@ -260,6 +310,27 @@ class Reason(Enum):
         "There is no such Application.",
         "Create it, or correct its name and namespace.",
     )
+    RECONCILIATION_SKIPPED = (
+        "ReconciliationSkipped",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "The Application carries the annotation argocd.argoproj.io/skip-reconcile, so Argo CD does not process it: no sync, no status.",
+        "Remove the annotation from the Application.",
+    )
+    APPLICATION_BEING_DELETED = (
+        "ApplicationBeingDeleted",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "The Application is being deleted; Argo CD syncs it no more.",
+        "Wait until it is gone and create it again, or remove what blocks its deletion (its finalizer).",
+    )
+    APPLICATION_INVALID = (
+        "ApplicationInvalid",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "Argo CD refuses the Application's specification (InvalidSpecError).",
+        "Correct what the message names: project, destination or source.",
+    )
     NAMESPACE_MISSING = (
         "NamespaceMissing",
         ExitCode.ACCESS,
@@ -280,6 +351,13 @@ class Reason(Enum):
         Tolerance.GRACE,
         "The frontend and the gate do not agree on TLS, or it wants a client certificate.",
         "Set temporal.frontend.tls (CA, client certificate and key, server name) as the frontend asks for them.",
+    )
+    FRONTEND_REFUSES_GATE = (
+        "FrontendRefusesGate",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "Temporal's authorizer, or a mesh or proxy before the frontend, refuses the gate. That Temporal works cannot be proved.",
+        "Give the gate a token (temporal.frontend.tokenFile, in the chart tokenSecret), or admit the gate in the mesh or proxy. Temporal's default authorizer wants the permission temporal-system:read.",
     )
     MIGRATION_COMMAND_UNUSABLE = (
         "MigrationCommandUnusable",
@@ -352,6 +430,13 @@ class Reason(Enum):
         "The Kubernetes API does not answer, or answers with an error of its own.",
         "Check the API server, and network policies between it and the gate.",
     )
+    ANSWER_NOT_UNDERSTOOD = (
+        "AnswerNotUnderstood",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "The Kubernetes API answered with something that its own schema does not allow, so what it describes is unknown.",
+        "Look at the object at the path that is named; a proxy or a conversion webhook may have changed it.",
+    )
     MIGRATION_RUNNING = (
         "MigrationRunning",
         ExitCode.DEADLINE,
@@ -407,6 +492,20 @@ class Reason(Enum):
         Tolerance.DEADLINE,
         "The frontend answers but is not ready: it says NOT_SERVING, or it cannot read its database.",
         "Wait for the cluster's membership. If it stays so, look at the logs of frontend and history.",
+    )
+    FRONTEND_NOT_TEMPORAL = (
+        "FrontendNotTemporal",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "Something else than Temporal's frontend answers at its address: another gRPC server, an HTTP server, or a proxy without a route.",
+        "Set temporal.frontend.address to the frontend's gRPC port (7233), not to its HTTP port or the web UI; a proxy must pass gRPC on.",
+    )
+    FRONTEND_RATE_LIMITED = (
+        "FrontendRateLimited",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "The frontend, or a proxy before it, answers with a rate limit. That Temporal works cannot be proved.",
+        "Wait until the load is over. If it stays so, raise frontend.rps and frontend.namespaceRPS in Temporal's dynamic configuration.",
     )
     CRASH_LOOPING = (
         "CrashLooping",
@@ -472,6 +571,48 @@ class Reason(Enum):
         "No node takes the pod (taints, selectors, resources).",
         "Read the scheduler's message that is shown; add the toleration, or the capacity.",
     )
+    OUT_OF_MEMORY = (
+        "OutOfMemory",
+        ExitCode.TEMPORAL,
+        Tolerance.GRACE,
+        "A container was killed because it exceeded its memory limit.",
+        "Raise the container's memory limit (resources.limits.memory).",
+    )
+    CONTAINER_CANNOT_START = (
+        "ContainerCannotStart",
+        ExitCode.TEMPORAL,
+        Tolerance.GRACE,
+        "A container's process cannot be started: the command, a mount or a lifecycle hook fails.",
+        "Correct what the message names in the container's specification.",
+    )
+    POD_NOT_STARTING = (
+        "PodNotStarting",
+        ExitCode.TEMPORAL,
+        Tolerance.GRACE,
+        "A pod's containers are not created: a volume, a Secret or the network does not come.",
+        "Read the pod's events (kubectl describe pod), and provide what they name.",
+    )
+    POD_NOT_MADE = (
+        "PodNotMade",
+        ExitCode.TEMPORAL,
+        Tolerance.GRACE,
+        "A workload's pods are not created: admission, a quota or a missing service account refuses them.",
+        "Correct what the message names; kubectl describe shows the workload's events.",
+    )
+    POD_FAILED = (
+        "PodFailed",
+        ExitCode.TEMPORAL,
+        Tolerance.GRACE,
+        "A pod failed as a whole: it was evicted, exceeded a deadline, or its Job gave up.",
+        "Correct what the message names.",
+    )
+    RUNTIME_PODS_NOT_FOUND = (
+        "RuntimePodsNotFound",
+        ExitCode.TEMPORAL,
+        Tolerance.GRACE,
+        "No Deployment, StatefulSet, Rollout or pod of Temporal's servers matches the runtime's selector, so none can be judged or restarted.",
+        "Set runtime.namespace and runtime.selector to the labels of Temporal's pods: kubectl get pods --show-labels. An alias or nameOverride of the chart changes app.kubernetes.io/name.",
+    )
     CONTAINER_CONFIG_INVALID = (
         "ContainerConfigInvalid",
         ExitCode.TEMPORAL,
@@ -529,6 +670,27 @@ class Reason(Enum):
         Tolerance.NONE,
         "This patch release is not in the table; the versions of the greatest listed patch below it are taken as a lower bound.",
         "Use a newer hook, or set temporal.schemaVersions.",
+    )
+    JOBS_UNSEEN = (
+        "JobsUnseen",
+        ExitCode.PASSED,
+        Tolerance.NONE,
+        "The gate may not read these Jobs or their pods, so it judges them by what Argo CD says of the whole Application.",
+        "Give the gate's ServiceAccount the right that is named (docs/rbac.md lists them all).",
+    )
+    APPLICATION_UNHEALTHY = (
+        "ApplicationUnhealthy",
+        ExitCode.PASSED,
+        Tolerance.NONE,
+        "Something other than its Jobs makes the Application Progressing or Degraded. The gate does not act on it.",
+        "Look at the resource in Argo CD. Its step of the rollout waits for it.",
+    )
+    RUNTIME_DRIFTS = (
+        "RuntimeDrifts",
+        ExitCode.PASSED,
+        Tolerance.NONE,
+        "The runtime's Application is OutOfSync at a commit that it was not synced to, but its pods run: the gate asks Temporal all the same.",
+        "Nothing, if its step is still to come; else find out what drifts (argocd app diff).",
     )
     RUNTIME_NOT_FOUND = (
         "RuntimeNotFound",

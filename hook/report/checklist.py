@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hook.decision import downstream, planner
+from hook.decision import downstream
+from hook.decision.stage import Stage, is_asked_for, stage
 from hook.observation import applications
 from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.observation import Frontend, Observation
-from hook.observation.reasons import Tolerance
+from hook.observation.reasons import Reason, Tolerance
 from hook.observation.workloads import Pod, PodState, Runtime
 
 if TYPE_CHECKING:
@@ -59,11 +60,10 @@ def items(observation: Observation, policy: Policy) -> tuple[Item, ...]:
 
 
 def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
-    asked = planner.is_asked_for_reachability(observation, policy)
+    asked = is_asked_for(observation, policy)
     yield _migration(observation.migration)
-    for pod in observation.migration_pods:
-        if pod.finding is not None:
-            yield _troubled(f"migration pod {pod.namespace}/{pod.name}", pod.finding)
+    if isinstance(observation.migration, Migration) and observation.migration.hang is not None:
+        yield _troubled("migration's Job", observation.migration.hang)
     under_way = isinstance(observation.migration, Migration) and observation.migration.phase in _UNDER_WAY
     for store, schema in observation.stores.items():
         item = _schema(f"schema of {store}", schema, policy)
@@ -71,7 +71,7 @@ def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
         being_changed = under_way and item.mark is Mark.WRONG
         yield Item(item.subject, Mark.WAITING, "being migrated", item.wanted) if being_changed else item
     if observation.application is not None:
-        yield _runtime_application(observation.application)
+        yield _runtime_application(observation.application, stage(observation, policy))
     if observation.runtime is not None:
         schemas_are_right = all(policy.is_right(schema) for schema in observation.stores.values())
         for item in _pods(observation.runtime, asked=asked):
@@ -117,20 +117,30 @@ def _schema(subject: str, schema: Schema | Unknown, policy: Policy) -> Item:
     return Item(subject, mark, f"at {schema.version}" if schema.version else "empty", wanted)
 
 
-def _runtime_application(application: Application | Unknown) -> Item:
+def _runtime_application(application: Application | Unknown, at: Stage) -> Item:
     subject = "runtime's Application"
-    if applications.is_ahead(application):
+    if at is Stage.AHEAD:
         seen = "does not exist" if applications.is_missing(application) else "not yet synced to its target"
         return Item(subject, Mark.NOT_ASKED, f"{seen}: its step is still ahead")
     if isinstance(application, Unknown):
         return _unseen(subject, application)
-    return Item(subject, Mark.OK, f"{application.ref}: {applications.describe(application)}", "reached by the rollout")
+    drifts = f" ({at.value})" if at is Stage.DRIFTING else ""
+    return Item(
+        subject, Mark.OK, f"{application.ref}: {applications.describe(application)}{drifts}", "reached by the rollout"
+    )
 
 
 def _pods(runtime: Runtime | Unknown, *, asked: bool) -> Iterator[Item]:
     if isinstance(runtime, Unknown):
         yield _unseen("pods", runtime)
         return
+    if not runtime.is_found:
+        mark = Mark.WRONG if asked else Mark.NOT_ASKED
+        seen = f"{Reason.RUNTIME_PODS_NOT_FOUND}: nothing matches {runtime.selected_by}"
+        yield Item("pods", mark, seen, "found by the selector", Reason.RUNTIME_PODS_NOT_FOUND.remedy)
+    if len(runtime.instances) > 1:
+        seen = f"{Reason.RUNTIME_INSTANCES_MIXED}: {', '.join(runtime.instances)}"
+        yield Item("pods", Mark.WRONG, seen, "of one instance", Reason.RUNTIME_INSTANCES_MIXED.remedy)
     components = sorted({*runtime.wanted, *(pod.component for pod in runtime.pods)})
     for component in components:
         pods = [pod for pod in runtime.pods if pod.component == component]
@@ -154,8 +164,10 @@ def _frontend(observation: Observation, *, asked: bool) -> Item:
         return Item("frontend", Mark.NOT_ASKED, "not asked for now", wanted)
     if isinstance(frontend, Unknown):
         return _unseen("frontend", frontend)
-    if frontend is not None and frontend.trouble is not None:
-        return _troubled("frontend", frontend.trouble, Mark.WAITING)
+    finding = (frontend.trouble or frontend.unproved) if frontend is not None else None
+    if finding is not None:
+        refused = finding.reason.tolerance is Tolerance.GRACE
+        return _troubled("frontend", finding, Mark.UNSEEN if refused else Mark.WAITING)
     return Item("frontend", Mark.OK, "serves, reads its database, reaches history", wanted)
 
 

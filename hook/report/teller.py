@@ -156,9 +156,9 @@ def _of_act(act: Act, runtime: ApplicationRef | None) -> tuple[str, str, Applica
         case Migrate(migration, attempt, _):
             ref = migration.application.ref if migration.application else None
             return f"asked {migration.owner} to migrate (attempt {attempt})", "MigrationStarted", ref
-        case RestartPods(component, pods, _):
+        case RestartPods(pods, _):
             names = ", ".join(pod.name for pod in pods)
-            return f"restarted {len(pods)} pod(s) of {component}: {names}", "PodsRestarted", runtime
+            return f"restarted {len(pods)} pod(s): {names}", "PodsRestarted", runtime
         case Resync(application, attempt, _):
             return (
                 f"synced Application {application.ref} again (attempt {attempt})",

@@ -88,6 +88,9 @@ def secrets(settings: Settings) -> frozenset[str]:
         except OSError:
             continue
         values |= {known.get("password", ""), known.get("sslpassword", "")}
+    with suppress(OSError):
+        header = settings.temporal.frontend.authorization() or ""
+        values |= {header, header.partition(" ")[2]}
     return frozenset(values - {""})
 
 
@@ -140,6 +143,7 @@ def _file_faults(settings: Settings) -> Iterator[str]:
     }
     others = {
         "temporal.frontend.tls.keyFile": tls.key_file,
+        "temporal.frontend.tokenFile": settings.temporal.frontend.token_file,
         **{f"{name}.passwordFile": store.password_file for name, store in stores.items()},
         **{f"{name}.sslKeyFile": store.ssl_key_file for name, store in stores.items()},
         "argocd.kubeconfigFile": settings.argocd.kubeconfig_file,
@@ -163,6 +167,11 @@ def _file_faults(settings: Settings) -> Iterator[str]:
                 content.decode()
             except UnicodeDecodeError:
                 yield f"{name}: {path} is not UTF-8 text: store the password itself, not encoded or encrypted"
+        if name.endswith(".tokenFile"):
+            try:
+                settings.temporal.frontend.authorization()
+            except OSError as error:
+                yield f"{name}: {error}"
 
 
 _WORDS = {

@@ -77,6 +77,33 @@ class FrontendSettings(Block):
     address: str | None = None
     """``host:port``; the chart's Service is ``<fullname>-frontend.<namespace>:7233``."""
     tls: TlsSettings | None = None
+    token_file: Path | None = None
+    """A token for Temporal's authorizer or a proxy, sent as the header ``authorization`` and read anew at each look. Where
+    the file holds one word, ``Bearer`` is put before it; else it is sent as it is (``Basic dXNlcjpwYXNz``)."""
+    allow_plain_text_token: bool = False
+    """Send the token without TLS. Anybody on its way can read it then, unless a mesh encrypts the connection: so it has to
+    be said."""
+
+    def authorization(self) -> str | None:
+        """Return the header, from the file as it is now; raise OSError when it cannot be read or is no header's text."""
+        if self.token_file is None:
+            return None
+        words = self.token_file.read_bytes().decode("ascii", "replace").split()
+        header = " ".join(words if len(words) > 1 else ["Bearer", *words])
+        if not words or not header.isprintable() or not header.isascii():
+            message = f"{self.token_file} holds no token: one line of ASCII text is needed"
+            raise OSError(message)
+        return header
+
+    @model_validator(mode="after")
+    def _token_is_encrypted(self) -> Self:
+        if self.token_file is not None and self.tls is None and not self.allow_plain_text_token:
+            message = (
+                "tokenFile would be sent in plain text: set tls, or allowPlainTextToken: true where a mesh encrypts the "
+                "connection"
+            )
+            raise ValueError(message)
+        return self
 
     @field_validator("address")
     @classmethod

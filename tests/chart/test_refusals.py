@@ -203,6 +203,14 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         setting("temporal.frontend.tls.enabled", True),  # noqa: FBT003 -- a value of the chart
         "temporal.frontend.tls.enabled: there is no temporal.frontend.address to speak TLS to: set one of them",
     ),
+    "a token with nobody": (
+        setting("temporal.frontend", {"tokenSecret": {"name": "token"}, "allowPlainTextToken": True}),
+        "temporal.frontend.tokenSecret.name: there is no temporal.frontend.address to send the token to",
+    ),
+    "a token in plain text": (
+        merged(FRONTEND, setting("temporal.frontend.tokenSecret.name", "token")),
+        "temporal.frontend.tokenSecret.name: the token would be sent in plain text",
+    ),
     "certificates without TLS": (
         setting("temporal.frontend.tls.caSecret.name", "ca"),
         "temporal.frontend.tls.enabled: set it to true, or remove the rest of the block",

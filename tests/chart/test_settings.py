@@ -83,6 +83,7 @@ def make_up(path: Path) -> None:
         "tls.crt": CERTIFICATE.cert_chain_pems[0].bytes(),
         "tls.key": CERTIFICATE.private_key_pem.bytes(),
         "kubeconfig": b"apiVersion: v1\nkind: Config\n",
+        "token": b"header.claims.signature\n",
     }
     path.write_bytes(contents[path.name])
 

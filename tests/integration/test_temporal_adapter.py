@@ -1,24 +1,26 @@
-"""The frontend's adapter against Temporal's own frontend, and against small real gRPC servers for what that never says."""
+"""The frontend's adapter against Temporal's own frontend, TLS, tokens, and from one look to the next.
+
+What each single answer is told as stands in ``test_frontend_answers``.
+"""
 
 import re
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 import pytest
 import trustme
 import yaml
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from frontend_stand_in import Listener, Server, forwarding, saying
+from grpc_health.v1 import health_pb2
+from token_authority import TokenAuthority
 
+from hook.adapters.frontend_answers import Question
 from hook.adapters.temporal import FrontendClient, tls_credentials
 from hook.observation.findings import Finding, FindingError
 from hook.observation.observation import Frontend
@@ -29,9 +31,6 @@ from lab.processes import Process, free_port, wait_until
 from lab.temporal import SERVICES, Databases, Schema, ServerConfig
 
 FreshDatabases = Callable[[], Databases]
-Answer = Callable[[bytes, grpc.ServicerContext], bytes]
-
-SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 SECONDS = 2.0
 # Services that start side by side on a new schema race for a row; the loser exits (test_lab_temporal).
 LOST_RACE = "failed to initialize current cluster metadata"
@@ -61,8 +60,7 @@ def asked(
     server_name: str | None = None,
 ) -> Frontend:
     """One look by a client of its own."""
-    with FrontendClient(address, SECONDS, credentials, server_name) as client:
-        return client.look()
+    return FrontendClient(address, SECONDS, credentials, server_name).look()
 
 
 def refused(
@@ -72,8 +70,8 @@ def refused(
     seconds: float = SECONDS,
 ) -> Finding:
     """The finding of one look that must fail."""
-    with FrontendClient(address, seconds, credentials, server_name) as client, pytest.raises(FindingError) as caught:
-        client.look()
+    with pytest.raises(FindingError) as caught:
+        FrontendClient(address, seconds, credentials, server_name).look()
     finding = caught.value.finding
     assert finding.about == f"frontend {address}"
     return finding
@@ -118,10 +116,26 @@ class Installation:
     databases: Databases
     schema: Schema
     config: ServerConfig
+    directory: Path
+    build: toolchain.TemporalBuild
 
     def drop(self) -> None:
         for database in (self.databases.default, self.databases.visibility):
             self.postgres.drop_database(database)
+
+    def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change what the servers that are started from now on read."""
+        file = self.directory / "lab.yaml"
+        config: dict[str, Any] = yaml.safe_load(file.read_text())
+        change(config)
+        file.write_text(yaml.safe_dump(config))
+
+    def set_read_only(self) -> None:
+        """Make every session read-only that does not ask for more, and end those that began before."""
+        for database in (self.databases.default, self.databases.visibility):
+            self.postgres.execute("postgres", f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            self.postgres.execute("postgres", ended, [database])
 
     def migrate_anew(self) -> None:
         for database in (self.databases.default, self.databases.visibility):
@@ -136,7 +150,9 @@ def installation(
     databases = fresh_databases()
     schema = Schema(temporal_build.schema_tool, databases)
     schema.migrate()
-    return Installation(postgres, databases, schema, ServerConfig(temporal_build, databases, tmp_path / "config"))
+    folder = tmp_path / "config"
+    config = ServerConfig(temporal_build, databases, folder)
+    return Installation(postgres, databases, schema, config, folder, temporal_build)
 
 
 @pytest.fixture
@@ -152,28 +168,24 @@ def temporal(installation: Installation, tmp_path: Path) -> Iterator[Temporal]:
 @contextmanager
 def alone(config: ServerConfig, folder: Path) -> Iterator[FrontendClient]:
     """A frontend without the other three, and a client of it; the frontend is killed at the end, as by a lost node."""
-    with (
-        Process.start(config.argv("frontend"), log=folder / "frontend.log") as process,
-        FrontendClient(config.address, SECONDS, lambda: None) as client,
-    ):
-        yield client
+    with Process.start(config.argv("frontend"), log=folder / "frontend.log") as process:
+        yield FrontendClient(config.address, SECONDS, lambda: None)
         process.send_signal(signal.SIGKILL)
         process.wait(10)
 
 
 def test_a_temporal_that_reads_its_database_has_no_trouble(temporal: Temporal) -> None:
     """A workflow starts on it, and one look finds nothing wrong."""
-    assert asked(temporal.address) == Frontend(None)
+    assert asked(temporal.address) == Frontend()
 
 
 def test_a_serving_frontend_whose_databases_are_dropped_is_in_trouble(
     temporal: Temporal, installation: Installation
 ) -> None:
     """It goes on to say SERVING; the trouble names what GetClusterInfo says."""
-    with FrontendClient(temporal.address, SECONDS, lambda: None) as client:
-        assert client.look() == Frontend(None)
-        installation.drop()
-        trouble = client.look().trouble
+    assert asked(temporal.address) == Frontend()
+    installation.drop()
+    trouble = asked(temporal.address).trouble
     assert temporal_client.health(temporal.address) == "SERVING"
     assert trouble is not None
     assert trouble.reason is Reason.FRONTEND_NOT_SERVING
@@ -188,10 +200,11 @@ def test_a_temporal_not_restarted_after_its_databases_were_migrated_anew_is_in_t
     """The table is there again, and the row in it that only a server's start writes is not."""
     installation.drop()
     installation.migrate_anew()
-    with FrontendClient(temporal.address, SECONDS, lambda: None) as client:
-        trouble = awaited(
-            client, lambda found: "NOT_FOUND" in found.detail, "the frontend to connect to the new database"
-        )
+    trouble = awaited(
+        FrontendClient(temporal.address, SECONDS, lambda: None),
+        lambda found: "NOT_FOUND" in found.detail,
+        "the frontend to connect to the new database",
+    )
     assert temporal_client.health(temporal.address) == "SERVING"
     assert (trouble.reason, trouble.detail.partition("NOT_FOUND")[0]) == (
         Reason.FRONTEND_NOT_SERVING,
@@ -222,6 +235,54 @@ def test_a_frontend_whose_membership_is_not_up_is_in_trouble(
             client, lambda found: found.reason is not Reason.FRONTEND_UNREACHABLE, "the second frontend to answer"
         )
     assert (trouble.reason, trouble.detail) == (Reason.FRONTEND_NOT_SERVING, "it says NOT_SERVING")
+
+
+def use_pgx(config: dict[str, Any]) -> None:
+    for store in config["persistence"]["datastores"].values():
+        store["sql"]["pluginName"] = "postgres12_pgx"
+
+
+def test_a_database_that_is_read_only_by_default_leaves_the_proofs_as_they_are_with_the_default_driver(
+    temporal: Temporal, installation: Installation, tmp_path: Path
+) -> None:
+    """Plugin ``postgres12`` opens its transactions READ WRITE (lib/pq, conn_go18.go): workflows go on starting.
+
+    A server that starts on it ends at once, since it keeps its membership outside of transactions. So it is the store that
+    tells of such a database, before the next restart does.
+    """
+    installation.set_read_only()
+    client = FrontendClient(temporal.address, SECONDS, lambda: None)
+    # A membership's heartbeat fails now and then and takes the server's sessions with it, for a second at most.
+    wait_until(lambda: look(client) is None and temporal.works(), 30, "both proofs and a workflow")
+    late = ServerConfig(installation.build, installation.databases, tmp_path / "late")
+    with Process.start(late.argv("history"), log=tmp_path / "late.log") as process:
+        assert process.wait(30) == 1
+        assert "unable to initialize membership heartbeats" in process.tail()
+
+
+def test_a_database_that_is_read_only_for_the_other_driver_is_found_only_once_something_is_written(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Plugin ``postgres12_pgx`` opens its transactions as the session says.
+
+    No workflow starts, and both proofs are made all the same: they read. After a write that failed history has to take its
+    shard anew, which is a write, too. So it is the store that tells of such a database.
+    """
+    installation.configure(use_pgx)
+    temporal = Temporal(installation.config, tmp_path)
+    try:
+        wait_until(temporal.works, 30, "a workflow to start")
+        installation.set_read_only()
+        client = FrontendClient(temporal.address, SECONDS, lambda: None)
+        wait_until(lambda: look(client) is None, 30, "both proofs")
+        assert not temporal.works()
+
+        def lost() -> bool:  # each try writes to one of four shards
+            return not temporal.works() and "shard status unknown" in str(look(client))
+
+        wait_until(lost, 60, "the probe's shard to be lost")
+    finally:
+        temporal.stop()
 
 
 # --- certificates -------------------------------------------------------------------------------------------------
@@ -271,82 +332,33 @@ def test_temporals_own_frontend_with_mutual_tls_answers_only_a_client_with_a_cer
     installation: Installation, certificates: Certificates, strangers: Certificates, tmp_path: Path
 ) -> None:
     """Without one, or with a stranger's, TLS is refused; without TLS it only closes, and the finding says what to ask."""
-    config_file = tmp_path / "config" / "lab.yaml"
-    config: dict[str, Any] = yaml.safe_load(config_file.read_text())
-    config["global"]["tls"] = {
-        "frontend": {
-            "server": {
-                "certFile": str(certificates.cert_file),
-                "keyFile": str(certificates.key_file),
-                "requireClientAuth": True,
-                "clientCaFiles": [str(certificates.ca_file)],
-            },
-            "client": {"serverName": "127.0.0.1", "rootCaFiles": [str(certificates.ca_file)]},
-        }
+    frontend = {
+        "server": {
+            "certFile": str(certificates.cert_file),
+            "keyFile": str(certificates.key_file),
+            "requireClientAuth": True,
+            "clientCaFiles": [str(certificates.ca_file)],
+        },
+        "client": {"serverName": "127.0.0.1", "rootCaFiles": [str(certificates.ca_file)]},
     }
-    config_file.write_text(yaml.safe_dump(config))
+    installation.configure(lambda config: config["global"].update(tls={"frontend": frontend}))
     address = installation.config.address
     with alone(installation.config, tmp_path) as plain:
         wait_until(lambda: "refused" not in str(look(plain)), 30, "the frontend to listen")
         closed = look(plain)
         assert closed is not None
-        assert (closed.reason, closed.detail.endswith("(it may want TLS)")) == (Reason.FRONTEND_UNREACHABLE, True)
+        assert (closed.reason, "wants TLS" in closed.remedy) == (Reason.FRONTEND_UNREACHABLE, True)
         for credentials in (
             certificates.for_client(),
             lambda: tls_credentials(certificates.ca_file, strangers.client_cert_file, strangers.client_key_file),
             strangers.for_client(certificate=True),
         ):
             assert refused(address, credentials).reason is Reason.FRONTEND_TLS_REFUSED
-        with FrontendClient(address, SECONDS, certificates.for_client(certificate=True)) as client:
-            wait_until(lambda: is_without_history(look(client)), 30, "the frontend to serve")
+        client = FrontendClient(address, SECONDS, certificates.for_client(certificate=True))
+        wait_until(lambda: is_without_history(look(client)), 30, "the frontend to serve")
 
 
-# --- small servers ------------------------------------------------------------------------------------------------
-
-
-class _ClusterInfo(grpc.GenericRpcHandler):
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
-        if handler_call_details.method != f"/{SERVICE}/GetClusterInfo":
-            return None
-        return grpc.unary_unary_rpc_method_handler(self._answer)
-
-
-class Server:
-    """A gRPC server that plays the frontend: grpc.health for its service, and GetClusterInfo."""
-
-    def __init__(
-        self,
-        *,
-        status: int | None = health_pb2.HealthCheckResponse.SERVING,
-        answer: Answer = lambda *_: b"",
-        credentials: grpc.ServerCredentials | None = None,
-        port: int = 0,
-    ) -> None:
-        self._threads = ThreadPoolExecutor(4)
-        self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
-        if status is not None:
-            servicer = health.HealthServicer()
-            servicer.set(SERVICE, status)
-            health_pb2_grpc.add_HealthServicer_to_server(servicer, self._server)
-        self._server.add_generic_rpc_handlers((_ClusterInfo(answer),))
-        where = f"127.0.0.1:{port}"
-        bound = (
-            self._server.add_secure_port(where, credentials) if credentials else self._server.add_insecure_port(where)
-        )
-        self.address = f"127.0.0.1:{bound}"
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.stop(None).wait(10)
-        self._threads.shutdown()
+# --- TLS ----------------------------------------------------------------------------------------------------------
 
 
 def server_credentials(certificates: Certificates, client_authority: Path | None = None) -> grpc.ServerCredentials:
@@ -355,155 +367,10 @@ def server_credentials(certificates: Certificates, client_authority: Path | None
     return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
 
 
-def aborting(code: grpc.StatusCode, details: str) -> Answer:
-    def answer(_: bytes, context: grpc.ServicerContext) -> bytes:
-        context.abort(code, details)
-
-    return answer
-
-
-@pytest.mark.parametrize("status", ["NOT_SERVING", "UNKNOWN", "SERVICE_UNKNOWN"])
-def test_a_frontend_that_does_not_say_serving_is_in_trouble(status: str) -> None:
-    """Its word is repeated, and the database is not asked for."""
-    calls: list[bytes] = []
-    number = health_pb2.HealthCheckResponse.ServingStatus.Value(status)
-
-    def answer(request: bytes, _: grpc.ServicerContext) -> bytes:
-        calls.append(request)
-        return b""
-
-    with Server(status=number, answer=answer) as server:
-        trouble = asked(server.address).trouble
-        assert trouble == Finding(Reason.FRONTEND_NOT_SERVING, f"frontend {server.address}", f"it says {status}")
-    assert calls == []
-
-
-@pytest.mark.parametrize("code", [grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED])
-def test_an_authorizer_that_refuses_the_read_is_an_answer(code: grpc.StatusCode) -> None:
-    """The request passed the frontend's interceptors; what the gate may read is not the question."""
-    with Server(answer=aborting(code, "Request unauthorized.")) as server:
-        assert asked(server.address) == Frontend(None)
-
-
-@pytest.mark.parametrize(
-    ("code", "details"),
-    [
-        (grpc.StatusCode.UNAVAILABLE, "Frontend is not healthy yet"),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded"),
-        (grpc.StatusCode.INTERNAL, "boom"),
-    ],
-)
-def test_a_serving_frontend_whose_read_fails_is_in_trouble(code: grpc.StatusCode, details: str) -> None:
-    """With gRPC's code and the frontend's words."""
-    with Server(answer=aborting(code, details)) as server:
-        trouble = asked(server.address).trouble
-    assert trouble is not None
-    assert (trouble.reason, trouble.detail) == (
-        Reason.FRONTEND_NOT_SERVING,
-        f"it says SERVING, but GetClusterInfo fails: {code.name}: {details}",
-    )
-
-
-def test_a_read_that_hangs_ends_at_the_deadline_and_is_trouble() -> None:
-    """A frontend that waits for its database must not hold the gate."""
-    over = threading.Event()
-
-    def answer(*_: object) -> bytes:
-        over.wait(60)
-        return b""
-
-    with Server(answer=answer) as server:
-        try:
-            with FrontendClient(server.address, 0.3, lambda: None) as client:
-                trouble = client.look().trouble
-        finally:
-            over.set()
-    assert trouble is not None
-    assert (trouble.reason, "GetClusterInfo fails: DEADLINE_EXCEEDED" in trouble.detail) == (
-        Reason.FRONTEND_NOT_SERVING,
-        True,
-    )
-
-
-@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
-def test_a_server_that_accepts_and_says_nothing_is_unreachable_at_the_deadline(
-    certificates: Certificates,
-    encrypted: bool,  # noqa: FBT001 - a case of the test
-) -> None:
-    """The kernel takes the connection of a server that is frozen."""
-    with socket.create_server(("127.0.0.1", 0)) as frozen:
-        finding = refused(
-            f"127.0.0.1:{frozen.getsockname()[1]}", certificates.for_client() if encrypted else lambda: None, None, 0.3
-        )
-    assert (finding.reason, finding.detail.partition(":")[0]) == (Reason.FRONTEND_UNREACHABLE, "DEADLINE_EXCEEDED")
-
-
-@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
-def test_an_unused_port_is_unreachable(
-    certificates: Certificates,
-    encrypted: bool,  # noqa: FBT001 - a case of the test
-) -> None:
-    """As during every rollout of Temporal."""
-    finding = refused(f"127.0.0.1:{free_port()}", certificates.for_client() if encrypted else lambda: None)
-    assert finding.reason is Reason.FRONTEND_UNREACHABLE
-    assert "Connection refused" in finding.detail
-
-
-@pytest.mark.parametrize("host", ["frontend.invalid", "tls-certificate-handshake-ssl.invalid"])
-def test_an_unresolvable_host_is_unreachable_whatever_its_name_is_made_of(host: str) -> None:
-    """A name that talks of TLS is no fault of TLS."""
-    finding = refused(f"{host}:7233")
-    assert finding.reason is Reason.FRONTEND_UNREACHABLE
-    assert host in finding.detail
-
-
-@pytest.mark.parametrize("with_health", [False, True])
-def test_another_grpc_service_is_asked_whether_it_is_the_frontend(
-    with_health: bool,  # noqa: FBT001 - a case of the test
-) -> None:
-    """Whether it knows grpc.health (NOT_FOUND) or not (UNIMPLEMENTED)."""
-    threads = ThreadPoolExecutor(1)
-    server = grpc.server(threads)
-    if with_health:
-        health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        finding = refused(f"127.0.0.1:{port}")
-    finally:
-        server.stop(None).wait(10)
-        threads.shutdown()
-    assert (finding.reason, finding.detail) == (
-        Reason.FRONTEND_NOT_SERVING,
-        "no WorkflowService behind this address: is it the frontend?",
-    )
-
-
-def test_an_http_server_is_unreachable_and_the_finding_shows_what_speaks_there() -> None:
-    """Temporal's own HTTP port, or its web interface, is the likely mistake."""
-
-    class Quiet(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            finding = refused(f"127.0.0.1:{server.server_port}")
-        finally:
-            server.shutdown()
-            thread.join(5)
-    assert finding.reason is Reason.FRONTEND_UNREACHABLE
-    assert "Failed parsing HTTP/2" in finding.detail
-
-
-# --- TLS ----------------------------------------------------------------------------------------------------------
-
-
 def test_a_frontend_whose_certificate_the_ca_signed_is_believed(certificates: Certificates) -> None:
     """Name and authority are right."""
     with Server(credentials=server_credentials(certificates)) as server:
-        assert asked(server.address, certificates.for_client()) == Frontend(None)
+        assert asked(server.address, certificates.for_client()) == Frontend()
 
 
 def test_a_frontend_of_another_ca_is_refused(certificates: Certificates, strangers: Certificates) -> None:
@@ -521,60 +388,24 @@ def test_a_frontend_whose_certificate_has_another_name_is_refused_unless_that_na
     certificates.issue("frontend.example")
     with Server(credentials=server_credentials(certificates)) as server:
         finding = refused(server.address, certificates.for_client())
-        assert asked(server.address, certificates.for_client(), "frontend.example") == Frontend(None)
+        assert asked(server.address, certificates.for_client(), "frontend.example") == Frontend()
     assert finding.reason is Reason.FRONTEND_TLS_REFUSED
     assert "ostname" in finding.detail
 
 
-def test_tls_to_a_plain_frontend_is_refused(certificates: Certificates) -> None:
-    """The frontend speaks, but not TLS."""
-    with Server() as server:
-        finding = refused(server.address, certificates.for_client())
-    assert finding.reason is Reason.FRONTEND_TLS_REFUSED
-    assert "WRONG_VERSION_NUMBER" in finding.detail
-
-
-def test_plain_text_to_a_tls_frontend_is_unreachable_with_a_hint(certificates: Certificates) -> None:
-    """It only closes, as a proxy without a backend does; so it is waited for, but the likely cause is said."""
-    with Server(credentials=server_credentials(certificates)) as server:
-        finding = refused(server.address)
-    assert (finding.reason, finding.detail.endswith("(it may want TLS)")) == (
-        Reason.FRONTEND_UNREACHABLE,
-        True,
-    )
-
-
 def test_a_server_that_closes_at_once_is_no_fault_of_tls(certificates: Certificates) -> None:
     """A load balancer without a backend does so for as long as Temporal takes to come up."""
-    with socket.create_server(("127.0.0.1", 0)) as closing:
-
-        def close_each() -> None:
-            while True:
-                try:
-                    connection, _ = closing.accept()
-                except OSError:
-                    return
-                connection.close()
-
-        thread = threading.Thread(target=close_each)
-        thread.start()
-        try:
-            finding = refused(f"127.0.0.1:{closing.getsockname()[1]}", certificates.for_client())
-        finally:
-            closing.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
-    assert (finding.reason, finding.detail.endswith("(it may want a client certificate, or no TLS)")) == (
-        Reason.FRONTEND_UNREACHABLE,
-        True,
-    )
+    with Listener(lambda _: None) as closing:
+        finding = refused(closing.address, certificates.for_client())
+    assert (finding.reason, "client certificate" in finding.remedy) == (Reason.FRONTEND_UNREACHABLE, True)
 
 
 def test_a_required_client_certificate_is_given_and_its_lack_is_hinted_at(certificates: Certificates) -> None:
     """GRPC's own server closes without a word (Temporal's says more, see above)."""
     with Server(credentials=server_credentials(certificates, certificates.ca_file)) as server:
-        assert asked(server.address, certificates.for_client(certificate=True)) == Frontend(None)
+        assert asked(server.address, certificates.for_client(certificate=True)) == Frontend()
         finding = refused(server.address, certificates.for_client())
-    assert (finding.reason, "it may want a client certificate" in finding.detail) == (Reason.FRONTEND_UNREACHABLE, True)
+    assert (finding.reason, "client certificate" in finding.remedy) == (Reason.FRONTEND_UNREACHABLE, True)
 
 
 @pytest.mark.parametrize("damage", ["gone", "no PEM", "another key"])
@@ -594,51 +425,143 @@ def test_unusable_certificate_files_are_a_fault_of_tls(
     assert (str(certificates.client_key_file) in finding.detail) is (damage == "gone")
 
 
-# --- over time ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+def test_a_server_that_accepts_and_says_nothing_is_unreachable_at_the_deadline(
+    certificates: Certificates,
+    encrypted: bool,  # noqa: FBT001 - a case of the test
+) -> None:
+    """The kernel takes the connection of a server that is frozen."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        finding = refused(
+            f"127.0.0.1:{frozen.getsockname()[1]}", certificates.for_client() if encrypted else lambda: None, None, 0.3
+        )
+    assert (finding.reason, finding.detail.partition(":")[0]) == (Reason.FRONTEND_UNREACHABLE, "DEADLINE_EXCEEDED")
+
+
+# --- from look to look --------------------------------------------------------------------------------------------
 
 
 def test_a_client_recovers_when_the_frontend_is_back_on_its_port() -> None:
-    """A channel that failed is given up: no back-off of gRPC's own has to pass."""
-    with ExitStack() as stack:
-        first = Server(port=free_port())
-        client = stack.enter_context(FrontendClient(first.address, SECONDS, lambda: None))
-        with first:
-            assert client.look() == Frontend(None)
-        gone = look(client)
-        assert gone is not None
-        assert gone.reason is Reason.FRONTEND_UNREACHABLE
-        stack.enter_context(Server(port=int(first.address.rpartition(":")[2])))
-        wait_until(lambda: look(client) is None, 20, "the client to reach the frontend again")
-
-
-def test_a_client_uses_one_connection_as_long_as_it_holds() -> None:
-    """Every turn's look would else cost a handshake."""
-    peers: list[str] = []
-
-    def answer(_: bytes, context: grpc.ServicerContext) -> bytes:
-        peers.append(context.peer())
-        return b""
-
-    with Server(answer=answer) as server, FrontendClient(server.address, SECONDS, lambda: None) as client:
-        for _ in range(3):
-            client.look()
-    assert len(peers) == 3
-    assert len(set(peers)) == 1
-
-
-def test_rotated_certificates_are_taken_up_once_the_channel_broke(certificates: Certificates, tmp_path: Path) -> None:
-    """A new authority on both sides: the old channel lives on, its end is noticed, the next one reads the files anew."""
+    """At once: no back-off of gRPC's own has to pass."""
     port = free_port()
-    with FrontendClient(f"127.0.0.1:{port}", SECONDS, certificates.for_client()) as client:
-        with Server(credentials=server_credentials(certificates), port=port):
-            assert client.look() == Frontend(None)
-        renewed = Certificates(tmp_path / "renewed")
-        with Server(credentials=server_credentials(renewed), port=port):
-            finding = awaited(
-                client,
-                lambda found: found.reason is Reason.FRONTEND_TLS_REFUSED,
-                "the client to mistrust the new authority",
-            )
-            assert "CERTIFICATE_VERIFY_FAILED" in finding.detail
-            certificates.ca_file.write_bytes(renewed.ca_file.read_bytes())
-            wait_until(lambda: look(client) is None, 20, "the client to trust the new authority")
+    client = FrontendClient(f"127.0.0.1:{port}", SECONDS, lambda: None)
+    with Server(port=port):
+        assert client.look() == Frontend()
+    gone = look(client)
+    assert gone is not None
+    assert gone.reason is Reason.FRONTEND_UNREACHABLE
+    with Server(port=port):
+        assert client.look() == Frontend()
+
+
+def test_rotated_certificates_are_taken_up_at_the_next_look(certificates: Certificates, tmp_path: Path) -> None:
+    """A new authority on both sides."""
+    port = free_port()
+    client = FrontendClient(f"127.0.0.1:{port}", SECONDS, certificates.for_client())
+    with Server(credentials=server_credentials(certificates), port=port):
+        assert client.look() == Frontend()
+    renewed = Certificates(tmp_path / "renewed")
+    with Server(credentials=server_credentials(renewed), port=port):
+        finding = look(client)
+        assert finding is not None
+        assert (finding.reason, "CERTIFICATE_VERIFY_FAILED" in finding.detail) == (Reason.FRONTEND_TLS_REFUSED, True)
+        certificates.ca_file.write_bytes(renewed.ca_file.read_bytes())
+        assert client.look() == Frontend()
+
+
+@pytest.mark.parametrize("sick_first", [True, False])
+def test_no_server_behind_a_balancer_hides_the_others_for_ever(sick_first: bool) -> None:  # noqa: FBT001 - a case of the test
+    """Neither a sick one the good one, which would hold the gate, nor a good one the sick one."""
+    sick = {Question.HEALTH: saying(health_pb2.HealthCheckResponse.NOT_SERVING)}
+    with Server(sick) as ill, Server() as well:
+        addresses = (ill.address, well.address) if sick_first else (well.address, ill.address)
+        with Listener(forwarding(*addresses)) as balancer:
+            client = FrontendClient(balancer.address, SECONDS, lambda: None)
+            assert [look(client) is None for _ in range(4)] == [not sick_first, sick_first] * 2
+
+
+def test_all_questions_of_one_look_go_to_one_server() -> None:
+    """Else a look would tell of no server that there is."""
+    with Server() as server:
+        client = FrontendClient(server.address, SECONDS, lambda: None)
+        for _ in range(2):
+            client.look()
+    assert len({peer for *_, peer in server.calls}) == 2
+    assert [question for question, *_ in server.calls] == [*Question] * 2
+
+
+# --- tokens -------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_goes_with_every_question_and_is_read_anew_at_each_look() -> None:
+    tokens = iter(["Bearer old", "Bearer new"])
+    with Server() as server:
+        client = FrontendClient(server.address, SECONDS, lambda: None, authorization=lambda: next(tokens))
+        client.look()
+        client.look()
+    sent = [headers.get("authorization") for _, headers, _ in server.calls]
+    assert sent == ["Bearer old"] * 3 + ["Bearer new"] * 3
+
+
+def test_without_a_token_no_header_is_sent() -> None:
+    with Server() as server:
+        asked(server.address)
+    assert not any("authorization" in headers for _, headers, _ in server.calls)
+
+
+def test_a_token_that_cannot_be_read_is_what_refuses_the_gate() -> None:
+    """A Secret in the middle of its rotation; nothing is asked without it."""
+
+    def unreadable() -> str:
+        raise OSError("no such file")
+
+    with Server() as server:
+        client = FrontendClient(server.address, SECONDS, lambda: None, authorization=unreadable)
+        finding = look(client)
+    assert finding is not None
+    assert (finding.reason, finding.detail) == (Reason.FRONTEND_REFUSES_GATE, "token file: no such file")
+    assert server.calls == []
+
+
+def test_temporals_default_authorizer_is_told_as_such_and_a_token_that_may_read_proves_all(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Health is open to all, a token that is bad closes it, and ``temporal-system:read`` opens both reads (1.29.1)."""
+    address = installation.config.address
+
+    def seen(token: str | None) -> tuple[Finding | None, Finding | None]:
+        header = f"Bearer {token}" if token else None
+        frontend = FrontendClient(address, SECONDS, lambda: None, authorization=lambda: header).look()
+        return frontend.trouble, frontend.unproved
+
+    with TokenAuthority() as authority, ExitStack() as stack:
+        installation.configure(lambda config: config["global"].update(authorization=authority.authorization))
+        for service in ("frontend", "history", "matching"):
+            process = Process.start(installation.config.argv(service), log=tmp_path / f"{service}.log")
+            stack.callback(process.stop, 0.1)
+            if service == "frontend":  # the others would race it for the first rows
+                wait_until(lambda: temporal_client_says_serving(address), 30, "the frontend to serve")
+
+        reader = authority.token("temporal-system:read")
+        wait_until(lambda: seen(reader) == (None, None), 30, "all proofs to be made")
+
+        trouble, unproved = seen(None)
+        assert trouble is None
+        assert unproved is not None
+        assert unproved.reason is Reason.FRONTEND_REFUSES_GATE
+        assert unproved.detail == (
+            "it says SERVING; GetClusterInfo, DescribeWorkflowExecution: PERMISSION_DENIED: Request unauthorized."
+        )
+        assert seen(authority.token("orders:admin"))[1] == unproved
+        for bad in (authority.token("temporal-system:read", lifetime_seconds=-60), "no.token.atall"):
+            trouble, _ = seen(bad)
+            assert trouble is not None
+            assert trouble.reason is Reason.FRONTEND_REFUSES_GATE
+            assert trouble.detail.startswith("nothing is proved; Health.Check, GetClusterInfo")
+
+
+def temporal_client_says_serving(address: str) -> bool:
+    try:
+        return temporal_client.health(address) == "SERVING"
+    except temporal_client.CallError:
+        return False

@@ -16,13 +16,13 @@ from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
 from hook.decision.steps import Act, Migrate, Outcome, Step
 from hook.gate import Gate, Timing, World
 from hook.observation import migrations
-from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
-from hook.observation.findings import Finding, FindingError
+from hook.observation.applications import Application, ApplicationRef, ManagedJob, Operation, OperationPhase
+from hook.observation.findings import Finding, FindingError, Unknown
 from hook.observation.migrations import Migration
 from hook.observation.observation import Frontend, Observation, Run
 from hook.observation.reasons import Reason
-from hook.observation.versions import Schema, SchemaVersion, Store
-from hook.observation.workloads import Pod, PodState, Runtime
+from hook.observation.versions import Release, Schema, SchemaVersion, Store
+from hook.observation.workloads import Container, Job, JobPhase, JobRef, Owner, Pod, PodState, Runtime, Termination
 
 RUN_STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LIMIT_SECONDS = 600.0
@@ -34,6 +34,7 @@ MIGRATIONS = ApplicationRef("argocd", "migrations")
 RUNTIME = ApplicationRef("argocd", "temporal")
 BOOTSTRAP = ApplicationRef("argocd", "bootstrap")
 COMPONENTS = ("frontend", "history", "matching", "worker")
+SERVER = "server"
 
 Versions = dict[Store, SchemaVersion]
 
@@ -129,12 +130,20 @@ class Scenario:
     reachability: Reachability = Reachability.AUTO
     on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
     attempts: int = 3
+    node_clock: float = 0.0
+    """So many seconds the nodes' clock is ahead of the API server's; one that is behind is below zero."""
+    database_clock: float = 0.0
+    """So many seconds the clock of the machine where the schema tool runs is ahead of the API server's."""
+    jobs_may_be_read: bool = True
+    stuck_in_starting: tuple[str, ...] = ()
+    """Components of which a surplus pod is stuck in starting."""
 
     @property
     def policy(self) -> Policy:
         """What the gate is told; its times are shorter than the defaults, so that a run takes fewer turns."""
         return Policy(
             expected=EXPECTED,
+            release=Release(1, 29, 1),
             reachability=self.reachability,
             on_empty_database=self.on_empty_database,
             attempts=self.attempts,
@@ -214,8 +223,10 @@ class Databases:
         self.epoch = 1 if scenario.replaced else 0
         self.stuck = False
         self.turned_wrong_at: datetime | None = None
+        self._ahead = timedelta(seconds=scenario.database_clock)
         self.schemas = {
-            store: Schema(store, versions[store], made, made) if versions else Schema(store) for store in Store
+            store: Schema(store, versions[store], made + self._ahead, made + self._ahead) if versions else Schema(store)
+            for store in Store
         }
         for seconds in scenario.replacements:
             clock.at(seconds, self.replace)
@@ -232,7 +243,8 @@ class Databases:
         """Migrate a store, as Temporal's tool does: one that is as new or newer stays as it is."""
         before = self.schemas[store]
         if before.version is None or before.version < version:
-            self.schemas[store] = Schema(store, version, self._clock.now, before.born or self._clock.now)
+            written_at = self._clock.now + self._ahead
+            self.schemas[store] = Schema(store, version, written_at, before.born or written_at)
 
     @property
     def are_away(self) -> bool:
@@ -271,6 +283,10 @@ class Work(Protocol):
     def end(self) -> bool:
         """Come to its end; tell whether it succeeded."""
 
+    @property
+    def is_worth_keeping(self) -> bool:
+        """The truth: whether what it did last still stands."""
+
 
 class OwnedApplication:
     """An Application and its one Job, a plain one or a hook, with Argo CD's part of it."""
@@ -282,6 +298,9 @@ class OwnedApplication:
         self._applied: str | None = None if owned.state == "never ran" and owned.plain else "new"
         self._job: str | None = None if owned.state == "never ran" else "Healthy"
         self._job_number = 0
+        self._job_started_at = _before(3610)
+        self.violations: list[str] = []
+        self.job = JobRef("temporal", f"{ref.name}-job")
         self._operation: Operation | None = None
         self._retries, self._lost, self._follows = 0, owned.lost, owned.follows
         self.written: list[int] = []
@@ -335,11 +354,22 @@ class OwnedApplication:
             compared_at=self._compared_at,
             refresh_requested=self._refresh_requested,
             operation=self._operation,
-            jobs=(JobRef("temporal", "job"),) if self._owned.plain else (),
+            jobs=(ManagedJob(self.job, synced=self._job is not None),) if self._owned.plain else (),
+            hook_jobs=(self.job,) if self._operation is not None and not self._owned.plain else (),
             attempts_seen=self.attempts_seen,
         )
 
-    def sync(self, application: Application, attempt: int) -> bool:
+    def look_at_jobs(self, *, may_be_read: bool) -> dict[JobRef, Job | Unknown | None]:
+        """What the gate sees of its Job."""
+        if not may_be_read:
+            return {self.job: Unknown(Finding(Reason.API_FORBIDDEN, f"Job {self.job}"))}
+        if self._job is None:
+            return {self.job: None}
+        phase = {"Progressing": JobPhase.RUNNING, "Healthy": JobPhase.COMPLETE, "Degraded": JobPhase.FAILED}[self._job]
+        began = self._job_started_at.replace(microsecond=0)
+        return {self.job: Job(self.job, f"uid-{self._job_number}", phase, began, began, makes_schema=True)}
+
+    def sync(self, application: Application, attempt: int, jobs: tuple[JobRef, ...]) -> bool:
         """Write an operation for the gate; False when somebody was faster."""
         if application.resource_version != str(self._version):
             return False
@@ -349,7 +379,11 @@ class OwnedApplication:
             return True
         self.written.append(attempt)
         self.synced_while_ahead |= self.is_ahead
-        self._request(attempt, selective=bool(application.jobs) and application.operation is not None)
+        if jobs and self._job == "Progressing":
+            self.violations.append(f"{self._ref}: a Job that runs was replaced")
+        if jobs and self._job == "Healthy" and self._work.is_worth_keeping:
+            self.violations.append(f"{self._ref}: a Job that succeeded was replaced")
+        self._request(attempt, selective=bool(jobs))
         return True
 
     def refresh(self, application: Application) -> bool:
@@ -388,6 +422,7 @@ class OwnedApplication:
 
     def _start_job(self) -> None:
         self._job, self._job_number = "Progressing", self._job_number + 1
+        self._job_started_at = self._clock.now
         self._work.begin()
         self._clock.after(self._owned.seconds, partial(self._end_job, self._job_number))
 
@@ -475,6 +510,10 @@ class MigrationWork:
             self._databases.stuck = True
         return succeeded
 
+    @property
+    def is_worth_keeping(self) -> bool:
+        return self._databases.are_right
+
 
 class BootstrapWork:
     """What the bootstrap's Job does: register namespaces in a Temporal that works."""
@@ -483,17 +522,22 @@ class BootstrapWork:
         self._databases, self._servers = databases, servers
         self._failures = owned.failures
         self._done_in = 0 if done else None
+        self._began_in: int | None = None
 
     def begin(self) -> None:
-        """Nothing is done before its end."""
+        self._began_in = self._databases.epoch
 
     def end(self) -> bool:
         fails = self._failures > 0
         self._failures -= fails
         if fails or not self._servers.serve:
             return False
-        self._done_in = self._databases.epoch
+        self._done_in = self._began_in  # what it registered before the databases were replaced is gone
         return True
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        return self.is_done
 
     @property
     def is_done(self) -> bool:
@@ -526,17 +570,28 @@ class Servers:
         self.deleted: list[str] = []
         """The components of the pods that the gate deleted."""
         for component in self.wanted:
-            server = self._create(component)
+            server = self._create(component, _before(43_210))
             if scenario.pods == "running":
                 self._run(server, _before(43_200), 0)
             else:
                 self._crash(server, Reason.RUNTIME_FINDS_NO_SCHEMA, _before(20), restarts=4)
 
-    def _create(self, component: str) -> Server:
+        for component in scenario.stuck_in_starting:
+            stuck = self._create(component, _before(600))
+            stuck.pod = replace(stuck.pod, containers=(Container(SERVER, waiting="ContainerCreating"),))
+
+    def _create(self, component: str, created_at: datetime | None = None) -> Server:
         name = f"temporal-{component}-{next(self._numbers)}"
-        pod = Pod("temporal", name, f"uid-of-{name}", component, PodState.PENDING)
+        made_at = (created_at or self._clock.now).replace(microsecond=0)
+        pod = Pod("temporal", name, f"uid-of-{name}", component, created_at=made_at, server=SERVER)
+        tag = "1.28.2" if self._scenario.runtime == "ahead" else "1.29.1"
+        pod = replace(pod, phase="Pending", containers=(Container(SERVER, image=f"temporalio/server:{tag}"),))
         self._servers[pod.uid] = Server(pod)
         return self._servers[pod.uid]
+
+    def _on_node(self, moment: datetime) -> datetime:
+        """The moment by the node's clock."""
+        return (moment + timedelta(seconds=self._scenario.node_clock)).replace(microsecond=0)
 
     def _start(self, server: Server) -> None:
         if server.pod.uid not in self._servers:
@@ -550,23 +605,23 @@ class Servers:
 
     def _run(self, server: Server, began: datetime, epoch: int | None) -> None:
         server.epoch, server.began = epoch, began
-        started_at = began.replace(microsecond=0)
-        server.pod = replace(server.pod, state=PodState.RUNNING, ready=True, started_at=started_at, finding=None)
+        running = replace(server.pod.containers[0], waiting="", running_since=self._on_node(began), ready=True)
+        server.pod = replace(server.pod, ready=True, finding=None, containers=(running,))
 
     def _crash_now(self, server: Server, cause: Reason) -> None:
         if server.pod.uid in self._servers:
-            self._crash(server, cause, self._clock.whole_second, server.pod.restarts + 1)
+            self._crash(server, cause, self._clock.now, server.pod.restarts + 1)
 
     def _crash(self, server: Server, cause: Reason, crashed_at: datetime, restarts: int) -> None:
-        server.pod = replace(
-            server.pod,
-            state=PodState.BACK_OFF,
-            ready=False,
-            started_at=None,
-            crashed_at=crashed_at,
+        crashed = Container(
+            SERVER,
+            image=server.pod.image,
+            waiting="CrashLoopBackOff",
+            last=Termination(1, "Error", finished_at=self._on_node(crashed_at)),
             restarts=restarts,
-            finding=Finding(cause, f"pod {server.pod.name}"),
         )
+        finding = Finding(cause, f"pod {server.pod.name}")
+        server.pod = replace(server.pod, ready=False, finding=finding, containers=(crashed,))
         self._clock.after(min(10 * 2 ** (restarts - 1), 100), partial(self._start, server))
 
     @property
@@ -590,7 +645,8 @@ class Servers:
 
     def look(self) -> Runtime:
         """What the gate sees of them."""
-        return Runtime(self.wanted, tuple(server.pod for server in self._servers.values()))
+        owners = (Owner("deployments", f"temporal-{one}", one, replicas) for one, replicas in self.wanted.items())
+        return Runtime(tuple(owners), tuple(server.pod for server in self._servers.values()))
 
     def look_at_frontend(self) -> Frontend:
         """What the frontend answers: it does so over a database that is gone, and does not tell of every fault."""
@@ -656,6 +712,7 @@ class SimulatedWorld:
         downstream = scenario.downstream or Owned()
         self.bootstrap_work = BootstrapWork(downstream, self.databases, self.servers, done=downstream.ran_well)
         self.downstream = OwnedApplication(self.clock, BOOTSTRAP, downstream, self.bootstrap_work)
+        self.migrations.violations = self.downstream.violations = self.violations
 
     def as_seen(self) -> World:
         """The gate's view."""
@@ -674,7 +731,11 @@ class SimulatedWorld:
             if self.scenario.downstream
             else {},
             delete_pod=self._delete,
-            sync=lambda application, attempt: self._act(partial(self.downstream.sync, application, attempt)),
+            jobs=lambda _: self.downstream.look_at_jobs(may_be_read=self.scenario.jobs_may_be_read),
+            cluster_time=lambda: self.clock.whole_second,
+            sync=lambda application, attempt, jobs: self._act(
+                partial(self.downstream.sync, application, attempt, jobs)
+            ),
             refresh=self._refresh,
         )
 
@@ -697,12 +758,17 @@ class SimulatedWorld:
 
     def _look_at_migration(self) -> Migration:
         self.turn_began = self.clock.now
-        return self._look("migration", lambda: migrations.of_application(self.migrations.look()))
+
+        def look() -> Migration:
+            jobs = self.migrations.look_at_jobs(may_be_read=self.scenario.jobs_may_be_read)
+            return migrations.of_application(self.migrations.look(), jobs, self.clock.whole_second)
+
+        return self._look("migration", look)
 
     def _migrate(self, act: Migrate) -> bool:
         application = act.migration.application
         assert application is not None
-        return self._act(partial(self.migrations.sync, application, act.attempt))
+        return self._act(partial(self.migrations.sync, application, act.attempt, act.jobs))
 
     def _refresh(self, application: Application) -> bool:
         owner = self.migrations if application.ref == MIGRATIONS else self.downstream

@@ -5,20 +5,22 @@ from typing import Any
 import pytest
 from worlds import (
     BOOTSTRAP,
-    JOB,
     MIGRATIONS,
+    NOW,
     ahead,
     application,
     at,
+    managed,
     operation,
     unknown,
 )
 
 from hook.observation import applications, migrations
-from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
+from hook.observation.applications import Application, ManagedJob, Operation, OperationPhase
 from hook.observation.findings import Unknown
-from hook.observation.migrations import MigrationPhase
+from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.reasons import Reason
+from hook.observation.workloads import JobRef
 
 IDLE, RUNNING, BLOCKED, PAUSING = (
     MigrationPhase.IDLE,
@@ -82,22 +84,6 @@ def test_an_application_is_missing_when_argo_cd_says_so(seen: Application | Unkn
     assert applications.is_missing(seen) is expected
 
 
-@pytest.mark.parametrize(
-    ("owner", "expected"),
-    [
-        ("data-migrations-temporal", True),
-        ("argocd_data-migrations-temporal", True),
-        ("tenants_data-migrations-temporal", False),
-        ("data-migrations", False),
-        ("argocd/data-migrations-temporal", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_an_owner_is_an_application_by_its_name_or_its_namespace_and_name(owner: str | None, *, expected: bool) -> None:
-    assert applications.is_owned(MIGRATIONS, owner) is expected
-
-
 @pytest.mark.parametrize("phase", OperationPhase)
 def test_an_application_is_busy_until_its_operation_has_ended(phase: OperationPhase) -> None:
     ended = phase in {OperationPhase.SUCCEEDED, OperationPhase.FAILED}
@@ -147,8 +133,8 @@ def test_a_status_without_an_operation_counts_when_it_was_compared_after_the_run
     assert not applications.is_compared(seen, at(-30))
 
 
-def jobs(*healths: str | None) -> tuple[JobRef, ...]:
-    return tuple(JobRef("temporal", f"job-{number}", health) for number, health in enumerate(healths))
+def jobs(*healths: str | None) -> tuple[ManagedJob, ...]:
+    return tuple(managed(JobRef("temporal", f"job-{number}"), health) for number, health in enumerate(healths))
 
 
 @pytest.mark.parametrize(
@@ -175,26 +161,13 @@ def test_a_job_that_runs_counts_first_then_the_worst_and_the_application_stands_
     assert applications.job_health(application(jobs=jobs(*healths), health=of_application)) == expected
 
 
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, False),
-        ({"operation": None}, True),
-        ({"operation": operation(OperationPhase.FAILED)}, True),
-        ({"health": "Degraded"}, True),
-        ({"health": "Missing"}, True),
-        ({"health": "Progressing"}, False),
-        ({"sync": "OutOfSync"}, False),
-    ],
-    ids=["ran well", "never ran", "failed", "Degraded", "its Job is gone", "still runs", "drifts"],
-)
-def test_a_reached_application_has_failed_when_it_failed_is_degraded_or_never_ran(
-    changes: dict[str, Any], *, expected: bool
-) -> None:
-    assert applications.has_failed(application(**changes)) is expected
+# --- the migration, as its Application tells it where its Jobs may not be read ------------------------------------
 
 
-# --- the migration, as its Application tells it -------------------------------------------------------------------
+def by_argocd(seen: Application) -> Migration:
+    """The migration by Argo CD's word alone."""
+    return migrations.of_application(seen, dict.fromkeys(seen.all_jobs, unknown(Reason.API_FORBIDDEN)), NOW)
+
 
 OURS: dict[str, Any] = {"attempt": 2}
 
@@ -213,12 +186,12 @@ OURS: dict[str, Any] = {"attempt": 2}
 def test_a_hook_migration_is_what_its_operation_is_and_its_end_counts_only_if_this_run_wrote_it(
     phase: OperationPhase, of_others: MigrationPhase, of_this_run: MigrationPhase
 ) -> None:
-    assert migrations.of_application(application(operation=operation(phase))).phase is of_others
-    assert migrations.of_application(application(operation=operation(phase, **OURS))).phase is of_this_run
+    assert by_argocd(application(operation=operation(phase))).phase is of_others
+    assert by_argocd(application(operation=operation(phase, **OURS))).phase is of_this_run
 
 
 def test_a_migration_that_was_never_synced_is_idle() -> None:
-    assert migrations.of_application(application(operation=None)).phase is IDLE
+    assert by_argocd(application(operation=None)).phase is IDLE
 
 
 def plain(health: str | None, compared: float, phase: OperationPhase, **of_operation: Any) -> Application:
@@ -259,52 +232,51 @@ def plain(health: str | None, compared: float, phase: OperationPhase, **of_opera
 def test_a_plain_jobs_migration_ends_with_its_job_and_not_with_its_operation(
     health: str, compared: float, phase: OperationPhase, of_others: MigrationPhase, of_this_run: MigrationPhase
 ) -> None:
-    assert migrations.of_application(plain(health, compared, phase)).phase is of_others
-    assert migrations.of_application(plain(health, compared, phase, **OURS)).phase is of_this_run
+    assert by_argocd(plain(health, compared, phase)).phase is of_others
+    assert by_argocd(plain(health, compared, phase, **OURS)).phase is of_this_run
 
 
 def test_a_plain_job_without_any_comparison_since_its_operation_is_not_judged() -> None:
     ended = operation(finished_at=at(-20), **OURS)
-    assert migrations.of_application(application(jobs=(JOB,), compared_at=None, operation=ended)).phase is UNCOMPARED
+    assert by_argocd(application(jobs=(managed(),), compared_at=None, operation=ended)).phase is UNCOMPARED
 
 
 @pytest.mark.parametrize(("health", "expected"), [("Progressing", RUNNING), ("Degraded", IDLE), ("Missing", IDLE)])
 def test_a_plain_job_that_no_operation_is_known_of_is_judged_by_its_health(
     health: str, expected: MigrationPhase
 ) -> None:
-    assert migrations.of_application(application(jobs=jobs(health), operation=None)).phase is expected
+    assert by_argocd(application(jobs=jobs(health), operation=None)).phase is expected
 
 
 def test_a_migration_carries_attempt_end_message_and_jobs_of_its_application() -> None:
     last = operation(OperationPhase.FAILED, finished_at=at(-20), message="hook failed", **OURS)
     seen = application(MIGRATIONS, operation=last, hook_jobs=(JobRef("temporal", "hook"),))
-    found = migrations.of_application(seen)
+    found = by_argocd(seen)
     assert (found.owner, found.attempts, found.ended_at, found.message) == (
         "Application argocd/data-migrations-temporal",
         2,
         at(-20),
         "hook failed",
     )
-    assert found.jobs == (JobRef("temporal", "hook"),)
+    assert [finding.reason for finding in found.unseen] == [Reason.API_FORBIDDEN]
     assert found.application is seen
 
 
 def test_anothers_operation_is_no_attempt_of_this_run() -> None:
-    assert migrations.of_application(application(operation=operation(OperationPhase.FAILED))).attempts == 0
+    assert by_argocd(application(operation=operation(OperationPhase.FAILED))).attempts == 0
 
 
 @pytest.mark.parametrize(("last", "expected"), [(None, 1), (operation(), 1), (operation(attempt=2), 2)])
 def test_attempts_that_were_seen_stay_counted_whatever_operation_took_their_place(
     last: Operation | None, expected: int
 ) -> None:
-    assert migrations.of_application(application(attempts_seen=1, operation=last)).attempts == expected
+    assert by_argocd(application(attempts_seen=1, operation=last)).attempts == expected
 
 
 def test_a_failed_plain_job_is_named_though_its_operation_says_that_all_went_well() -> None:
     seen = plain("Degraded", -19, OperationPhase.SUCCEEDED, message="successfully synced", **OURS)
-    found = migrations.of_application(seen)
+    found = by_argocd(seen)
     assert found.message == "Job temporal/job-0 failed"
-    assert found.jobs == (JobRef("temporal", "job-0"),)
 
 
 # --- words --------------------------------------------------------------------------------------------------------
@@ -321,16 +293,3 @@ def test_a_failed_plain_job_is_named_though_its_operation_says_that_all_went_wel
 )
 def test_an_application_is_described_in_argo_cds_words(changes: dict[str, Any], expected: str) -> None:
     assert applications.describe(application(**changes)) == expected
-
-
-@pytest.mark.parametrize(
-    ("changes", "detail"),
-    [({"operation": None}, "it never ran"), ({"health": "Degraded"}, "Synced, Degraded, operation succeeded")],
-)
-def test_a_failure_names_the_application_and_what_is_seen_of_it(changes: dict[str, Any], detail: str) -> None:
-    found = applications.failure(application(ApplicationRef("argocd", "bootstrap"), **changes))
-    assert (found.reason, found.about, found.detail) == (
-        Reason.DOWNSTREAM_FAILED,
-        "Application argocd/bootstrap",
-        detail,
-    )

@@ -19,6 +19,7 @@ from worlds import (
     migration,
     observation,
     operation,
+    owner,
     pod,
     policy,
     runtime,
@@ -95,9 +96,12 @@ def test_what_is_not_configured_is_not_listed() -> None:
         ({"runtime": unknown(Reason.API_UNREACHABLE)}, {"pods": Mark.UNSEEN}),
         ({"frontend": unknown(Reason.FRONTEND_UNREACHABLE)}, {"frontend": Mark.UNSEEN}),
         ({"frontend": Frontend(finding(Reason.FRONTEND_NOT_SERVING))}, {"frontend": Mark.WAITING}),
+        ({"frontend": Frontend(finding(Reason.FRONTEND_REFUSES_GATE))}, {"frontend": Mark.UNSEEN}),
+        ({"frontend": Frontend(unproved=finding(Reason.FRONTEND_REFUSES_GATE))}, {"frontend": Mark.UNSEEN}),
+        ({"frontend": Frontend(unproved=finding(Reason.FRONTEND_RATE_LIMITED))}, {"frontend": Mark.WAITING}),
         ({"runtime": runtime(pod("history", ready=False))}, {"pods of history": Mark.WRONG}),
         ({"runtime": runtime(wanted={"history": 2})}, {"pods of history": Mark.WRONG}),
-        ({"runtime": Runtime({"history": 1})}, {"pods of history": Mark.WRONG}),
+        ({"runtime": Runtime((owner("history"),))}, {"pods of history": Mark.WRONG}),
         ({"refused": (finding(Reason.API_FORBIDDEN),)}, {"right to act": Mark.WRONG}),
     ],
     ids=[
@@ -115,6 +119,9 @@ def test_what_is_not_configured_is_not_listed() -> None:
         "the pods unseen",
         "the frontend unseen",
         "the frontend does not serve",
+        "the frontend refuses the gate",
+        "the frontend leaves its proofs unproved",
+        "the frontend limits the gate's rate",
         "a pod is not ready",
         "a replica is missing",
         "no pod is there",
@@ -123,6 +130,15 @@ def test_what_is_not_configured_is_not_listed() -> None:
 )
 def test_what_is_wrong_is_marked_and_nothing_beside_it(changes: dict[str, Any], expected: dict[str, Mark]) -> None:
     assert not_ok(**changes) == expected
+
+
+def test_a_proof_that_is_refused_is_never_ticked_off() -> None:
+    """What was proved and what was not is said in the adapter's words, with the remedy."""
+    detail = "it says SERVING; GetClusterInfo, DescribeWorkflowExecution: PERMISSION_DENIED: Request unauthorized."
+    unproved = replace(finding(Reason.FRONTEND_REFUSES_GATE), detail=detail)
+    item = listed(frontend=Frontend(unproved=unproved))["frontend"]
+    assert item.seen == f"FrontendRefusesGate: {detail}"
+    assert item.remedy == Reason.FRONTEND_REFUSES_GATE.remedy
 
 
 BOOTSTRAP_STATES = [
@@ -174,7 +190,7 @@ def test_nothing_is_asked_of_a_runtime_that_is_ahead(
 ) -> None:
     world = {
         "application": runtime_application,
-        "runtime": Runtime(dict.fromkeys(("history", "frontend"), 1)),
+        "runtime": Runtime((owner("history"), owner("frontend"))),
         "frontend": unknown(Reason.FRONTEND_UNREACHABLE),
     }
     marks = not_ok(**world)
@@ -204,22 +220,21 @@ def test_a_replica_too_many_that_crashes_is_named_and_does_not_make_its_componen
 
 
 def test_pods_without_a_deployment_are_wanted_as_they_are() -> None:
-    alone = Runtime(pods=(pod("history"), pod("history", 1, state=PodState.PENDING)))
+    alone = Runtime((), (pod("history"), pod("history", 1, state=PodState.PENDING)))
     item = listed(runtime=alone)["pods of history"]
     assert (item.mark, item.wanted) == (Mark.WRONG, "2 running")
 
 
-def test_a_hanging_pod_of_the_migration_is_listed_beside_it() -> None:
-    hanging = pod("job", finding=finding(Reason.IMAGE_NOT_PULLABLE))
-    items = listed(migration=migration(MigrationPhase.RUNNING), migration_pods=(hanging, pod("job", 1)))
-    assert list(items)[:2] == ["migrations", f"migration pod temporal/{hanging.name}"]
-    found = items[f"migration pod temporal/{hanging.name}"]
+def test_what_holds_the_migration_is_listed_beside_it() -> None:
+    hang = finding(Reason.MIGRATION_HANGS)
+    items = listed(migration=migration(MigrationPhase.RUNNING, hang=hang))
+    assert list(items)[:2] == ["migrations", "migration's Job"]
+    found = items["migration's Job"]
     assert (found.mark, found.seen, found.remedy) == (
         Mark.WRONG,
-        "ImageNotPullable: as seen",
-        Reason.IMAGE_NOT_PULLABLE.remedy,
+        "MigrationHangs: as seen",
+        Reason.MIGRATION_HANGS.remedy,
     )
-    assert f"migration pod temporal/{pod('job', 1).name}" not in items
 
 
 def test_a_schema_is_shown_beside_what_the_release_wants() -> None:

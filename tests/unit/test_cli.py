@@ -408,7 +408,7 @@ NEXT_STEPS = [
     ),
     pytest.param(
         worlds.observation(runtime=worlds.runtime(STALE)),
-        "restart temporal-history-0 of history: running since before its database's schema was made",
+        "restart temporal-history-0: running since before its database's schema was made",
         id="restart",
     ),
     pytest.param(

@@ -11,19 +11,21 @@ from worlds import (
     BEHIND,
     BOOTSTRAP,
     EMPTY,
-    JOB,
     MIGRATIONS,
+    NAMESPACES,
     NOW,
     RUN_STARTED,
+    RUNTIME,
     ahead,
     application,
     at,
+    downstream,
     finding,
     in_back_off,
+    job,
     migration,
     observation,
     operation,
-    pod,
     policy,
     runtime,
     stores,
@@ -36,13 +38,12 @@ from hook.decision.policy import Policy, Reachability
 from hook.decision.steps import Act, Fail, Migrate, Outcome, Pass, Refresh, RestartPods, Resync, Step, Wait
 from hook.gate import Gate, StopRequested, Timing, World
 from hook.observation import applications
-from hook.observation.applications import Application, OperationPhase
+from hook.observation.applications import Application, OperationPhase, SyncPolicy
 from hook.observation.findings import Finding, FindingError, Unknown
-from hook.observation.migrations import MigrationPhase
-from hook.observation.observation import Observation, Run
+from hook.observation.observation import Frontend, Observation, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Schema, Store
-from hook.observation.workloads import Pod, Runtime
+from hook.observation.workloads import JobsSeen, Pod, Runtime
 
 T = TypeVar("T")
 
@@ -213,52 +214,17 @@ def test_a_readers_bug_is_not_taken_for_something_unseen() -> None:
         Course().run(world(also={"runtime": read}))
 
 
-HANGING = pod("job", finding=finding(Reason.IMAGE_NOT_PULLABLE))
+def test_the_jobs_of_what_is_downstream_are_looked_at_once_it_was_reached() -> None:
+    asked: list[Application] = []
 
+    def jobs(of: Application) -> JobsSeen:
+        asked.append(of)
+        return {NAMESPACES: job(ref=NAMESPACES)}
 
-@pytest.mark.parametrize(
-    ("phase", "jobs", "expected"),
-    [
-        (MigrationPhase.RUNNING, (JOB,), (HANGING,)),
-        (MigrationPhase.RUNNING, (), ()),
-        (MigrationPhase.IDLE, (JOB,), ()),
-    ],
-    ids=["running", "running, its Jobs not known", "idle"],
-)
-def test_the_pods_of_a_migration_are_looked_at_while_its_jobs_run(
-    phase: MigrationPhase, jobs: tuple[Any, ...], expected: tuple[Pod, ...]
-) -> None:
-    look = (lambda asked: (HANGING,) if asked == (JOB,) else ()) if expected else unreached
-    found = gate.observe(world(also={"migration_pods": look}, migration=migration(phase, jobs=jobs)), NOW)
-    assert found.migration_pods == expected
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"health": "Degraded", "jobs": (JOB,)}, (HANGING,)),
-        ({"health": "Healthy", "jobs": (JOB,)}, ()),
-        ({"health": "Degraded", "hook_jobs": (JOB,)}, ()),
-    ],
-    ids=["plain Job, something is wrong", "plain Job, all is well", "hook Job"],
-)
-def test_they_are_looked_at_too_where_the_health_of_the_whole_application_stands_for_its_jobs(
-    changes: dict[str, Any], expected: tuple[Pod, ...]
-) -> None:
-    look = (lambda _: (HANGING,)) if expected else unreached
-    owner = migration(jobs=(JOB,), application=application(MIGRATIONS, **changes))
-    assert gate.observe(world(also={"migration_pods": look}, migration=owner), NOW).migration_pods == expected
-
-
-def test_the_pods_of_a_migration_only_explain_so_that_not_seeing_them_is_nothing() -> None:
-    running = migration(MigrationPhase.RUNNING, jobs=(JOB,))
-    found = gate.observe(world(also={"migration_pods": forbid(finding(Reason.API_FORBIDDEN))}, migration=running), NOW)
-    assert found.migration_pods == ()
-
-
-def test_of_a_migration_that_cannot_be_seen_no_pods_are_looked_for() -> None:
-    unseen = unknown(Reason.API_FORBIDDEN)
-    assert gate.observe(world(also={"migration_pods": unreached}, migration=unseen), NOW).migration_pods == ()
+    reached, coming = application(BOOTSTRAP), ahead(RUNTIME)
+    found = gate.observe(world(also={"jobs": jobs}, downstream=downstream(reached, coming)), NOW)
+    assert asked == [reached]
+    assert found.jobs == {NAMESPACES: job(ref=NAMESPACES)}
 
 
 # --- acting -------------------------------------------------------------------------------------------------------
@@ -283,10 +249,10 @@ def test_each_act_goes_to_the_one_who_does_it_and_says_whether_somebody_was_fast
     assert gate.carry_out(can_act, migrate) is done
     assert gate.carry_out(can_act, Resync(application(), 3, "")) is done
     assert gate.carry_out(can_act, Refresh(application(), "")) is done
-    assert gate.carry_out(can_act, RestartPods("history", CRASHED, "")) is done
+    assert gate.carry_out(can_act, RestartPods(CRASHED, "")) is done
     assert asked == [
         ("migrate", migrate),
-        ("sync", application(), 3),
+        ("sync", application(), 3, ()),
         ("refresh", application()),
         *(("delete_pod", one) for one in CRASHED),
     ]
@@ -299,7 +265,7 @@ def test_a_pod_that_somebody_else_deleted_does_not_keep_the_next_from_its_restar
         deleted.append(one.name)
         return one.name != CRASHED[0].name
 
-    assert not gate.carry_out(world(also={"delete_pod": delete}), RestartPods("history", CRASHED, ""))
+    assert not gate.carry_out(world(also={"delete_pod": delete}), RestartPods(CRASHED, ""))
     assert deleted == [one.name for one in CRASHED]
 
 
@@ -404,7 +370,7 @@ def test_the_age_of_every_kind_of_finding_is_kept() -> None:
 
 def test_a_commit_that_argo_cd_syncs_itself_keeps_its_age_until_it_was_left_long_enough() -> None:
     """By any turn's look at it, whatever else there was to be waited for."""
-    waiting = ahead(MIGRATIONS, is_automated=True)
+    waiting = ahead(MIGRATIONS, policy=SyncPolicy(is_automated=True))
     course = Course()
     course.run(world(migration=migration(application=waiting), stores=BEHIND, also={"migrate": lambda _: True}))
     pending = applications.pending_sync(waiting)
@@ -443,8 +409,8 @@ def test_the_longest_pause_is_the_interval_however_short() -> None:
         (Wait((finding(Reason.API_UNREACHABLE, "a"),)), Wait((finding(Reason.API_UNREACHABLE, "b"),)), False),
         (Migrate(migration(), 1, "empty"), Migrate(migration(), 1, "behind"), True),
         (Migrate(migration(), 1, ""), Migrate(migration(), 2, ""), False),
-        (RestartPods("history", CRASHED, ""), RestartPods("history", CRASHED, ""), True),
-        (RestartPods("history", CRASHED, ""), RestartPods("history", CRASHED[:1], ""), False),
+        (RestartPods(CRASHED, ""), RestartPods(CRASHED, ""), True),
+        (RestartPods(CRASHED, ""), RestartPods(CRASHED[:1], ""), False),
         (Resync(application(), 1, ""), Resync(application(health="Degraded"), 1, ""), True),
         (Resync(application(), 1, ""), Resync(application(), 2, ""), False),
         (Refresh(application(), ""), Refresh(application(resource_version="2"), ""), True),
@@ -520,6 +486,33 @@ def test_a_deadline_before_the_end_of_patience_is_the_end_of_patience(
     assert outcome.finding.reason is reason
     assert [warning.reason for warning in (*outcome.warnings, *outcome.missing)] == [Reason.FRONTEND_UNREACHABLE]
     assert course.now >= at(RUN_STARTED + 540 - INTERVAL)
+
+
+REFUSAL = finding(Reason.FRONTEND_REFUSES_GATE, "frontend")
+
+
+@pytest.mark.parametrize(
+    ("frontend", "reachability", "reason", "waited"),
+    [
+        (Frontend(unproved=REFUSAL), Reachability.ALWAYS, Reason.FRONTEND_REFUSES_GATE, True),
+        (Frontend(unproved=REFUSAL), Reachability.AUTO, Reason.PASSED_WITH_WARNING, False),
+        (Frontend(trouble=REFUSAL), Reachability.ALWAYS, Reason.FRONTEND_REFUSES_GATE, True),
+        (Frontend(trouble=REFUSAL), Reachability.AUTO, Reason.PASSED_WITH_WARNING, True),
+    ],
+)
+def test_a_frontend_that_refuses_the_gate_is_given_the_grace(
+    frontend: Frontend,
+    reachability: Reachability,
+    reason: Reason,
+    waited: bool,  # noqa: FBT001 -- a case of the test
+) -> None:
+    """By the age of the finding, whatever part of the answer it stands in."""
+    course = Course()
+    patient = policy(reachability=reachability)
+    outcome = course.run(world(frontend=frontend), patient, limit=540)
+    assert outcome.finding.reason is reason
+    grace = patient.grace if waited else timedelta(0)
+    assert grace <= course.now - NOW < grace + timedelta(seconds=2 * INTERVAL)
 
 
 def test_a_day_of_waiting_is_a_day_of_the_injected_clock_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -606,7 +599,7 @@ def test_a_failure_is_its_own_outcome() -> None:
     ("step", "reason", "words"),
     [
         (Migrate(migration(), 2, "default is empty"), Reason.MIGRATION_RUNNING, "attempt 2 is due: default is empty"),
-        (RestartPods("history", CRASHED, "in back-off"), Reason.PODS_NOT_STABLE, "a restart is due: in back-off"),
+        (RestartPods(CRASHED, "in back-off"), Reason.PODS_NOT_STABLE, "a restart is due: in back-off"),
         (Resync(application(), 3, "failed"), Reason.DOWNSTREAM_RUNNING, "sync 3 is due"),
         (Refresh(application(), "before a sync"), Reason.COMPARISON_PENDING, "before a sync"),
     ],
@@ -646,7 +639,7 @@ def test_an_application_is_synced_as_it_was_last_seen() -> None:
     """Its resourceVersion is what makes the write a compare-and-swap."""
     synced: list[Application] = []
 
-    def sync(seen: Application, _: int) -> bool:
+    def sync(seen: Application, *_: object) -> bool:
         synced.append(seen)
         return True
 

@@ -1,6 +1,7 @@
 """The planner as tables: a healthy world, what differs in it, the policy, and the one step that follows."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ from worlds import (
     COMPONENTS,
     EMPTY,
     GATE,
-    JOB,
     MIGRATIONS,
     NOW,
     RUN_STARTED,
@@ -19,12 +19,16 @@ from worlds import (
     application,
     at,
     attempted,
+    container,
     downstream,
     finding,
     in_back_off,
+    job,
+    managed,
     migration,
     observation,
     operation,
+    owner,
     pod,
     policy,
     runtime,
@@ -37,13 +41,16 @@ from worlds import (
 from hook.decision import planner, restarts
 from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
 from hook.decision.steps import Fail, Migrate, Pass, Refresh, RestartPods, Resync, Step, Wait
-from hook.observation.applications import Application, ApplicationRef, OperationPhase
+from hook.observation.applications import Application, ApplicationRef, OperationPhase, SyncPolicy
 from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.observation import Frontend, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Release, Schema, SchemaVersion, Store
-from hook.observation.workloads import Pod, PodState, Runtime
+from hook.observation.workloads import JobPhase, Member, Pod, PodState, Runtime
+
+OLD_PODS = runtime(*(pod(one, image="temporalio/server:1.28.2") for one in COMPONENTS))
+"""Pods of the release before: the runtime's step is still to come."""
 
 AUTO = policy()
 ALWAYS = policy(reachability=Reachability.ALWAYS)
@@ -64,11 +71,11 @@ def gist(step: Step) -> object:  # noqa: PLR0911 -- an answer for each kind of s
             return ("wait for", *(one.reason for one in findings))
         case Fail(failure):
             return ("fail with", failure.reason)
-        case Migrate(_, attempt, _):
+        case Migrate(_, attempt, _, _):
             return ("migrate", attempt)
-        case RestartPods(component, pods, _):
-            return ("restart", component, *(one.name for one in pods))
-        case Resync(resynced, attempt, _):
+        case RestartPods(pods, _):
+            return ("restart", *(one.name for one in pods))
+        case Resync(resynced, attempt, _, _):
             return ("resync", resynced.ref, attempt)
         case Refresh(refreshed, _):
             return ("refresh", refreshed.ref)
@@ -196,9 +203,10 @@ def test_the_grace_counts_for_what_waiting_can_mend(changes: dict[str, Any], pol
     case("the runtime's Application, where Temporal is not asked for", PASSES, NEVER, application=FORBIDDEN),
     case("the frontend, where Temporal is not asked for", PASSES, NEVER, frontend=FORBIDDEN),
     case("downstream, where Temporal is not asked for", PASSES, NEVER, downstream={BOOTSTRAP: FORBIDDEN}),
-    case("the frontend, while the runtime is ahead", PASSES, frontend=FORBIDDEN, application=ahead(RUNTIME)),
+    case("the frontend, while the runtime is ahead", PASSES, frontend=FORBIDDEN, application=ahead(RUNTIME),
+         runtime=OLD_PODS),
     case("the runtime's Application, scaled to zero", PASSES, application=FORBIDDEN,
-         runtime=Runtime({"frontend": 0, "history": 0})),
+         runtime=Runtime((owner("frontend", 0), owner("history", 0)))),
 )  # fmt: skip
 def test_what_no_rule_needs_may_stay_unseen(changes: dict[str, Any], policy: Policy, expected: object) -> None:
     assert step(policy, since=OVER_GRACE, **changes) == expected
@@ -207,23 +215,19 @@ def test_what_no_rule_needs_may_stay_unseen(changes: dict[str, Any], policy: Pol
 # --- the migration ------------------------------------------------------------------------------------------------
 
 
-JOB_HANGS = pod("job", state=PodState.PENDING, finding=finding(Reason.IMAGE_NOT_PULLABLE))
+HANG = finding(Reason.MIGRATION_HANGS, "Job temporal/temporal-schema")
+HANGING = migration(MigrationPhase.RUNNING, hang=HANG)
+FAILED_JOB = job(JobPhase.FAILED)
+UNSEEN_JOBS = (finding(Reason.API_FORBIDDEN, "Job temporal/temporal-schema"),)
 
 
 @cases(
     case("unseen", wait(Reason.API_UNREACHABLE), migration=UNREACHABLE),
     case("running", wait(Reason.MIGRATION_RUNNING), migration=migration(MigrationPhase.RUNNING)),
-    case("running, its pod hangs: says so", wait(Reason.MIGRATION_RUNNING, Reason.IMAGE_NOT_PULLABLE),
-         migration=migration(MigrationPhase.RUNNING), migration_pods=(JOB_HANGS, pod("job", 1))),
+    case("running, its pod hangs: says so", wait(Reason.MIGRATION_HANGS, Reason.MIGRATION_RUNNING), migration=HANGING),
     case("ended, its Job's end not compared yet", ("refresh", MIGRATIONS), migration=migration(MigrationPhase.UNCOMPARED)),
     case("ended, a comparison was asked for", wait(Reason.COMPARISON_PENDING),
          migration=migration(MigrationPhase.UNCOMPARED, application=application(MIGRATIONS, refresh_requested=True))),
-    case("something else of its Application is Degraded, and hides that its Job runs", wait(Reason.MIGRATION_RUNNING),
-         migration=migration(application=application(MIGRATIONS, health="Degraded", jobs=(JOB,))),
-         migration_pods=(pod("job"),)),
-    case("the same, and its pod hangs", wait(Reason.MIGRATION_RUNNING, Reason.IMAGE_NOT_PULLABLE),
-         migration=migration(MigrationPhase.FAILED, application=application(MIGRATIONS, health="Degraded", jobs=(JOB,))),
-         migration_pods=(JOB_HANGS,)),
 )  # fmt: skip
 def test_no_schema_is_judged_in_the_middle_of_an_update(
     changes: dict[str, Any], policy: Policy, expected: object
@@ -231,6 +235,28 @@ def test_no_schema_is_judged_in_the_middle_of_an_update(
     stuck = stores(default=unknown(Reason.SCHEMA_STUCK))
     assert step(policy, stores=stuck, **changes) == expected
     assert step(policy, stores=EMPTY, **changes) == expected
+    assert step(policy, **changes) == expected
+
+
+@cases(
+    case("the grace of what hangs is over, and the schemas are behind", fail(Reason.MIGRATION_HANGS),
+         stores=BEHIND, migration=HANGING, since=seen_for(120, HANG)),
+    case("the schemas are right: it hangs on another matter, which is told", warned(Reason.MIGRATION_HANGS),
+         migration=HANGING, since=seen_for(120, HANG)),
+    case("it found no database, which may be there by now", wait(Reason.MIGRATION_HANGS, Reason.MIGRATION_RUNNING),
+         stores=BEHIND, migration=replace(HANGING, hang_may_pass=True), since=seen_for(479, HANG)),
+    case("it should have been started again since", fail(Reason.MIGRATION_HANGS),
+         stores=BEHIND, migration=replace(HANGING, hang_may_pass=True), since=seen_for(480, HANG)),
+    case("the database is still away", wait(Reason.MIGRATION_HANGS, Reason.MIGRATION_RUNNING, Reason.DATABASE_UNREACHABLE),
+         stores=stores(default=unknown(Reason.DATABASE_UNREACHABLE)), migration=HANGING, since=seen_for(9999, HANG)),
+    case("a sidecar keeps it, and the schemas are right", warned(Reason.SIDECAR_KEEPS_JOB),
+         migration=migration(hang=finding(Reason.SIDECAR_KEEPS_JOB))),
+    case("a sidecar keeps it, and the schemas are behind", wait(Reason.SIDECAR_KEEPS_JOB, Reason.MIGRATION_RUNNING),
+         stores=BEHIND, migration=migration(hang=finding(Reason.SIDECAR_KEEPS_JOB))),
+)  # fmt: skip
+def test_a_migration_that_hangs_on_what_lasts_ends_unless_the_schemas_are_right(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
     assert step(policy, **changes) == expected
 
 
@@ -243,7 +269,7 @@ FOR_A_MOMENT = seen_for(5, STUCK.finding, RENAMED.finding)
 @cases(
     case("unreachable", wait(Reason.DATABASE_UNREACHABLE), stores=stores(default=unknown(Reason.DATABASE_UNREACHABLE))),
     case("a standby", wait(Reason.DATABASE_IN_RECOVERY), stores=stores(visibility=unknown(Reason.DATABASE_IN_RECOVERY))),
-    case("both unseen: both are said", wait(Reason.DATABASE_UNREACHABLE, Reason.DATABASE_MISSING),
+    case("both unseen: what may still be made is not waited for", wait(Reason.DATABASE_UNREACHABLE),
          stores=stores(default=unknown(Reason.DATABASE_UNREACHABLE), visibility=unknown(Reason.DATABASE_MISSING))),
     case("one unseen, the other behind: the migration has to wait", wait(Reason.DATABASE_UNREACHABLE),
          stores=BEHIND | {Store.VISIBILITY: unknown(Reason.DATABASE_UNREACHABLE)}),
@@ -347,7 +373,7 @@ def test_the_end_after_the_last_attempt_says_how_often_and_why() -> None:
 RIGHT_FOR = 30
 """Seconds since when the default store is right in the cases below, later than the run's start."""
 
-STARTING: dict[str, Any] = {"state": PodState.PENDING, "ready": False, "started_at": None}
+STARTING: dict[str, Any] = {"state": PodState.PENDING, "ready": False, "started_at": None, "created_at": at(-2)}
 
 
 def stale(component: str, **changes: Any) -> Pod:
@@ -361,34 +387,39 @@ SKEW = AUTO.clock_skew.total_seconds()
 AHEAD_OF_TIME = stores(default=schema(Store.DEFAULT, since=60, born=60))
 
 
+def only(*pods: Pod) -> Runtime:
+    """No other pods than these."""
+    return Runtime((), pods)
+
+
 @cases(
-    case("in back-off from before the schema was right", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR - 1)), stores=JUST_MIGRATED),
-    case("the later of the two stores counts", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR - 1)),
+    case("in back-off from before the schema was right", ("restart", "temporal-history-0"),
+         runtime=only(in_back_off("history", -RIGHT_FOR - 1)), stores=JUST_MIGRATED),
+    case("the later of the two stores counts", ("restart", "temporal-history-0"),
+         runtime=only(in_back_off("history", -RIGHT_FOR - 1)),
          stores=stores(visibility=schema(Store.VISIBILITY, since=-RIGHT_FOR))),
-    case("in back-off from about when the schema turned right: clocks differ", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR + SKEW - 1)), stores=JUST_MIGRATED),
+    case("in back-off from about when the schema turned right: clocks differ", ("restart", "temporal-history-0"),
+         runtime=only(in_back_off("history", -RIGHT_FOR + SKEW - 1)), stores=JUST_MIGRATED),
     case("in back-off from after the schema was right", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR + SKEW)), stores=JUST_MIGRATED),
-    case("in back-off from before this run, whatever its cause was", ("restart", "worker", "temporal-worker-0"),
-         runtime=runtime(in_back_off("worker", RUN_STARTED - 1, Reason.NAMESPACE_METADATA_MISSING))),
+         runtime=only(in_back_off("history", -RIGHT_FOR + SKEW)), stores=JUST_MIGRATED),
+    case("in back-off from before this run, whatever its cause was", ("restart", "temporal-worker-0"),
+         runtime=only(in_back_off("worker", RUN_STARTED - 1, Reason.NAMESPACE_METADATA_MISSING))),
     case("in back-off from within this run", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(in_back_off("worker", RUN_STARTED))),
+         runtime=only(in_back_off("worker", RUN_STARTED))),
     case("in back-off, when it crashed is not known", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(replace(in_back_off("worker", 0), crashed_at=None))),
-    case("since when the schema is right is not known: this run counts", ("restart", "worker", "temporal-worker-0"),
-         runtime=runtime(in_back_off("worker", RUN_STARTED - 1)),
+         runtime=only(in_back_off("worker", 0, containers=(container("temporal-worker", waiting="CrashLoopBackOff"),)))),
+    case("since when the schema is right is not known: this run counts", ("restart", "temporal-worker-0"),
+         runtime=only(in_back_off("worker", RUN_STARTED - 1)),
          stores={one: replace(schema(one), since=None) for one in Store}),
-    case("running since before its database was made", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(pod("history", started_at=at(-RIGHT_FOR - SKEW - 1))), stores=NEW_DATABASE),
+    case("running since before its database was made", ("restart", "temporal-history-0"),
+         runtime=only(pod("history", started_at=at(-RIGHT_FOR - SKEW - 1))), stores=NEW_DATABASE),
     case("running since about when its database was made: clocks differ", PASSES,
          runtime=Runtime(pods=(pod("history", started_at=at(-RIGHT_FOR - SKEW)),)), stores=NEW_DATABASE,
          downstream={}),
     case("a schema that is yet to be made, by a clock that is ahead, makes no pod old", PASSES,
-         runtime=runtime(pod("history", started_at=at(-4))), stores=AHEAD_OF_TIME),
+         runtime=only(pod("history", started_at=at(-4))), stores=AHEAD_OF_TIME),
     case("nor does it tell which crashes came before it", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(in_back_off("history", RUN_STARTED + 1)), stores=AHEAD_OF_TIME),
+         runtime=only(in_back_off("history", RUN_STARTED + 1)), stores=AHEAD_OF_TIME),
     case("an upgraded database is the same database", PASSES, stores=JUST_MIGRATED),
     case("an empty history says nothing", PASSES, stores=stores(default=schema(Store.DEFAULT, born=None))),
     case("only the default store's birth counts", PASSES,
@@ -397,39 +428,76 @@ AHEAD_OF_TIME = stores(default=schema(Store.DEFAULT, since=60, born=60))
          stores={Store.VISIBILITY: schema(Store.VISIBILITY, born=-RIGHT_FOR)}),
     case("a pod that is not started yet is no old one", wait(Reason.PODS_NOT_STABLE), stores=NEW_DATABASE, downstream={},
          runtime=Runtime(pods=(pod("history", state=PodState.PENDING, ready=False, started_at=None),))),
-    case("only those of the component that need it", ("restart", "history", "temporal-history-1"),
-         runtime=runtime(pod("history", 0), in_back_off("history", RUN_STARTED - 1, number=1))),
-    case("history first, matching next", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(*(in_back_off(one, RUN_STARTED - 1) for one in ("worker", "matching", "history")))),
-    case("a component at a time, in order", ("restart", "matching", "temporal-matching-0"),
-         runtime=runtime(*(in_back_off(one, RUN_STARTED - 1) for one in ("worker", "frontend", "matching")))),
-    case("running on a database that is gone: after those that are on their way", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(pod("history", **STARTING), stale("matching")), stores=NEW_DATABASE),
-    case("the same, after a pod whose replacement is not made yet", wait(Reason.PODS_NOT_STABLE),
-         runtime=Runtime(dict.fromkeys(COMPONENTS, 1), tuple(map(stale, ("matching", "frontend", "worker")))),
+    case("only those of the component that need it", ("restart", "temporal-history-1"),
+         runtime=only(pod("history", 0), in_back_off("history", RUN_STARTED - 1, number=1))),
+    case("all at once, in order", ("restart", "temporal-worker-0", "temporal-matching-0", "temporal-frontend-0"),
+         runtime=only(*(in_back_off(one, RUN_STARTED - 1) for one in ("frontend", "matching", "worker")))),
+    case("whatever keeps others from running", ("restart", "temporal-matching-0"),
+         runtime=only(pod("history", **STARTING, finding=finding(Reason.IMAGE_NOT_PULLABLE)), stale("matching")),
          stores=NEW_DATABASE),
-    case("the same, after one that is not ready yet", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(pod("history", ready=False, started_at=NOW), stale("matching")), stores=NEW_DATABASE),
-    case("but it is not held by itself, ready or not", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(stale("history", ready=False), stale("matching", ready=False)), stores=NEW_DATABASE),
-    case("nor by one that something keeps from running", ("restart", "matching", "temporal-matching-0"),
-         runtime=runtime(pod("history", **STARTING, finding=finding(Reason.IMAGE_NOT_PULLABLE)), stale("matching")),
+    case("and whatever is on its way", ("restart", "temporal-matching-0"),
+         runtime=only(pod("history", **STARTING), stale("matching")), stores=NEW_DATABASE),
+    case("each pod once: this one was made after the run began", PASSES,
+         runtime=Runtime((), (pod("history", started_at=at(-RIGHT_FOR - SKEW - 1), created_at=at(RUN_STARTED)),)),
+         stores=NEW_DATABASE, frontend=None),
+    case("or after the schemas became right", PASSES, restarts_before=at(-30),
+         runtime=Runtime((), (pod("history", started_at=at(-RIGHT_FOR - SKEW - 1), created_at=at(-30)),)),
+         stores=NEW_DATABASE, frontend=None),
+    case("but one from before that again", ("restart", "temporal-history-0"), restarts_before=at(-30),
+         runtime=only(pod("history", started_at=at(-RIGHT_FOR - SKEW - 1), created_at=at(-31))),
          stores=NEW_DATABASE),
-    case("nor by one in back-off", ("restart", "matching", "temporal-matching-0"),
-         runtime=runtime(in_back_off("history", -RIGHT_FOR + SKEW), stale("matching")), stores=NEW_DATABASE),
-    case("in back-off, it was no member of the ring: nothing to wait for", ("restart", "matching", "temporal-matching-0"),
-         runtime=runtime(pod("history", **STARTING), in_back_off("matching", RUN_STARTED - 1))),
+    case("nor by one that something keeps from running", ("restart", "temporal-matching-0"),
+         runtime=only(pod("history", **STARTING, finding=finding(Reason.IMAGE_NOT_PULLABLE)), stale("matching")),
+         stores=NEW_DATABASE),
+    case("nor by one in back-off", ("restart", "temporal-matching-0"),
+         runtime=only(in_back_off("history", -RIGHT_FOR + SKEW), stale("matching")), stores=NEW_DATABASE),
     case("a pod that is none of the servers is not ours to restart", wait(Reason.PODS_NOT_STABLE),
-         runtime=runtime(in_back_off("web", RUN_STARTED - 1))),
-    case("even while the runtime's next step is ahead", ("restart", "history", "temporal-history-0"),
-         runtime=runtime(in_back_off("history", RUN_STARTED - 1)), application=ahead(RUNTIME)),
+         runtime=only(in_back_off("web", RUN_STARTED - 1))),
+    case("even while the runtime's next step is ahead", ("restart", "temporal-history-0"),
+         runtime=only(in_back_off("history", RUN_STARTED - 1)), application=ahead(RUNTIME)),
     case("not while the schema is behind", ("migrate", 1),
-         runtime=runtime(in_back_off("history", RUN_STARTED - 1)), stores=BEHIND),
+         runtime=only(in_back_off("history", RUN_STARTED - 1)), stores=BEHIND),
 )  # fmt: skip
 def test_pods_are_restarted_whose_crash_or_database_is_a_thing_of_the_past(
     changes: dict[str, Any], policy: Policy, expected: object
 ) -> None:
     assert step(policy, **changes) == expected
+
+
+FIRST = pod("frontend", ip="10.0.1.1")
+SECOND = pod("history", ip="10.0.1.2")
+OLD_SERVER = Member("10.0.0.1", at(-3600), at(-20))
+HEALED = ("restart", "temporal-frontend-0")
+
+
+def member(of: Pod, started: float) -> Member:
+    return Member(of.ip, at(started), at(started))
+
+
+@cases(
+    case("the first is, where an old server's heartbeat counted", HEALED,
+         members=(member(SECOND, -9), OLD_SERVER, member(FIRST, -10))),
+    case("nobody is, where the first found only itself", PASSES, members=(member(FIRST, -10), member(SECOND, -9))),
+    case("an old heartbeat counts for twenty seconds", PASSES,
+         members=(Member("10.0.0.1", at(-3600), at(-30)), member(FIRST, -10), member(SECOND, -9))),
+    case("it is left until there is another that it can join", PASSES, members=(OLD_SERVER, member(FIRST, -10))),
+    case("one that has no pod any more is no other", PASSES,
+         members=(OLD_SERVER, member(FIRST, -10), Member("10.0.9.9", at(-9), at(-9)))),
+    case("once it was restarted its row has no pod, and the second is not taken for it", PASSES,
+         members=(OLD_SERVER, Member("10.0.9.9", at(-10), at(-10)), member(SECOND, -9), member(FIRST, -5))),
+    case("after a minute it has joined by itself", PASSES,
+         members=(Member("10.0.0.1", at(-3600), at(-62)), member(FIRST, -61), member(SECOND, -60))),
+    case("no rows can be read", PASSES, members=()),
+)  # fmt: skip
+def test_a_new_server_that_stands_alone_is_restarted_once(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    new = stores(default=schema(Store.DEFAULT, since=-90, born=-90))
+    young_enough = replace(policy, stable=timedelta(0))
+    recent = {one.component: replace(one, created_at=at(-50)) for one in (FIRST, SECOND)}
+    others = (pod(one, started_at=at(-10), created_at=at(-50)) for one in COMPONENTS)
+    pods = (replace(recent.get(one.component, one), containers=one.containers) for one in others)
+    assert step(young_enough, stores=new, runtime=runtime(*pods), downstream={}, **changes) == expected
 
 
 @cases(
@@ -453,7 +521,7 @@ def test_pods_that_cannot_be_seen_are_waited_for(changes: dict[str, Any], policy
 
 def with_new_commit(found: Migration, **changes: Any) -> Migration:
     """Git has a commit that was not synced yet; Argo CD syncs it by itself."""
-    return replace(found, application=ahead(MIGRATIONS, **{"is_automated": True} | changes))
+    return replace(found, application=ahead(MIGRATIONS, **{"policy": SyncPolicy(is_automated=True)} | changes))
 
 
 OWN_SYNC = wait(Reason.MIGRATION_PENDING)
@@ -470,16 +538,16 @@ PENDING = finding(Reason.MIGRATION_PENDING, f"Application {MIGRATIONS}")
          migration=with_new_commit(attempted(1, MigrationPhase.SUCCEEDED))),
     case("never synced at all", OWN_SYNC, stores=BEHIND, migration=with_new_commit(migration(), operation=None)),
     case("not where a person syncs it", ("migrate", 1), stores=BEHIND,
-         migration=with_new_commit(migration(), is_automated=False)),
+         migration=with_new_commit(migration(), policy=SyncPolicy())),
     case("not where it changes nothing there: hooks alone", ("migrate", 1), stores=BEHIND,
          migration=with_new_commit(migration(), sync="Synced")),
     case("not at the commit that was synced", ("migrate", 1), stores=BEHIND,
          migration=with_new_commit(migration(), operation=operation())),
     case("nothing is waited for where the schemas are right", PASSES, migration=with_new_commit(migration())),
     case("but where a Job failed all the same", OWN_SYNC,
-         migration=with_new_commit(migration(), health="Degraded", jobs=(JOB,))),
+         migration=with_new_commit(migration(jobs=(FAILED_JOB,)), jobs=(managed(),))),
     case("no longer there either", ("migrate", 1),
-         migration=with_new_commit(migration(), health="Degraded", jobs=(JOB,)), since=seen_for(30, PENDING)),
+         migration=with_new_commit(migration(jobs=(FAILED_JOB,)), jobs=(managed(),)), since=seen_for(30, PENDING)),
 )  # fmt: skip
 def test_what_git_has_is_left_to_argo_cds_own_sync_for_a_while(
     changes: dict[str, Any], policy: Policy, expected: object
@@ -493,14 +561,18 @@ def test_what_git_has_is_left_to_argo_cds_own_sync_for_a_while(
 
 def with_failed_job(found: Migration, **changes: Any) -> Migration:
     """The owner is an Application whose plain Job failed."""
-    return replace(found, application=application(MIGRATIONS, health="Degraded", jobs=(JOB,), **changes))
+    seen = () if found.unseen else (FAILED_JOB,)
+    return replace(
+        found, jobs=seen, application=application(MIGRATIONS, health="Degraded", jobs=(managed(),), **changes)
+    )
 
 
 @cases(
     case("it is run again, or its step would stay Degraded", ("migrate", 1), migration=with_failed_job(migration())),
     case("even where Temporal is not asked for", ("migrate", 1), NEVER, migration=with_failed_job(migration())),
-    case("not on an old status", ("refresh", MIGRATIONS),
-         migration=with_failed_job(migration(), compared_at=at(RUN_STARTED - 1))),
+    case("where it may not be read, not on an old status", ("refresh", MIGRATIONS),
+         migration=with_failed_job(migration(unseen=UNSEEN_JOBS), compared_at=at(RUN_STARTED - 1))),
+    case("but on a fresh one", ("migrate", 1), migration=with_failed_job(migration(unseen=UNSEEN_JOBS))),
     case("again after a pause", ("migrate", 2), migration=with_failed_job(attempted(1))),
     case("not within it", wait(Reason.MIGRATION_PAUSING), migration=with_failed_job(attempted(1, ended=-1))),
     case("not while Argo CD itself is between two retries", wait(Reason.MIGRATION_PAUSING),
@@ -524,10 +596,10 @@ DEAD: dict[str, Any] = {"frontend": FRONTEND_DOWN, "downstream": downstream(appl
 
 @cases(
     case("never", PASSES, NEVER, **DEAD),
-    case("auto, the runtime is ahead", PASSES, application=ahead(RUNTIME), **DEAD),
+    case("auto, the runtime is ahead", PASSES, application=ahead(RUNTIME), **DEAD | {"runtime": OLD_PODS}),
     case("auto, there is no runtime's Application yet", warned(Reason.RUNTIME_NOT_FOUND), application=MISSING, **DEAD),
-    case("no replicas are wanted", PASSES, runtime=Runtime({"frontend": 0, "history": 0}), **DEAD),
-    case("no replicas are wanted, under always", PASSES, ALWAYS, runtime=Runtime({"frontend": 0}), **DEAD),
+    case("no replicas are wanted", PASSES, runtime=Runtime((owner("frontend", 0), owner("history", 0))), **DEAD),
+    case("no replicas are wanted, under always", PASSES, ALWAYS, runtime=Runtime((owner("frontend", 0),)), **DEAD),
     case("no frontend is configured", PASSES, frontend=None),
 )  # fmt: skip
 def test_the_schemas_alone_are_enough_where_temporal_is_not_asked_for(
@@ -578,6 +650,38 @@ def test_temporal_is_waited_for_until_every_pod_is_there_and_the_frontend_really
     assert step(ALWAYS, **changes) == expected
 
 
+REFUSAL = finding(Reason.FRONTEND_REFUSES_GATE, "frontend")
+LIMIT = finding(Reason.FRONTEND_RATE_LIMITED, "frontend")
+REFUSED = Frontend(trouble=REFUSAL)
+UNPROVED = Frontend(unproved=REFUSAL)
+LIMITED = Frontend(unproved=LIMIT)
+
+
+@cases(
+    case("auto takes SERVING for proofs that are refused, and says so", warned(Reason.FRONTEND_REFUSES_GATE),
+         frontend=UNPROVED),
+    case("always waits for whoever may let the gate read", wait(Reason.FRONTEND_REFUSES_GATE), ALWAYS,
+         frontend=UNPROVED, since=seen_for(119, REFUSAL)),
+    case("always ends after the grace", fail(Reason.FRONTEND_REFUSES_GATE), ALWAYS,
+         frontend=UNPROVED, since=seen_for(121, REFUSAL)),
+    case("nothing is proved: auto waits, too", wait(Reason.FRONTEND_REFUSES_GATE),
+         frontend=REFUSED, since=seen_for(119, REFUSAL)),
+    case("nothing is proved: auto passes after the grace", warned(Reason.FRONTEND_REFUSES_GATE),
+         frontend=REFUSED, since=seen_for(121, REFUSAL)),
+    case("nothing is proved: always ends after the grace", fail(Reason.FRONTEND_REFUSES_GATE), ALWAYS,
+         frontend=REFUSED, since=seen_for(121, REFUSAL)),
+    case("a rate limit is no reason to wait for auto", warned(Reason.FRONTEND_RATE_LIMITED), frontend=LIMITED),
+    case("and never one to end for always", wait(Reason.FRONTEND_RATE_LIMITED), ALWAYS,
+         frontend=LIMITED, since=seen_for(1000, LIMIT)),
+    case("what comes after Temporal is repaired all the same", ("resync", BOOTSTRAP, 1),
+         frontend=UNPROVED, downstream=downstream(application(operation=FAILED))),
+    case("not asked for Temporal, nobody is warned of it", PASSES, NEVER, frontend=UNPROVED),
+    case("nor before its step", PASSES, frontend=UNPROVED, application=ahead(RUNTIME), runtime=OLD_PODS),
+)  # fmt: skip
+def test_a_proof_that_is_refused_is_no_proof(changes: dict[str, Any], policy: Policy, expected: object) -> None:
+    assert step(policy, **changes) == expected
+
+
 PATIENCE = AUTO.patience.total_seconds()
 
 
@@ -611,10 +715,6 @@ def test_auto_waits_for_temporal_only_so_long_since_the_cure_may_lie_in_a_later_
          downstream=downstream(application(operation=FAILED, compared_at=None))),
     case("and over a pod that has just started", warned(Reason.PODS_NOT_STABLE),
          runtime=runtime(pod("history", started_at=at(-1)))),
-    case("never passes over pods that are on their way", warned(Reason.PODS_NOT_STABLE), NEVER, stores=NEW_DATABASE,
-         runtime=runtime(pod("history", **STARTING), stale("matching"))),
-    case("always waits for them", wait(Reason.PODS_NOT_STABLE), ALWAYS, stores=NEW_DATABASE,
-         runtime=runtime(pod("history", **STARTING), stale("matching"))),
     case("and what is right passes", PASSES),
     case("a gate that would pass now is reopened all the same", ("resync", GATE, 1), gate=CLOSED,
          frontend=FRONTEND_DOWN),
@@ -670,7 +770,6 @@ STABLE = AUTO.stable.total_seconds()
     case("too young", wait(Reason.PODS_NOT_STABLE), runtime=runtime(pod("history", started_at=at(-STABLE + 1)))),
     case("old enough", PASSES, runtime=runtime(pod("history", started_at=at(-STABLE)))),
     case("a readiness probe vouches for it", PASSES, runtime=runtime(pod("history", started_at=at(-1), probed=True))),
-    case("when it started is not known", PASSES, runtime=runtime(pod("history", started_at=None))),
 )  # fmt: skip
 def test_no_pod_is_trusted_that_just_started_and_has_no_readiness_probe(
     changes: dict[str, Any], policy: Policy, expected: object
@@ -696,14 +795,14 @@ RESYNC = ("resync", BOOTSTRAP, 1)
 
 @cases(
     case("its operation failed", RESYNC, downstream=downstream(application(operation=FAILED))),
-    case("its plain Job failed", RESYNC, downstream=downstream(application(health="Degraded", jobs=(JOB,)))),
-    case("its Job is gone", RESYNC, downstream=downstream(application(health="Missing", jobs=(JOB,)))),
+    case("its plain Job failed", RESYNC, downstream=downstream(application(health="Degraded", jobs=(managed(),)))),
+    case("its Job is gone", RESYNC, downstream=downstream(application(health="Missing", jobs=(managed(),)))),
     case("its hook never ran", RESYNC, downstream=downstream(application(operation=None))),
     case("it only drifts, and failed", RESYNC, downstream=downstream(application(sync="OutOfSync", operation=FAILED))),
     case("it ran on a database that is gone", RESYNC, runtime=None,
-         stores=stores(default=schema(Store.DEFAULT, born=-1790))),
+         stores=stores(default=schema(Store.DEFAULT, born=-1800))),
     case("it ran about when the database was made: clocks differ", PASSES, runtime=None,
-         stores=stores(default=schema(Store.DEFAULT, born=-1800 + SKEW))),
+         stores=stores(default=schema(Store.DEFAULT, born=-1810 + SKEW))),
     case("the first that needs it, in their order", ("resync", BOOTSTRAP, 1),
          downstream=downstream(application(RUNTIME), application(BOOTSTRAP, operation=None))),
 )  # fmt: skip
@@ -735,8 +834,10 @@ def test_a_downstream_that_was_reached_and_failed_is_synced_again(
          downstream=downstream(application(operation=replace(FAILED, finished_at=at(-1)), compared_at=at(-1)))),
     case("a comparison was asked for", wait(Reason.COMPARISON_PENDING),
          downstream=downstream(application(operation=FAILED, compared_at=None, refresh_requested=True))),
-    case("Argo CD cannot compare it: it may be ahead", wait(Reason.COMPARISON_PENDING),
+    case("never synced, whatever the comparison says", PASSES,
          downstream=downstream(application(operation=None, sync="Unknown"))),
+    case("it failed, and Argo CD cannot compare it", wait(Reason.COMPARISON_PENDING),
+         downstream=downstream(application(operation=FAILED, sync="Unknown"))),
     case("Temporal does not answer yet", wait(Reason.FRONTEND_UNREACHABLE),
          frontend=FRONTEND_DOWN, downstream=downstream(application(operation=FAILED))),
     case("what a step before it says does not hide it", wait(Reason.DOWNSTREAM_RUNNING), downstream=downstream(
@@ -771,8 +872,8 @@ def test_a_downstream_is_left_alone_while_it_need_not_or_must_not_be_synced(
     case("the first sync need not wait for that", RESYNC, downstream=downstream(application(operation=FAILED)),
          runtime=runtime(pod("history", started_at=at(-STABLE + 1)))),
     case("its operation ended, its Job perhaps not: compare first", ("refresh", BOOTSTRAP),
-         downstream=resynced(1, OperationPhase.SUCCEEDED, ended=-10, compared_at=at(-10), jobs=(JOB,))),
-    case("its Job ended well", PASSES, downstream=resynced(1, OperationPhase.SUCCEEDED, jobs=(JOB,))),
+         downstream=resynced(1, OperationPhase.SUCCEEDED, ended=-10, compared_at=at(-10), jobs=(managed(),))),
+    case("its Job ended well", PASSES, downstream=resynced(1, OperationPhase.SUCCEEDED, jobs=(managed(),))),
     case("its hook ended well: the operation says so itself", PASSES,
          downstream=resynced(1, OperationPhase.SUCCEEDED, ended=-10, compared_at=at(-10))),
 )  # fmt: skip
@@ -787,7 +888,7 @@ def test_syncing_a_downstream_again_is_bounded_and_rests_on_no_old_status(
     [
         (downstream(application(operation=operation(OperationPhase.RUNNING))), Reason.DOWNSTREAM_RUNNING),
         (downstream(application(health="Progressing")), Reason.DOWNSTREAM_RUNNING),
-        (downstream(application(operation=None, sync="Unknown")), Reason.COMPARISON_PENDING),
+        (downstream(application(operation=FAILED, sync="Unknown")), Reason.COMPARISON_PENDING),
         (resynced(1, ended=-1, compared_at=NOW), Reason.DOWNSTREAM_PAUSING),
     ],
     ids=["operation", "Job", "comparison", "pause"],

@@ -211,8 +211,8 @@ ACTS = [
         id="migrate-by-command",
     ),
     pytest.param(
-        RestartPods("history", PODS, "default is empty"),
-        ("restarted 2 pod(s) of history: temporal-history-0, temporal-history-1", "PodsRestarted"),
+        RestartPods(PODS, "default is empty"),
+        ("restarted 2 pod(s): temporal-history-0, temporal-history-1", "PodsRestarted"),
         (GATE, RUNTIME),
         id="restart",
     ),
@@ -293,7 +293,7 @@ def test_an_act_that_is_forbidden_is_told_as_a_wait() -> None:
     told = teller(heard)
     forbidden = Finding(Reason.API_FORBIDDEN, "Kubernetes API", "cannot delete pods")
     for _ in range(3):
-        told.observed(observation(refused=(forbidden,)), policy(), RestartPods("history", PODS, "stale"))
+        told.observed(observation(refused=(forbidden,)), policy(), RestartPods(PODS, "stale"))
     assert heard.events() == [("ApiForbidden", (GATE,))]
     assert heard.texts[-1] == "waiting: ApiForbidden: Kubernetes API: cannot delete pods"
 

@@ -458,6 +458,7 @@ def test_run_needs_the_release_that_comes_next(refused: Callable[..., list[str]]
 
 FILES = [
     "temporal.frontend.tls.caFile",
+    "temporal.frontend.tokenFile",
     "stores.default.passwordFile",
     "stores.default.sslRootCertFile",
     "stores.visibility.passwordFile",
@@ -469,6 +470,8 @@ FILES = [
 
 def naming(path: str, file: Path) -> dict[str, Any]:
     """Settings that name a file, with what makes use of it."""
+    if path == "temporal.frontend.tokenFile":
+        return with_(path, str(file), with_("temporal.frontend.tls", {}))
     store = path.removesuffix(".sslRootCertFile")
     return with_(path, str(file), with_(f"{store}.sslMode", "verify-ca") if store != path else None)
 
@@ -847,3 +850,65 @@ def test_every_number_of_time_carries_its_unit_in_its_name() -> None:
     found = numbers(Settings) + numbers(settings.MigrationsSettings) + numbers(settings.RuntimeSettings)
     assert len(found) == 8
     assert [name for name in found if not name.endswith("_seconds")] == []
+
+
+def with_token(file: Path, **frontend: Any) -> dict[str, Any]:
+    return with_("temporal.frontend", {"address": "temporal:7233", "tokenFile": str(file), **frontend})
+
+
+@pytest.mark.parametrize(
+    ("content", "header", "hidden"),
+    [
+        ("aaa.bbb.ccc\n", "Bearer aaa.bbb.ccc", "aaa.bbb.ccc"),
+        ("  aaa.bbb.ccc  ", "Bearer aaa.bbb.ccc", "aaa.bbb.ccc"),
+        ("Bearer aaa.bbb.ccc\r\n", "Bearer aaa.bbb.ccc", "aaa.bbb.ccc"),
+        ("Basic  dXNlcjpwYXNz", "Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+    ],
+)
+def test_a_token_is_sent_as_bearer_unless_its_file_names_a_scheme_and_is_a_secret(
+    load: Load, tmp_path: Path, content: str, header: str, hidden: str
+) -> None:
+    """Alone and with its scheme: either may come back in an error's text."""
+    file = tmp_path / "token"
+    file.write_text(content)
+    loaded = load(with_token(file, tls={}))
+    assert loaded.temporal.frontend.authorization() == header
+    assert {header, hidden} <= loading.secrets(loaded)
+
+
+def test_a_rotated_token_is_taken_up_at_the_next_use(load: Load, tmp_path: Path) -> None:
+    """And one that is away meanwhile is an error that the adapter knows, and no bug."""
+    file = tmp_path / "token"
+    file.write_text("old")
+    loaded = load(with_token(file, allowPlainTextToken=True))
+    file.write_text("new")
+    assert loaded.temporal.frontend.authorization() == "Bearer new"
+    file.unlink()
+    with pytest.raises(OSError, match="token"):
+        loaded.temporal.frontend.authorization()
+    assert loading.secrets(loaded) == frozenset()
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", "tök".encode(), b"to\x00ken"])
+def test_a_file_that_holds_no_token_is_refused(
+    refused: Callable[..., list[str]], tmp_path: Path, content: bytes
+) -> None:
+    """GRPC takes no other text for a header, and would end the run as a bug."""
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    assert refused(with_token(file, tls={})) == [
+        f"temporal.frontend.tokenFile: {file} holds no token: one line of ASCII text is needed"
+    ]
+
+
+def test_a_token_in_plain_text_has_to_be_allowed(load: Load, refused: Callable[..., list[str]], tmp_path: Path) -> None:
+    """Anybody on its way could read it."""
+    file = tmp_path / "token"
+    file.write_text("aaa.bbb.ccc")
+    [line] = refused(with_token(file))
+    assert line.startswith("temporal.frontend: tokenFile would be sent in plain text: set tls, or allowPlainTextToken")
+    assert load(with_token(file, allowPlainTextToken=True)).temporal.frontend.authorization() == "Bearer aaa.bbb.ccc"
+
+
+def test_without_a_token_file_there_is_no_header(load: Load) -> None:
+    assert load(with_("temporal.frontend.address", "temporal:7233")).temporal.frontend.authorization() is None

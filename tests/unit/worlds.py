@@ -6,13 +6,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hook.decision.policy import Policy
-from hook.observation.applications import Application, ApplicationRef, JobRef, Operation, OperationPhase
+from hook.observation.applications import Application, ApplicationRef, ManagedJob, Operation, OperationPhase
 from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.observation import Frontend, Observation, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Release, Schema, SchemaVersion, Store
-from hook.observation.workloads import Pod, PodState, Runtime
+from hook.observation.workloads import (
+    Container,
+    ContainerKind,
+    Job,
+    JobPhase,
+    JobRef,
+    Owner,
+    Pod,
+    PodState,
+    Runtime,
+    Termination,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN_STARTED = -60
@@ -29,6 +40,7 @@ REVISION, OLDER_REVISION = ("2f1c0de",), ("0ddba11",)
 COMPONENTS = ("frontend", "history", "matching", "worker")
 EXPECTED = {Store.DEFAULT: SchemaVersion((1, 18)), Store.VISIBILITY: SchemaVersion((1, 9))}
 JOB = JobRef("temporal", "temporal-schema")
+NAMESPACES = JobRef("temporal", "create-namespaces")
 
 
 def at(seconds: float) -> datetime:
@@ -99,41 +111,103 @@ EMPTY = {Store.DEFAULT: Schema(Store.DEFAULT), Store.VISIBILITY: Schema(Store.VI
 BEHIND = stores(default=schema(Store.DEFAULT, "1.17"))
 
 
+def container(name: str, kind: ContainerKind = ContainerKind.MAIN, **changes: Any) -> Container:
+    return replace(Container(name, kind, image=f"example.org/{name}:1"), **changes)
+
+
+def running(name: str, since: float = -43_200, **changes: Any) -> Container:
+    return container(name, running_since=at(since), ready=True, **changes)
+
+
+def crashed(name: str, finished: float, code: int = 1, reason: str = "Error", **changes: Any) -> Container:
+    """A container in back-off that last crashed so many seconds from now."""
+    last = Termination(code, reason, finished_at=at(finished))
+    return replace(container(name, waiting="CrashLoopBackOff", last=last, restarts=4), **changes)
+
+
+def ended(name: str, code: int = 0, started: float = -1800, finished: float = -1790, **changes: Any) -> Container:
+    end = Termination(code, "Completed" if code == 0 else "Error", "", at(started), at(finished))
+    return container(name, ended=end, **changes)
+
+
 def pod(component: str, number: int = 0, **changes: Any) -> Pod:
-    """A pod that has run for half a day."""
+    """A pod that has run for half a day; what is said of its server is its server container's."""
     name = f"temporal-{component}-{number}"
-    running = Pod(
+    server = f"temporal-{component}"
+    of_server: dict[str, Any] = {
+        "image": "temporalio/server:1.29.1",
+        "running_since": at(-43_200),
+        "ready": True,
+        "restarts": 0,
+    }
+    for given, field_name in {
+        "image": "image",
+        "started_at": "running_since",
+        "probed": "probed",
+        "restarts": "restarts",
+    }.items():
+        if given in changes:
+            of_server[field_name] = changes.pop(given)
+    if changes.pop("state", PodState.RUNNING) is not PodState.RUNNING:
+        of_server["running_since"] = None
+    made = Pod(
         namespace="temporal",
         name=name,
         uid=f"uid-of-{name}",
         component=component,
-        state=PodState.RUNNING,
-        image="temporalio/server:1.29.1",
+        instance="temporal",
+        owner=f"ReplicaSet/temporal-{component}-5d4f8",
+        created_at=at(-43_210),
+        phase="Running",
         ready=True,
-        started_at=at(-43_200),
+        server=server,
+        containers=(replace(container(server), **of_server),),
     )
-    return replace(running, **changes)
+    return replace(made, **changes)
 
 
-def in_back_off(component: str, crashed: float, reason: Reason | None = None, number: int = 0) -> Pod:
+def in_back_off(component: str, crash: float, reason: Reason | None = None, number: int = 0, **changes: Any) -> Pod:
     """A pod whose server last crashed so many seconds from now, for that reason."""
-    running = pod(component, number)
-    return replace(
-        running,
-        state=PodState.BACK_OFF,
-        ready=False,
-        started_at=None,
-        crashed_at=at(crashed),
-        restarts=4,
-        finding=finding(reason, f"pod temporal/{running.name}") if reason else None,
-    )
+    made = pod(component, number)
+    changed: dict[str, Any] = {
+        "ready": False,
+        "containers": (crashed(made.server, crash, image="temporalio/server:1.29.1"),),
+        "finding": finding(reason, f"pod temporal/{made.name}") if reason else None,
+    } | changes
+    return replace(made, **changed)
+
+
+def owner(component: str, replicas: int = 1, **changes: Any) -> Owner:
+    return replace(Owner("deployments", f"temporal-{component}", component, replicas, "temporal"), **changes)
 
 
 def runtime(*different: Pod, wanted: Mapping[str, int] | None = None) -> Runtime:
     """One pod of each component, but for those that are given."""
     components = {one.component for one in different}
     others = (pod(component) for component in COMPONENTS if component not in components)
-    return Runtime(wanted if wanted is not None else dict.fromkeys(COMPONENTS, 1), (*different, *others))
+    replicas = wanted if wanted is not None else dict.fromkeys(COMPONENTS, 1)
+    return Runtime(tuple(owner(component, number) for component, number in replicas.items()), (*different, *others))
+
+
+def job(phase: JobPhase = JobPhase.COMPLETE, ref: JobRef = JOB, *pods: Pod, **changes: Any) -> Job:
+    """A Job that began half an hour ago."""
+    is_over = phase in {JobPhase.COMPLETE, JobPhase.FAILED}
+    made = Job(
+        ref, f"uid-of-{ref.name}", phase, at(-1810), at(-1809), at(-1800) if is_over else None, makes_schema=True
+    )
+    return replace(made, pods=pods, **changes)
+
+
+def managed(ref: JobRef = JOB, health: str | None = None, **changes: Any) -> ManagedJob:
+    return replace(ManagedJob(ref, health, synced=True), **changes)
+
+
+def job_pod(*containers: Container, **changes: Any) -> Pod:
+    """A pod of a Job."""
+    made = Pod(
+        "temporal", "job-x1", "uid-of-job-x1", "job", created_at=at(-600), phase="Pending", containers=containers
+    )
+    return replace(made, **changes)
 
 
 def downstream(*applications: Application) -> dict[ApplicationRef, Application | Unknown]:

@@ -79,6 +79,8 @@ completed from the default store's where anything of it is given; else it has no
 {{- end -}}
 {{- $_ := set $frontend "tls" $tls -}}
 {{- end -}}
+{{- if .tokenSecret.name }}{{ $_ := set $frontend "tokenFile" (printf "%s/frontend/token" $files) }}{{ end -}}
+{{- if .allowPlainTextToken }}{{ $_ := set $frontend "allowPlainTextToken" true }}{{ end -}}
 {{- $_ := set $temporal "frontend" $frontend -}}
 {{- end -}}
 {{- end -}}
@@ -148,6 +150,11 @@ completed from the default store's where anything of it is given; else it has no
 {{- end -}}
 {{- if and .Values.temporal.frontend.address .Values.temporal.frontend.tls.enabled -}}
 {{- include "trh.tlsSources" (dict "tls" .Values.temporal.frontend.tls "directory" "frontend") -}}
+{{- end -}}
+{{- with .Values.temporal.frontend.tokenSecret -}}
+{{- if .name -}}
+{{- include "trh.secretSource" (dict "secret" .name "items" (dict "token" .key) "directory" "frontend") -}}
+{{- end -}}
 {{- end -}}
 {{- with .Values.argocd.kubeconfigSecret -}}
 {{- if .name -}}

@@ -107,6 +107,12 @@ temporal.frontend.address: {{ .address | quote }} must be host:port, such as tem
 {{- if and .tls.enabled (not .address) }}
 temporal.frontend.tls.enabled: there is no temporal.frontend.address to speak TLS to: set one of them
 {{- end -}}
+{{- if and .tokenSecret.name (not .address) }}
+temporal.frontend.tokenSecret.name: there is no temporal.frontend.address to send the token to: set one of them
+{{- end -}}
+{{- if and .tokenSecret.name (not .tls.enabled) (not .allowPlainTextToken) }}
+temporal.frontend.tokenSecret.name: the token would be sent in plain text: set temporal.frontend.tls.enabled, or temporal.frontend.allowPlainTextToken where a mesh encrypts the connection
+{{- end -}}
 {{- end -}}
 {{- if and $v.downstream (eq $v.reachability "never") }}
 downstream: reachability never does not look at it: remove one

@@ -8,6 +8,7 @@ made read-only as soon as it is known whether the session was given so.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -21,9 +22,10 @@ from hook.observation import shapes
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import Reason
 from hook.observation.versions import Defect, Schema, SchemaVersion, Store, VersionError, defects
+from hook.observation.workloads import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from psycopg.abc import PQGen
 
@@ -150,17 +152,43 @@ def read(
         about = f"store {store}"
         raise FindingError(Finding(Reason.DATABASE_LOGIN_REFUSED, about, f"password file: {error}")) from error
     about = _name(store, parameters)
-    parameters.setdefault("connect_timeout", str(max(2, round(timeout_seconds))))  # libpq takes less than 2 for 2
-    parameters.setdefault("application_name", "temporal-recovery-hook")
-    parameters.setdefault("client_encoding", "UTF8")  # psycopg gives bytes for the text of a SQL_ASCII database
     try:
-        with _Session.connect(
-            **cast("dict[str, Any]", parameters), row_factory=dict_row, prepare_threshold=None
-        ) as session:
-            session.answer_seconds = timeout_seconds + _SLACK_SECONDS
+        with _connected(parameters, timeout_seconds) as session:
             return _Look(store, about, session).schema(timeout_seconds, expected)
     except psycopg.Error as error:
         raise FindingError(refusals.finding(about, error)) from error
+
+
+@contextmanager
+def _connected(parameters: dict[str, str], timeout_seconds: float) -> Iterator[_Session]:
+    """Open a session that waits for no answer for ever."""
+    parameters.setdefault("connect_timeout", str(max(2, round(timeout_seconds))))  # libpq takes less than 2 for 2
+    parameters.setdefault("application_name", "temporal-recovery-hook")
+    parameters.setdefault("client_encoding", "UTF8")  # psycopg gives bytes for the text of a SQL_ASCII database
+    with _Session.connect(
+        **cast("dict[str, Any]", parameters), row_factory=dict_row, prepare_threshold=None
+    ) as session:
+        session.answer_seconds = timeout_seconds + _SLACK_SECONDS
+        yield session
+
+
+_MEMBERS = """
+SELECT rpc_address, session_start, last_heartbeat FROM cluster_membership ORDER BY session_start DESC LIMIT 500
+"""
+
+
+def members(conninfo: Callable[[], Mapping[str, str]], timeout_seconds: float) -> tuple[Member, ...]:
+    """Return Temporal's servers by their rows in the default store. Raises `FindingError`."""
+    about = "store default: cluster_membership"
+    try:
+        with _connected(dict(conninfo()), timeout_seconds) as session:
+            session.read_only = True
+            session.execute("SELECT set_config('statement_timeout', %s, TRUE)", [_milliseconds(timeout_seconds)])
+            rows = session.execute(_MEMBERS).fetchall()
+    except (psycopg.Error, OSError) as error:
+        raise FindingError(Finding(Reason.DATABASE_UNREACHABLE, about, type(error).__name__)) from error
+    times = ((row["rpc_address"], _utc(row["session_start"]), _utc(row["last_heartbeat"])) for row in rows)
+    return tuple(Member(address, start, beat) for address, start, beat in times if start and beat)
 
 
 def _name(store: Store, parameters: Mapping[str, str]) -> str:
@@ -205,7 +233,7 @@ class _Look:
         place = self.session.row(
             _PLACE,
             {
-                "timeout": str(round(timeout_seconds * 1000)),
+                "timeout": _milliseconds(timeout_seconds),
                 "tables": ["schema_version", "schema_update_history", *known],
                 "versioned": _VERSIONED,
             },
@@ -286,6 +314,10 @@ class _Look:
         since = changing["since"].astimezone(UTC).strftime("%H:%M:%S")
         detail = f"{changing['statement']} runs since {since} UTC; until it is done: {wrong.detail}"
         return Finding(Reason.SCHEMA_BEING_CHANGED, self.about, detail)
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
 
 
 def _utc(moment: datetime | None) -> datetime | None:

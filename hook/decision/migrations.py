@@ -1,0 +1,250 @@
+"""The rules about the migration and the schemas: when it is waited for, asked to run again, and given up. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from hook.decision import waiting
+from hook.decision.policy import OnEmptyDatabase
+from hook.decision.steps import Fail, Migrate, Wait
+from hook.observation import applications
+from hook.observation.findings import Finding, Unknown
+from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.reasons import Reason, Tolerance
+from hook.observation.workloads import JobPhase
+
+if TYPE_CHECKING:
+    from hook.decision.policy import Policy
+    from hook.decision.steps import Step
+    from hook.observation.applications import Application
+    from hook.observation.observation import Observation
+    from hook.observation.versions import Store
+    from hook.observation.workloads import JobRef
+
+_MOMENT = timedelta(seconds=5)
+"""The schema tool takes one for all of its versions, and each of them passes through states that look like an end."""
+
+_LONGEST_BACK_OFF = timedelta(minutes=6)
+"""A container that found no database is started again after five minutes at the most, and then takes its time."""
+
+
+def is_still(observation: Observation, policy: Policy) -> Step | None:
+    """Judge no schema in the middle of an update; end on a migration that hangs on what lasts."""
+    migration = observation.migration
+    if isinstance(migration, Unknown):
+        return Wait((migration.finding,))
+    right = are_right(observation, policy)
+    application = migration.application
+    obstacle = applications.obstacle(application) if application is not None else None
+    if obstacle is not None and not migration.is_working:
+        if right and not any(job.is_running for job in migration.jobs):
+            return None
+        return Fail(obstacle) if waiting.is_over_grace(obstacle, observation, policy) else Wait((obstacle,))
+    if migration.hang is not None and (migration.phase is MigrationPhase.RUNNING or not right):
+        return _held_up(migration, migration.hang, observation, policy)
+    if migration.phase is MigrationPhase.RUNNING:
+        return Wait((Finding(Reason.MIGRATION_RUNNING, migration.owner, migration.message),))
+    if application is not None and migration.phase is MigrationPhase.UNCOMPARED:
+        return waiting.compare(application, "its Job's end is not in its status yet", observation)
+    return None
+
+
+def _held_up(migration: Migration, hang: Finding, observation: Observation, policy: Policy) -> Step | None:
+    """Wait for what may pass, boundedly; then end, unless the schemas are right and it hangs on another matter."""
+    unseen = tuple(one.finding for one in observation.stores.values() if isinstance(one, Unknown))
+    unreachable = tuple(finding for finding in unseen if finding.reason.tolerance is Tolerance.DEADLINE)
+    running = Finding(Reason.MIGRATION_RUNNING, migration.owner, migration.message)
+    longest = policy.grace + (_LONGEST_BACK_OFF if migration.hang_may_pass else timedelta(0))
+    if unreachable or not waiting.lasts(hang, observation, longest):
+        return Wait((hang, running, *unreachable))
+    return None if are_right(observation, policy) else Fail(hang)
+
+
+def stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
+    """Wait for a store that cannot be seen; end on what only a person can mend in it, once it lasts."""
+    findings = tuple(
+        schema.finding
+        for schema in observation.stores.values()
+        if isinstance(schema, Unknown) and not _is_to_be_made(schema, observation, policy)
+    )
+    moment = min(_MOMENT, policy.grace)
+    for finding in findings:
+        if finding.reason.tolerance is Tolerance.MOMENT and waiting.lasts(finding, observation, moment):
+            return Fail(finding)
+    return Wait(findings) if findings else None
+
+
+def schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
+    """Ask the owner to migrate what is empty or behind, boundedly."""
+    migration = observation.migration
+    wrong = _wrong(observation, policy)
+    if not wrong or not isinstance(migration, Migration):
+        return None
+    state = ", ".join(wrong.values())
+    empty = [schema for schema in observation.schemas if schema.version is None]
+    if empty and policy.on_empty_database is OnEmptyDatabase.FAIL:
+        return Fail(Finding(Reason.DATABASE_EMPTY, f"store {empty[0].store}", state))
+    if migration.phase is MigrationPhase.BLOCKED:
+        return Wait((Finding(Reason.MIGRATION_BLOCKED, migration.owner, migration.message),))
+    if migration.phase is MigrationPhase.PAUSING:
+        return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, _with_cause(migration)),))
+    if (step := _judged_by_git(migration, state, observation)) is not None:
+        return step
+    if migration.attempts >= policy.attempts:
+        detail = f"{migration.attempts} attempts, the last: {_with_cause(migration) or migration.phase}; {state}"
+        return Fail(Finding(Reason.MIGRATION_FAILED, migration.owner, detail))
+    if (step := waiting.own_sync(migration.application, observation)) is not None:
+        return step
+    failed = migration.phase is not MigrationPhase.SUCCEEDED
+    if failed and waiting.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
+        return Wait((_pausing(migration, policy),))
+    jobs = _jobs_to_run(migration, policy)
+    if jobs is None:
+        detail = f"{', '.join(str(job.ref) for job in migration.jobs)}; {state}"
+        ambiguous = Finding(Reason.MIGRATION_JOB_AMBIGUOUS, migration.owner, detail)
+        return Fail(ambiguous) if waiting.is_over_grace(ambiguous, observation, policy) else Wait((ambiguous,))
+    return Migrate(migration, migration.attempts + 1, state, jobs)
+
+
+def failed_jobs_are_done(observation: Observation, policy: Policy) -> Step | None:
+    """Have a plain Job that failed run again though the schemas are right: its step would stay Degraded for ever (seen).
+
+    It can be repeated: on a schema that is right the tool changes nothing. Where it fails all the same the gate passes.
+    """
+    migration = observation.migration
+    application = migration.application if isinstance(migration, Migration) else None
+    if not isinstance(migration, Migration) or application is None or migration.attempts >= policy.attempts:
+        return None
+    if migration.hang is not None or applications.obstacle(application) is not None:
+        return None
+    failed = _failed_jobs(migration, application)
+    if not failed:
+        return None
+    if migration.unseen and not applications.is_compared(application, observation.run_started_at):
+        return waiting.compare(application, "before its Job is run again", observation)
+    if (step := waiting.own_sync(application, observation)) is not None:
+        return step
+    if migration.phase not in {MigrationPhase.IDLE, MigrationPhase.FAILED}:
+        return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
+    if waiting.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
+        return Wait((_pausing(migration, policy),))
+    why = "the schemas are right, but its Job failed and would hold its step"
+    return Migrate(migration, migration.attempts + 1, why, failed)
+
+
+# --- what the rules ask -------------------------------------------------------------------------------------------
+
+
+def are_right(observation: Observation, policy: Policy) -> bool:
+    """Tell whether every store was seen, and its schema serves the release."""
+    return all(policy.is_right(schema) for schema in observation.stores.values())
+
+
+def is_at_work(observation: Observation) -> bool:
+    """Tell whether a migration verifiably works: a pod of it runs and nothing is wrong with it.
+
+    It is not failed by the gate's deadline: a step over a large visibility table takes an hour (temporal 10358, 11594).
+    """
+    return isinstance(observation.migration, Migration) and observation.migration.is_working
+
+
+def may_make_databases(observation: Observation, policy: Policy) -> bool:
+    """Tell whether a database that does not exist may still be made by the owner's migration: it runs, or was not asked.
+
+    Temporal's 0.x chart makes its databases by default, 1.x where it is told to (``createDatabase``).
+    """
+    migration = observation.migration
+    if not isinstance(migration, Migration) or policy.on_empty_database is OnEmptyDatabase.FAIL:
+        return False
+    return not migration.attempts or migration.phase in {MigrationPhase.RUNNING, MigrationPhase.UNCOMPARED}
+
+
+def _is_to_be_made(schema: Unknown, observation: Observation, policy: Policy) -> bool:
+    return schema.finding.reason is Reason.DATABASE_MISSING and may_make_databases(observation, policy)
+
+
+def _wrong(observation: Observation, policy: Policy) -> dict[Store, str]:
+    """Return what is wrong with each store that the migration may bring right."""
+    wrong = {schema.store: policy.describe(schema) for schema in observation.schemas if not policy.is_right(schema)}
+    return wrong | {
+        store: f"{store} does not exist"
+        for store, schema in observation.stores.items()
+        if isinstance(schema, Unknown) and _is_to_be_made(schema, observation, policy)
+    }
+
+
+def _judged_by_git(migration: Migration, state: str, observation: Observation) -> Step | None:
+    """Believe no status that could not be compared, and end on no success at a commit that is not the newest.
+
+    Nor on one after which the schemas were right: their databases were replaced since.
+    """
+    application = migration.application
+    if application is not None and application.sync == "Unknown":
+        return waiting.compare(application, applications.why_not_compared(application), observation)
+    if migration.phase is not MigrationPhase.SUCCEEDED or observation.right_after == migration.attempts:
+        return None
+    if application is not None and not applications.is_compared(application, observation.run_started_at):
+        return waiting.compare(application, f"before ending on {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}", observation)
+    if application is not None and applications.has_newer_commit(application):
+        return None
+    return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
+
+
+def _pausing(migration: Migration, policy: Policy) -> Finding:
+    detail = f"attempt {migration.attempts} of {policy.attempts} failed: {_with_cause(migration)}"
+    return Finding(Reason.MIGRATION_PAUSING, migration.owner, detail)
+
+
+def _with_cause(migration: Migration) -> str:
+    """Return the migration's message with what its pods say, where they say something."""
+    causes = [str(pod.finding.detail) for job in migration.jobs for pod in job.pods if pod.finding]
+    return "; ".join(filter(None, (migration.message, *dict.fromkeys(causes))))
+
+
+def _jobs_to_run(migration: Migration, policy: Policy) -> tuple[JobRef, ...] | None:
+    """Return the plain Jobs to be run again alone; none: a full sync; None: they cannot be told from others.
+
+    Of those that make the schema the failed ones, else all: one that succeeded did so on a schema that is gone.
+    """
+    application = migration.application
+    if application is None or not application.jobs:
+        return ()
+    managed = {job.ref for job in application.jobs}
+    if migration.unseen:
+        return _jobs_by_argocd(application)
+    hooks = [job for job in migration.jobs if job.ref not in managed]
+    there = [job for job in migration.jobs if job.ref in managed]
+    if policy.schema_jobs:
+        makers = [job for job in there if job.ref.name in policy.schema_jobs]
+        awaited = {ref for ref in managed if ref.name in policy.schema_jobs}
+    else:
+        makers = [job for job in there if job.makes_schema]
+        awaited = managed if not makers else set()
+    if (
+        awaited - {job.ref for job in there}
+        or (application.hook_jobs and not makers)
+        or any(h.makes_schema for h in hooks)
+    ):
+        return ()
+    candidates = makers or [job for job in there if job.phase is JobPhase.FAILED] or (there if len(there) == 1 else [])
+    if not candidates:
+        return None
+    failed = [job.ref for job in candidates if job.phase is JobPhase.FAILED]
+    return tuple(failed or [job.ref for job in candidates if job.phase is JobPhase.COMPLETE])
+
+
+def _failed_jobs(migration: Migration, application: Application) -> tuple[JobRef, ...]:
+    if migration.unseen:
+        return _jobs_by_argocd(application) if applications.job_health(application) == "Degraded" else ()
+    managed = {job.ref for job in application.jobs}
+    return tuple(job.ref for job in migration.jobs if job.phase is JobPhase.FAILED and job.ref in managed)
+
+
+def _jobs_by_argocd(application: Application) -> tuple[JobRef, ...]:
+    """Return the plain Jobs of an Application where they may not be read: none where one of them was never made.
+
+    A Job that git has changed since is OutOfSync, as a missing one is; a sync that failed may not have got to it.
+    """
+    made = all(job.synced or (application.operation is not None and job.was_synced) for job in application.jobs)
+    return tuple(job.ref for job in application.jobs) if made else ()

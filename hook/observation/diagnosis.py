@@ -1,0 +1,175 @@
+"""What keeps a pod from working: one diagnosis of any pod, be it of a schema Job, a server or a bootstrap. Pure.
+
+It names container, reason, restarts and exit code, and the last words of what crashed last.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from hook.observation.findings import Finding, shortened
+from hook.observation.reasons import Reason
+from hook.observation.workloads import ContainerKind
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from hook.observation.workloads import Container, Job, Pod
+
+_SHOWN_CHARACTERS = 300
+
+_IMAGE = {
+    "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError",
+    "SignatureValidationFailed",
+}  # fmt: skip
+_CONFIG = {"CreateContainerConfigError"}
+_START = {
+    "CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun", "PostStartHookError",
+    "PreStartHookError", "PreCreateHookError", "CreatePodSandboxError",
+}  # fmt: skip
+"""The kubelet's words (pkg/kubelet/images/types.go, pkg/kubelet/container/sync_result.go, kuberuntime_container.go) and the
+runtime's for an end before the process began (StartError of containerd, ContainerCannotRun of CRI-O and docker)."""
+
+_LASTS = timedelta(seconds=60)
+"""A container is made within seconds; an image of 100 MB, a volume that is attached, within a minute."""
+
+_SCHEMA_CHECK = (
+    r"(sql schema version compatibility check failed|unable to read DB schema version|version mismatch for keyspace)"
+)
+_UNUSABLE = (
+    r"no usable database connection found|database \\?\"[^\"]*\\?\" does not exist|connection refused|no such host"
+    r"|i/o timeout"
+    r"|connection slots are reserved|too many (connections|clients)|no pg_hba\.conf entry|authentication failed"
+    r"|role \\?\"[^\"]*\\?\" does not exist|tls: |x509: |SSL is not enabled|the database system is|broken pipe|EOF"
+)
+_SERVER_CRASHES: tuple[tuple[str, Reason], ...] = (
+    (r"Failed to lock namespace metadata\. ?Error: ?sql: no rows", Reason.NAMESPACE_METADATA_MISSING),
+    (r"Cluster info initial versions have duplicates", Reason.CLUSTER_METADATA_DUPLICATED),
+    (r"temporal-system namespace does not exist", Reason.SYSTEM_NAMESPACE_MISSING),
+    (r"permission denied for (table|relation|schema)", Reason.TABLE_PERMISSION_DENIED),
+    (rf"{_SCHEMA_CHECK}.*({_UNUSABLE})", Reason.DATABASE_UNUSABLE_FOR_RUNTIME),
+    (r"no usable database connection found", Reason.DATABASE_UNUSABLE_FOR_RUNTIME),
+    (_SCHEMA_CHECK, Reason.RUNTIME_FINDS_NO_SCHEMA),
+)
+"""Temporal's start-up crashes that are rooted in the database, by their text (facts, "what the server checks").
+
+Before 1.25 every fault of the database carries the schema check's prefix (canonical/temporal-k8s-operator 55,
+tryretool/terraform-retool-modules 32), after it only the last one: so the more exact texts come first.
+"""
+
+_FATAL = re.compile(
+    r'^panic:|"level":"(fatal|panic)"|level=(fatal|panic)|^(FATAL|fatal)\b|[Uu]nable to start server|^Error:'
+)
+_KNOWN = re.compile("|".join(pattern for pattern, _ in _SERVER_CRASHES))
+_ERROR = re.compile(r'"level":"error"|level=error|"error":|\bERROR\b|\b[Ee]rror\b')
+
+TRANSIENT = re.compile(
+    r"connection refused|no such host|i/o timeout|connection reset|the database system is|EOF\b|broken pipe"
+    r"|no usable database"
+    r"|connection timed out|[Tt]emporary failure in name resolution|no route to host|deadline exceeded|server misbehaving"
+)
+"""What a schema tool says of a database that is not there yet."""
+
+
+def of_pod(pod: Pod, now: datetime | None) -> Finding | None:
+    """Return what keeps the pod from working, None where nothing is seen to; ``now`` is by the API server's clock."""
+    about = pod.about
+    if pod.unschedulable:
+        return Finding(Reason.POD_UNSCHEDULABLE, about, pod.unschedulable)
+    crashed = [one for one in pod.containers if one.crash and _counts(one, pod)]
+    crashed.sort(key=lambda one: str(one.crash.finished_at if one.crash else ""), reverse=True)
+    for container in pod.containers:
+        if (finding := _of_waiting(container, about)) is not None:
+            return finding
+    for container in crashed:
+        return _of_crash(container, about)
+    if pod.failure:
+        return Finding(Reason.POD_FAILED, about, pod.failure)
+    return _of_making(pod, about, now)
+
+
+def of_job(job: Job, now: datetime | None) -> Finding | None:
+    """Return what keeps a Job from its end, or made it fail: by its pods, else by its own condition."""
+    about = f"Job {job.ref}"
+    findings = [pod.finding for pod in _newest_first(job) if pod.finding]
+    if findings:
+        return findings[0]
+    if job.kept_by:
+        detail = f"its container ended with 0; {', '.join(job.kept_by)} keeps the pod"
+        return Finding(Reason.SIDECAR_KEEPS_JOB, about, detail)
+    if job.message:
+        return Finding(Reason.POD_FAILED if job.ended_at else Reason.POD_NOT_MADE, about, job.message)
+    is_old = now is not None and job.created_at is not None and now - job.created_at >= _LASTS
+    if job.is_running and not job.pods and job.pods_unseen is None and is_old:
+        return Finding(Reason.POD_NOT_MADE, about, "it has no pod")
+    return None
+
+
+def _newest_first(job: Job) -> list[Pod]:
+    return sorted(job.pods, key=lambda pod: str(pod.created_at or ""), reverse=True)
+
+
+def _counts(container: Container, pod: Pod) -> bool:
+    """Tell whether a crash matters: not that of a container beside work that has ended well."""
+    return not (pod.is_done and container not in pod.main)
+
+
+def _of_waiting(container: Container, about: str) -> Finding | None:
+    """Return why a container does not even start: each hangs for ever without an exit code."""
+    detail = f"{container.kind} {container.name}: {container.waiting}: {container.waiting_message}".rstrip(": ")
+    if container.waiting in _IMAGE:
+        return Finding(Reason.IMAGE_NOT_PULLABLE, about, f"{detail} ({container.image})")
+    if container.waiting in _CONFIG:
+        return Finding(Reason.CONTAINER_CONFIG_INVALID, about, detail)
+    return Finding(Reason.CONTAINER_CANNOT_START, about, detail) if container.waiting in _START else None
+
+
+def _of_crash(container: Container, about: str) -> Finding:
+    crash = container.crash
+    assert crash is not None  # noqa: S101 -- the caller has asked
+    code = "unknown" if crash.exit_code is None else str(crash.exit_code)
+    said = f" ({crash.reason})" if crash.reason else ""
+    times = f"{container.restarts} restart{'s' * (container.restarts != 1)}, " if container.restarts else ""
+    ended = f"{container.kind} {container.name}: {times}last exit code {code}{said}"
+    if crash.reason == "OOMKilled":
+        return Finding(Reason.OUT_OF_MEMORY, about, ended)
+    if crash.reason in _START:
+        return Finding(Reason.CONTAINER_CANNOT_START, about, f"{ended}: {crash.message}".rstrip(": "))
+    line = last_words(container.log or "") or last_words(crash.message)
+    reason = Reason.CRASH_LOOPING
+    if container.kind is ContainerKind.MAIN:
+        reason = next((reason for pattern, reason in _SERVER_CRASHES if re.search(pattern, line)), reason)
+    unread = "its log could not be read" if container.log is None else "its log is empty"
+    return Finding(reason, about, f"{ended}: {_told(line) if line else unread}")
+
+
+def _of_making(pod: Pod, about: str, now: datetime | None) -> Finding | None:
+    """Return that a container is being made for too long: a volume, a network, a sandbox that does not come."""
+    waiting = next((one for one in pod.containers if one.waiting in {"ContainerCreating", "PodInitializing"}), None)
+    if waiting is None or now is None or pod.created_at is None or now - pod.created_at < _LASTS:
+        return None
+    if any(one.running_since is not None for one in pod.containers):
+        return None  # an init container works, or another runs already
+    detail = f"{waiting.kind} {waiting.name}: {waiting.waiting} since {pod.created_at:%H:%M:%S}"
+    return Finding(Reason.POD_NOT_STARTING, about, f"{detail}: {pod.event}".rstrip(": "))
+
+
+def last_words(log: str) -> str:
+    """Return the line that tells why it ended: the last fatal one, else a known one, else an error, else the last at all.
+
+    A panic is followed by some 200 lines of goroutines, and an early error may have passed by itself.
+    """
+    lines = [line for line in log.splitlines() if line.strip()]
+    for sign in (_FATAL, _KNOWN, _ERROR):
+        if telling := [line for line in lines if sign.search(line)]:
+            return telling[-1]
+    return lines[-1] if lines else ""
+
+
+def _told(line: str) -> str:
+    """Return a log line that fits into a message; Temporal's lines are JSON with a stack trace."""
+    found = re.search(r'"error":"((?:[^"\\]|\\.)*)"', line)
+    text = found.group(1).replace('\\"', '"').replace("\\n", " ") if found else line
+    return shortened(text, _SHOWN_CHARACTERS)
