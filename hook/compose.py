@@ -21,10 +21,10 @@ from hook.observation.workloads import JobRef, JobsSeen
 from hook.report.listeners import EventsListener, Log
 from hook.report.teller import Teller
 from hook.settings.loading import secrets
-from hook.settings.settings import KubeconfigSettings, Settings
+from hook.settings.settings import KubeconfigSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hook.adapters.api import Api
     from hook.adapters.argocd import Applications
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hook.decision.steps import Migrate
     from hook.observation.applications import Application, ApplicationRef
     from hook.observation.migrations import Migration
+    from hook.observation.versions import SchemaVersion
     from hook.report.teller import Listener
 
 
@@ -79,7 +80,11 @@ class Composition:
             migrate=migrate,
             stores={
                 store: partial(
-                    postgres.read, store, settings.stores.of(store).conninfo, settings.request_timeout_seconds
+                    postgres.read,
+                    store,
+                    settings.stores.of(store).conninfo,
+                    settings.request_timeout_seconds,
+                    self._expected().get(store),
                 )
                 for store in settings.stores.enabled
             },
@@ -213,6 +218,13 @@ class Composition:
             tls.server_name if tls else None,
             frontend.authorization,
         )
+
+    def _expected(self) -> Mapping[Store, SchemaVersion]:
+        """Return what the schemas are to become, nothing where only the live release can tell."""
+        try:
+            return self._settings.policy().expected
+        except SettingsError:
+            return {}
 
     def _post(self) -> Callable[[ApplicationRef, str, str, str], None]:
         """Return how an Event is posted on an Application; its uid is read once, since readers select by it."""

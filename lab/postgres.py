@@ -50,7 +50,7 @@ class Postgres:
         self.port = free_port()
         self.superuser_password = secrets.token_urlsafe(12)
         # PostgreSQL refuses to run as root.
-        self._user = _unprivileged() if os.geteuid() == 0 else None
+        self._user = unprivileged() if os.geteuid() == 0 else None
         self._home = Path(tempfile.mkdtemp(prefix="lab-postgres-"))
         self._own(self._home)
         self._data = self._home / "data"
@@ -244,7 +244,7 @@ def _open_to_all(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
 
 
-def _unprivileged() -> tuple[int, int]:
+def unprivileged() -> tuple[int, int]:
     """Initdb wants a user that has a name; ``nobody`` is on every machine."""
     entry = pwd.getpwnam("nobody")
     return entry.pw_uid, entry.pw_gid

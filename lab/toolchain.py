@@ -141,14 +141,18 @@ def build_tools_once(
 
 def program(name: str, package: str, progress: Progress = print) -> Path:
     """A program of PATH, else of that Debian package, which apt-get installs as root. Raises ``BuildError``."""
-    if (found := shutil.which(name)) is None:
-        if shutil.which("apt-get") is None or os.geteuid() != 0:
-            raise BuildError(f"{name} is not on PATH, and only root can install it here, by apt-get: install {package}")
-        progress(f"{name} is not installed: installing {package} with apt-get")
-        for arguments in (["update", "--quiet"], ["install", "--yes", "--no-install-recommends", package]):
-            _output(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments])
+    if (found := shutil.which(name)) is not None:
+        return Path(found)
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise BuildError(f"{name} is not on PATH, and only root can install it here, by apt-get: install {package}")
+    with FileLock(Path(tempfile.gettempdir()) / "temporal-recovery-hook-apt.lock", timeout=_BUILD_SECONDS):
         if (found := shutil.which(name)) is None:
-            raise BuildError(f"the package {package} has no {name}")
+            progress(f"{name} is not installed: installing {package} with apt-get")
+            for arguments in (["update", "--quiet"], ["install", "--yes", "--no-install-recommends", package]):
+                _output(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments])
+            found = shutil.which(name)
+    if found is None:
+        raise BuildError(f"the package {package} has no {name}")
     return Path(found)
 
 

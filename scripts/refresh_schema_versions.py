@@ -80,8 +80,8 @@ def available_releases() -> list[str]:
     return sorted(found, key=_order)
 
 
-def expected_versions(release: str) -> dict[str, str]:
-    """What a release asks for, from its own source."""
+def archive(release: str) -> Path:
+    """The zip of a release's Go module, its checksum verified by `go`."""
     downloaded = _go("mod", "download", "-json", f"{MODULE}@v{release}")
     try:
         answer: dict[str, str] = json.loads(downloaded.stdout)
@@ -89,12 +89,17 @@ def expected_versions(release: str) -> dict[str, str]:
         raise RefreshError(f"`go mod download` of {release} said: {downloaded.stderr.strip() or 'nothing'}") from error
     if "Zip" not in answer:
         raise RefreshError(f"{release} cannot be downloaded: {answer.get('Error', 'no reason given')}")
-    with zipfile.ZipFile(answer["Zip"]) as archive:
-        names = set(archive.namelist())
+    return Path(answer["Zip"])
+
+
+def expected_versions(release: str) -> dict[str, str]:
+    """What a release asks for, from its own source."""
+    with zipfile.ZipFile(archive(release)) as files:
+        names = set(files.namelist())
         for path in VERSION_FILES:
             name = f"{MODULE}@v{release}/{path}"
             if name in names:
-                constants = dict(CONSTANT.findall(archive.read(name).decode()))
+                constants = dict(CONSTANT.findall(files.read(name).decode()))
                 if constants.keys() == {"Version", "VisibilityVersion"}:
                     return {"default": constants["Version"], "visibility": constants["VisibilityVersion"]}
     places = ", ".join(VERSION_FILES)

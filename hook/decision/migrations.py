@@ -85,10 +85,8 @@ def schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     empty = [schema for schema in observation.schemas if schema.version is None]
     if empty and policy.on_empty_database is OnEmptyDatabase.FAIL:
         return Fail(Finding(Reason.DATABASE_EMPTY, f"store {empty[0].store}", state))
-    if migration.phase is MigrationPhase.BLOCKED:
-        return Wait((Finding(Reason.MIGRATION_BLOCKED, migration.owner, migration.message),))
-    if migration.phase is MigrationPhase.PAUSING:
-        return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, _with_cause(migration)),))
+    if (busy := _busy(migration, state, observation)) is not None:
+        return Wait((busy,))
     if (step := _judged_by_git(migration, state, observation)) is not None:
         return step
     if migration.attempts >= policy.attempts:
@@ -142,11 +140,12 @@ def are_right(observation: Observation, policy: Policy) -> bool:
 
 
 def is_at_work(observation: Observation) -> bool:
-    """Tell whether a migration verifiably works: a pod of it runs and nothing is wrong with it.
+    """Tell whether a migration verifiably works: a pod of it runs and nothing is wrong with it, or its statement does.
 
     It is not failed by the gate's deadline: a step over a large visibility table takes an hour (temporal 10358, 11594).
     """
-    return isinstance(observation.migration, Migration) and observation.migration.is_working
+    changing = any(schema.is_being_changed for schema in observation.schemas)
+    return changing or (isinstance(observation.migration, Migration) and observation.migration.is_working)
 
 
 def may_make_databases(observation: Observation, policy: Policy) -> bool:
@@ -172,6 +171,17 @@ def _wrong(observation: Observation, policy: Policy) -> dict[Store, str]:
         for store, schema in observation.stores.items()
         if isinstance(schema, Unknown) and _is_to_be_made(schema, observation, policy)
     }
+
+
+def _busy(migration: Migration, state: str, observation: Observation) -> Finding | None:
+    """Return why nobody can be asked to migrate now: somebody changes the schema, or Argo CD is not done with the last."""
+    if changing := [schema for schema in observation.schemas if schema.is_being_changed]:
+        return Finding(Reason.SCHEMA_BEING_CHANGED, f"store {changing[0].store}", state)
+    if migration.phase is MigrationPhase.BLOCKED:
+        return Finding(Reason.MIGRATION_BLOCKED, migration.owner, migration.message)
+    if migration.phase is MigrationPhase.PAUSING:
+        return Finding(Reason.MIGRATION_PAUSING, migration.owner, _with_cause(migration))
+    return None
 
 
 def _judged_by_git(migration: Migration, state: str, observation: Observation) -> Step | None:

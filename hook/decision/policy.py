@@ -56,6 +56,7 @@ class Policy:
         return schema.version >= self.expected[schema.store]
 
     def describe(self, schema: Schema) -> str:
-        """Return a store's version beside the one expected."""
+        """Return a store's version beside the one expected, and what should be known before it is migrated."""
         actual = f"is at {schema.version}" if schema.version else "is empty"
-        return f"{schema.store} {actual}, expected {self.expected[schema.store]}"
+        note = f" ({schema.note.detail})" if schema.note is not None else ""
+        return f"{schema.store} {actual}, expected {self.expected[schema.store]}{note}"

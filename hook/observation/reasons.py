@@ -128,9 +128,30 @@ class Reason(Enum):
     SCHEMA_VERSION_MISSING = (
         "SchemaVersionMissing",
         ExitCode.SCHEMA,
-        Tolerance.MOMENT,
+        Tolerance.GRACE,
         "The database holds Temporal's tables but no version row for its name (renamed or partly restored); a migration would replay from 0.0 and fail.",
-        "Restore the row of schema_version for this database name as shown, then sync the gate's Application.",
+        "Let a restore finish. Otherwise write the row of schema_version for this database name with the version that the tables have, then sync the gate's Application.",
+    )
+    SCHEMA_INCOMPLETE = (
+        "SchemaIncomplete",
+        ExitCode.SCHEMA,
+        Tolerance.GRACE,
+        "The version row is there, but tables or columns of that version are not: the database was restored in part, or the row was written by hand.",
+        "Finish the restore, or restore the whole database from one backup, then sync the gate's Application.",
+    )
+    SCHEMA_OF_OTHER_STORE = (
+        "SchemaOfOtherStore",
+        ExitCode.SCHEMA,
+        Tolerance.MOMENT,
+        "The database holds the schema of Temporal's other store: the databases are swapped, or the wrong schema directory was applied.",
+        "Compare the database names of both stores. If the wrong schema was applied, make the database anew and migrate it, then sync the gate's Application.",
+    )
+    SCHEMA_VERSION_FOREIGN = (
+        "SchemaVersionForeign",
+        ExitCode.SCHEMA,
+        Tolerance.MOMENT,
+        "A table schema_version of another program stands where Temporal would make its own; every migration fails on it.",
+        "Give Temporal a database of its own, or a schema of its own that its role and the gate search first.",
     )
     SCHEMA_VERSION_MALFORMED = (
         "SchemaVersionMalformed",
@@ -209,7 +230,7 @@ class Reason(Enum):
         "DatabaseLoginRefused",
         ExitCode.ACCESS,
         Tolerance.GRACE,
-        "PostgreSQL refused the login: wrong password, or a role that is not there.",
+        "PostgreSQL, or the pooler or the provider in front of it, refused the login: wrong user, password or token, or a client address that is not allowed.",
         "Check user and password in the Secret against the role in PostgreSQL.",
     )
     DATABASE_MISSING = (
@@ -230,8 +251,8 @@ class Reason(Enum):
         "DatabaseSchemaHidden",
         ExitCode.ACCESS,
         Tolerance.GRACE,
-        "The table schema_version is in a schema that this role does not search or may not use, so Temporal would not find it either.",
-        "GRANT USAGE on that schema, or set the role's search_path to it.",
+        "Temporal's table schema_version is in a schema that this session does not search or may not use.",
+        "GRANT USAGE on that schema to the role. Set stores.<store>.searchPath to it where Temporal has connectAttributes.search_path; else set the role's search_path.",
     )
     DATABASE_TLS_REFUSED = (
         "DatabaseTlsRefused",
@@ -239,6 +260,41 @@ class Reason(Enum):
         Tolerance.GRACE,
         "The database and the gate do not agree on TLS: required, refused, or the certificate does not match.",
         "Set sslmode and the CA (and client certificate) as the database asks for them.",
+    )
+    DATABASE_TLS_FILE_UNUSABLE = (
+        "DatabaseTlsFileUnusable",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "A CA, certificate or key file of the gate is missing, cannot be read, or its permissions are too open. The database was not asked.",
+        "Mount the Secret's files where the settings say. A client key must not be readable by others: set the volume's defaultMode to 0440 with the pod's fsGroup, or to 0400.",
+    )
+    DATABASE_OPTIONS_REFUSED = (
+        "DatabaseOptionsRefused",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "The connection's options are refused: PostgreSQL does not know them, or a pooler does not pass them on.",
+        "Remove stores.<store>.options (or searchPath) and set it at the role instead: ALTER ROLE ... SET search_path = ...; or let the pooler pass it on (PgBouncer: ignore_startup_parameters).",
+    )
+    DATABASE_EXTENSION_MISSING = (
+        "DatabaseExtensionMissing",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "The next migration needs the extension btree_gin, which the database does not have and the migration may not install.",
+        "In that database, as a superuser or the provider's administrator, run CREATE EXTENSION btree_gin.",
+    )
+    DATABASE_NOT_POSTGRES = (
+        "DatabaseNotPostgres",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "Another program answers at this address: MySQL, a web server, or a port that speaks TLS only.",
+        "Correct host and port: PostgreSQL usually listens on 5432.",
+    )
+    DATABASE_SUSPENDED = (
+        "DatabaseSuspended",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "The provider or the pooler has switched this database off.",
+        "Enable it again at the provider or the pooler, or raise the quota that is named.",
     )
     API_FORBIDDEN = (
         "ApiForbidden",
@@ -331,6 +387,48 @@ class Reason(Enum):
         Tolerance.DEADLINE,
         "The server answers as a standby or is still recovering; no schema can be written there.",
         "Point the gate at the primary (the read-write service), or wait until the promotion is done.",
+    )
+    DATABASE_READ_ONLY = (
+        "DatabaseReadOnly",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "The session is read-only though the server is no standby: no migration can run, and Temporal cannot work.",
+        "If the disk is full, enlarge it or free space: providers set this then. Else reset default_transaction_read_only where it is set.",
+    )
+    DATABASE_NOT_ACCEPTING = (
+        "DatabaseNotAccepting",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "The server answers, but takes no sessions now: it starts, stops or recovers, or this database is closed to connections.",
+        "Wait. If it stays so, read PostgreSQL's log, and check datallowconn of the database.",
+    )
+    DATABASE_CONNECTIONS_EXHAUSTED = (
+        "DatabaseConnectionsExhausted",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "The server, the role, the database or the pooler has no connection left.",
+        "Raise the limit that is named (max_connections, CONNECTION LIMIT, the pooler's), or end idle sessions. The gate takes one connection for each store and look.",
+    )
+    DATABASE_BUSY = (
+        "DatabaseBusy",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "The database answers, but a statement was not done in time: another session holds a lock, or the server is loaded.",
+        "Wait. If it stays so, look for the session that holds the lock (pg_stat_activity, pg_blocking_pids), or raise requestTimeoutSeconds.",
+    )
+    DATABASE_ERROR = (
+        "DatabaseError",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "The database, or what stands in front of it, answers with an error that the gate has no better name for.",
+        "Read its own words; PostgreSQL's log has more.",
+    )
+    SCHEMA_BEING_CHANGED = (
+        "SchemaBeingChanged",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "The schema is not whole, and another session is changing it right now: a restore, or a migration by hand.",
+        "Wait for it. If it hangs, look at that session in pg_stat_activity.",
     )
     API_UNREACHABLE = (
         "ApiUnreachable",
@@ -558,6 +656,13 @@ class Reason(Enum):
         Tolerance.NONE,
         "A schema is newer than the release needs, as after a rollback. Temporal starts on it.",
         "Nothing, if the rollback was meant.",
+    )
+    MIGRATION_TAKES_LONG = (
+        "MigrationTakesLong",
+        ExitCode.PASSED,
+        Tolerance.NONE,
+        "The next migration rewrites or indexes a large table, and Temporal waits for its locks meanwhile.",
+        "Plan for it: raise deadlineSeconds of the gate and activeDeadlineSeconds of the migrations' Job above the time it takes.",
     )
     MINOR_SKIPPED = (
         "MinorSkipped",

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from hook.observation.findings import Finding
+
 
 class Store(StrEnum):
     """Temporal's two stores, each a database with a schema version of its own."""
@@ -25,18 +27,27 @@ class Store(StrEnum):
     VISIBILITY = "visibility"
 
 
+_WRITTEN = 2
+"""Temporal writes its schema versions with so many numbers."""
+
+
 class VersionError(ValueError):
     """Text that is no version, or a release whose schema versions are not known. Its text is for the user."""
 
 
 @dataclass(frozen=True, order=True)
 class SchemaVersion:
-    """A schema version such as 1.18, ordered by its numbers: 1.10 is newer than 1.9.
+    """A schema version such as 1.18, ordered by its numbers: 1.10 is newer than 1.9, and 1.18.0 is 1.18.
 
     Temporal compares them as semantic versions (``common/persistence/schema/version.go``).
     """
 
     numbers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Leave a last 0 out, as Temporal's own versions do, so that equal versions are equal values."""
+        if self.numbers[_WRITTEN:] == (0,):
+            object.__setattr__(self, "numbers", self.numbers[:_WRITTEN])
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -47,7 +58,7 @@ class SchemaVersion:
         return cls(tuple(int(part) for part in text.removeprefix("v").split(".")))
 
     def __str__(self) -> str:
-        """Return it as the version row spells it."""
+        """Return it as Temporal spells it."""
         return ".".join(map(str, self.numbers))
 
 
@@ -158,10 +169,19 @@ def _parsed(text: str | None) -> SchemaVersion | None:
 class Schema:
     """One store's schema. `version` None is an empty database; `since` when its version was written; `born` the first.
 
-    Both are by the clock of the machine where the schema tool ran.
+    Both are by the clock of the machine where the schema tool ran. `note` is what a person should know before the next
+    migration. `changing_since` is since when another session runs a statement that changes this database, by its clock:
+    None if none does, or if this role may not see it, or if the schema is as new as expected.
     """
 
     store: Store
     version: SchemaVersion | None = None
     since: datetime | None = None
     born: datetime | None = None
+    note: Finding | None = None
+    changing_since: datetime | None = None
+
+    @property
+    def is_being_changed(self) -> bool:
+        """Tell whether somebody verifiably changes it right now: a migration that works, or a restore."""
+        return self.changing_since is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import toolchain
+from lab import temporal, toolchain
 from lab.postgres import Postgres
 from lab.temporal import Databases
 from lab.world import World
@@ -55,6 +55,17 @@ def fresh_databases(postgres: Postgres) -> Iterator[Callable[[], Databases]]:
         for database in (databases.default, databases.visibility):
             postgres.drop_database(database)
         postgres.execute("postgres", f'DROP ROLE "{databases.user}"')
+
+
+@pytest.fixture
+def databases(fresh_databases: Callable[[], Databases]) -> Databases:
+    return fresh_databases()
+
+
+@pytest.fixture
+def schema(databases: Databases, temporal_build: toolchain.TemporalBuild) -> temporal.Schema:
+    """Temporal's tool, working on the databases; nothing is made yet."""
+    return temporal.Schema(temporal_build.schema_tool, databases)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ BREACHES = {
     ),
     "The loop knows no client library, no adapter and no setting": ("hook/gate.py", "import kubernetes"),
     "Adapters know what is seen, and neither what decides nor where settings come from": (
-        "hook/adapters/postgres.py",
+        "hook/adapters/postgres/refusals.py",
         "from hook.settings import settings",
     ),
     "Adapters do not know each other; argocd and kubernetes share api, the transport": (

@@ -280,8 +280,13 @@ FOR_A_MOMENT = seen_for(5, STUCK.finding, RENAMED.finding)
          stores=stores(default=STUCK), since=FOR_A_MOMENT),
     case("stuck, no grace at all: at once", fail(Reason.SCHEMA_STUCK), policy(grace=AUTO.grace * 0),
          stores=stores(default=STUCK)),
-    case("one unreachable, the other renamed: a person has to", fail(Reason.SCHEMA_VERSION_MISSING), since=FOR_A_MOMENT,
+    case("renamed, or in the middle of a restore", wait(Reason.SCHEMA_VERSION_MISSING),
+         stores=stores(visibility=RENAMED), since=seen_for(119, RENAMED.finding)),
+    case("one unreachable, the other renamed: a person has to", fail(Reason.SCHEMA_VERSION_MISSING),
+         since=seen_for(120, RENAMED.finding),
          stores=stores(default=unknown(Reason.DATABASE_UNREACHABLE), visibility=RENAMED)),
+    case("read-only: nothing is migrated there", wait(Reason.DATABASE_READ_ONLY),
+         stores=BEHIND | {Store.VISIBILITY: unknown(Reason.DATABASE_READ_ONLY)}),
 )  # fmt: skip
 def test_a_store_that_cannot_be_judged_is_waited_for_unless_only_a_person_can_mend_it(
     changes: dict[str, Any], policy: Policy, expected: object

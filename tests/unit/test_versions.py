@@ -29,8 +29,18 @@ def test_versions_are_ordered_by_their_numbers() -> None:
 def test_any_two_versions_are_ordered_as_their_numbers_are(one: tuple[int, ...], other: tuple[int, ...]) -> None:
     """For every pair, written as text first."""
     older, newer = (version(".".join(map(str, numbers))) for numbers in (one, other))
+    one, other = ((*numbers, 0)[:3] for numbers in (one, other))
     assert (older < newer) == (one < other)
-    assert (older == newer) == (one == other)
+    assert (older == newer) == (one == other) == (hash(older) == hash(newer))
+
+
+def test_a_last_0_makes_no_other_version() -> None:
+    """Temporal compares them as semantic versions: 1.18.0 in settings or in the row is 1.18."""
+    assert version("1.18.0") == version("1.18") == version("v1.18.0")
+    assert not version("1.18") < version("1.18.0")
+    assert {version("1.18.0"): 1}[version("1.18")] == 1
+    assert version("1.0") != version("1.0.1")
+    assert str(version("1.10")) == "1.10"
 
 
 @given(TWO_OR_THREE)
