@@ -92,10 +92,13 @@ def required(store: Store, version: SchemaVersion) -> Columns:
     return there if version == updates(store)[-1].version else {}
 
 
-def fault(store: Store, version: SchemaVersion | None, present: Columns) -> tuple[Reason, str] | None:
+def fault(
+    store: Store, version: SchemaVersion | None, present: Columns, expected: SchemaVersion | None = None
+) -> tuple[Reason, str] | None:
     """Return why the tables that are present are not the schema that the version row tells of, None if they are.
 
-    A version row is one for a database, whatever schema wrote it: `Store` has to be known by the tables.
+    A version row is one for a database, whatever schema wrote it: `Store` has to be known by the tables. Of a schema that
+    is newer than ``expected`` only what the expected one has is missed.
     """
     other = next(one for one in Store if one is not store)
     own, others = tables(store) & present.keys(), tables(other) & present.keys()
@@ -111,7 +114,8 @@ def fault(store: Store, version: SchemaVersion | None, present: Columns) -> tupl
             f"its row says {version}, which is the {other} store's: it holds both stores' tables, but not {missing}"
         )
         return Reason.SCHEMA_OF_OTHER_STORE, detail
-    lacking = required(store, version) if version <= newest else dict.fromkeys(_lasting(store), frozenset[str]())
+    needed = version if expected is None else min(version, expected)
+    lacking = required(store, needed) if needed <= newest else dict.fromkeys(_lasting(store), frozenset[str]())
     if missing := _missing(lacking, present):
         return Reason.SCHEMA_INCOMPLETE, f"its row says {version}, but these are missing: {missing}"
     return None

@@ -17,7 +17,7 @@ INCIDENT = SCENARIOS["incident"]
 
 ACTS = {
     "migrate": ("PATCH", f"applications/{MIGRATIONS}$", "asked Application .* to migrate"),
-    "restart": ("DELETE", "/pods/", "restarted 1 pod"),
+    "restart": ("DELETE", "/pods/", "restarted 4 pod"),
     "refresh": ("PATCH", f"applications/{BOOTSTRAP}$", "asked Argo CD to compare"),
     "look": ("GET", "/deployments", "schema of default: empty"),
 }

@@ -211,7 +211,7 @@ class _Look:
         is_versioned = present.get("schema_version", frozenset()).issuperset(_VERSIONED)
         rows = self.session.execute(_VERSION, [self.session.info.dbname]).fetchall() if is_versioned else []
         version = self._version(rows)
-        if (wrong := self._wrong(version, present)) is not None:
+        if (wrong := self._wrong(version, present, expected)) is not None:
             raise FindingError(self._unless_changing(wrong))
         born = _utc(self.session.row(_BORN)["born"]) if "schema_update_history" in present else None
         seen = Schema(self.store, version, since=_utc(rows[0]["creation_time"]) if rows else None, born=born)
@@ -280,9 +280,11 @@ class _Look:
         except VersionError as error:
             raise FindingError(Finding(Reason.SCHEMA_VERSION_MALFORMED, self.about, f"curr_version {error}")) from error
 
-    def _wrong(self, version: SchemaVersion | None, present: Mapping[str, frozenset[str]]) -> Finding | None:
+    def _wrong(
+        self, version: SchemaVersion | None, present: Mapping[str, frozenset[str]], expected: SchemaVersion | None
+    ) -> Finding | None:
         """Return what only a person can mend, if anything."""
-        fault = shapes.fault(self.store, version, present)
+        fault = shapes.fault(self.store, version, present, expected)
         if fault is not None and fault[0] is not Reason.SCHEMA_VERSION_MISSING:
             return Finding(fault[0], self.about, fault[1])
         for defect in defects(self.store, version):
