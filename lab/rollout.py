@@ -91,9 +91,11 @@ def gate_roles() -> dict[str, list[Json]]:
             {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
         ],
         NAMESPACE: [
-            {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+            {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": ["list"]},
+            {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "delete"]},
             {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
         ],
     }
 

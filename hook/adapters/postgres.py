@@ -119,7 +119,7 @@ def read(store: Store, conninfo: Callable[[], Mapping[str, str]], timeout_second
         parameters = dict(conninfo())
     except OSError as error:
         about = f"store {store}"
-        raise FindingError(Finding(Reason.DATABASE_LOGIN_REFUSED, about, f"password file: {error}")) from error
+        raise FindingError(Finding(Reason.DATABASE_CREDENTIALS_MISSING, about, str(error))) from error
     about = _name(store, parameters)
     parameters.setdefault("connect_timeout", str(max(2, round(timeout_seconds))))  # libpq takes less than 2 for 2
     parameters.setdefault("application_name", "temporal-recovery-hook")

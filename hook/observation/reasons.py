@@ -155,6 +155,13 @@ class Reason(Enum):
         "PostgreSQL refused the login: wrong password, or a role that is not there.",
         "Check user and password in the Secret against the role in PostgreSQL.",
     )
+    DATABASE_CREDENTIALS_MISSING = (
+        "DatabaseCredentialsMissing",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "A file with a part of the database's login is not there or cannot be used.",
+        "Check the Secret or ConfigMap and its keys (stores.* of the chart): they must be in the gate's namespace.",
+    )
     DATABASE_MISSING = (
         "DatabaseMissing",
         ExitCode.ACCESS,
