@@ -214,6 +214,7 @@ def _run(settings: Settings, stop: _Stop) -> Outcome:
                 sleep=stop.sleep,
                 interval=timedelta(seconds=settings.interval_seconds),
                 limit=limit,
+                longest=timedelta(seconds=settings.migration_deadline_seconds),
             )
             return Gate(parts.world(parts.own_run()), policy, timing, teller, stop.reason).run()
     except StopRequested:  # out of its last words: an Event that hangs

@@ -233,6 +233,13 @@ class Reason(Enum):
         "PostgreSQL, or the pooler or the provider in front of it, refused the login: wrong user, password or token, or a client address that is not allowed.",
         "Check user and password in the Secret against the role in PostgreSQL.",
     )
+    DATABASE_CREDENTIALS_MISSING = (
+        "DatabaseCredentialsMissing",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "A file with a part of the database's login is not there or cannot be used.",
+        "Check the Secret or ConfigMap and its keys (stores.* of the chart): they must be in the gate's namespace.",
+    )
     DATABASE_MISSING = (
         "DatabaseMissing",
         ExitCode.ACCESS,

@@ -20,6 +20,7 @@ from pydantic.alias_generators import to_camel, to_snake
 from hook.decision.policy import Reachability
 from hook.observation.versions import releases_of
 from hook.settings.settings import Settings, SettingsError, TlsSettings
+from hook.settings.stores import parse_dsn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -160,44 +161,57 @@ def _target_contradictions(settings: Settings) -> Iterator[str]:
 def _file_faults(settings: Settings) -> Iterator[str]:
     """Yield a line for each file that a setting names and that cannot be used."""
     tls = settings.temporal.frontend.tls or TlsSettings()
-    stores = {f"stores.{store}": getattr(settings.stores, store) for store in settings.stores.enabled}
-    certificates = {
-        "temporal.frontend.tls.caFile": tls.ca_file,
-        "temporal.frontend.tls.certFile": tls.cert_file,
-        **{f"{name}.sslRootCertFile": store.ssl_root_cert_file for name, store in stores.items()},
-        **{f"{name}.sslCertFile": store.ssl_cert_file for name, store in stores.items()},
+    stores = {
+        f"stores.{store}.{to_camel(field)}": file
+        for store in settings.stores.enabled
+        for field, file in getattr(settings.stores, store).files.items()
     }
     others = {
+        "temporal.frontend.tls.caFile": tls.ca_file,
+        "temporal.frontend.tls.certFile": tls.cert_file,
         "temporal.frontend.tls.keyFile": tls.key_file,
         "temporal.frontend.tokenFile": settings.temporal.frontend.token_file,
-        **{f"{name}.passwordFile": store.password_file for name, store in stores.items()},
-        **{f"{name}.sslKeyFile": store.ssl_key_file for name, store in stores.items()},
         "argocd.kubeconfigFile": settings.argocd.kubeconfig_file,
         "kubernetes.kubeconfigFile": settings.kubernetes.kubeconfig_file,
     }
-    for name, path in (certificates | others).items():
+    for name, path in (stores | others).items():
         if path is None:
             continue
         try:
             content = path.read_bytes()
         except OSError as error:
-            yield f"{name}: cannot read {path}: {error.strerror}; is the Secret mounted there?"
+            # A store's Secret may be late, and a key of it missing: that is told when the file is used, and has its grace.
+            if not (isinstance(error, FileNotFoundError) and name in stores):
+                yield f"{name}: cannot read {path}: {error.strerror}; is the Secret mounted there?"
             continue
-        if name in certificates:
-            try:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-            except ssl.SSLError:
-                yield f"{name}: {path} holds no certificate in PEM form: give a file that begins -----BEGIN CERTIFICATE"
-        if name.endswith(".passwordFile"):
-            try:
-                content.decode()
-            except UnicodeDecodeError:
-                yield f"{name}: {path} is not UTF-8 text: store the password itself, not encoded or encrypted"
         if name.endswith(".tokenFile"):
             try:
                 settings.temporal.frontend.authorization()
             except OSError as error:
                 yield f"{name}: {error}"
+        if fault := _content_fault(name, path, content):
+            yield fault
+
+
+def _content_fault(name: str, path: Path, content: bytes) -> str | None:
+    """Return what is wrong with what a file holds, nothing of it shown; None where nothing is seen."""
+    kind = name.rpartition(".")[2]
+    if kind in {"caFile", "certFile", "sslRootCertFile", "sslCertFile"}:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except ssl.SSLError:
+            return f"{name}: {path} holds no certificate in PEM form: give a file that begins -----BEGIN CERTIFICATE"
+    elif name.startswith("stores.") and kind != "sslKeyFile":
+        try:
+            text = content.decode()
+            if kind == "dsnFile":
+                parse_dsn(text.strip())
+        except UnicodeDecodeError:
+            what = "password" if kind == "passwordFile" else "text"
+            return f"{name}: {path} is not UTF-8 text: store the {what} itself, not encoded or encrypted"
+        except ValueError as error:
+            return f"{name}: {path} {error}"
+    return None
 
 
 _WORDS = {

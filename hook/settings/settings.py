@@ -187,6 +187,8 @@ class MigrationsSettings(Block):
     """Three: one for the fault itself, one for a database that came up meanwhile, one more; then a person should look."""
     pause_seconds: Seconds = 10
     """After a failed attempt; doubles each time. Ten, as a Job's own back-off begins."""
+    jobs: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """The schema Jobs' names. Empty: the gate recognises them by itself."""
 
     @model_validator(mode="after")
     def _has_its_block(self) -> Self:
@@ -287,6 +289,9 @@ class Settings(Block):
 
     deadline_seconds: Seconds = 1800
     """From the Job's creation. Half an hour: longer than a database's slow start, shorter than a person's patience."""
+    migration_deadline_seconds: Seconds = 21_600
+    """From the Job's creation, for a migration that verifiably works: it is waited for beyond `deadlineSeconds`. Six hours:
+    one is common for a large visibility table."""
     grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = 120
     """For what others may still mend: on a fresh cluster a Secret or a role is often a minute late."""
     interval_seconds: Seconds = 2
@@ -352,4 +357,5 @@ class Settings(Block):
             patience=timedelta(seconds=self.patience_seconds),
             stable=timedelta(seconds=self.runtime.stable_seconds),
             clock_skew=timedelta(seconds=self.clock_skew_seconds),
+            schema_jobs=self.migrations.jobs,
         )

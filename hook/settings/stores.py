@@ -1,14 +1,16 @@
 """The stores' settings: where Temporal's databases are, and how to log in to them.
 
-Reads password files, anew at each use, and nothing else.
+Each part is given by value or by a file, as a Secret is mounted. Files are read anew at each use: user and password may
+rotate together within one run (AWS Secrets Manager's alternating users), and a Secret may come late.
 """
 
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -20,94 +22,178 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 _VERIFYING = {"require", "verify-ca", "verify-full"}
 """By a CA that is given: libpq then takes require for verify-ca. The others take any certificate."""
 
+SYSTEM = Path("system")
+"""libpq's own word (16 and later) for the public authorities, in place of a file."""
+
+BY_VALUE_OR_FILE = ("dsn", "host", "port", "database", "user")
+"""Each has a twin, the file that holds it (``dsnFile``): who gives one of the two does not mean the other."""
+_WHERE_AND_WHO = ("host", "host_file", "port", "port_file", "user", "user_file", "password_file")
+"""What a DSN says, too."""
+_WITH_THE_HOST = ("options", "ssl_mode", "ssl_root_cert_file", "ssl_cert_file", "ssl_key_file")
+"""What holds for one server only: another one has a CA, and perhaps a routing option, of its own."""
+_OF_THE_DATABASE = ("database", "database_file", "search_path")
+
+_NO_DSN = (
+    "is no PostgreSQL connection string such as postgresql://user:password@host:5432/database "
+    "(characters such as / : @ % in user or password are written as %2F %3A %40 %25)"
+)
+
+
+class Place(NamedTuple):
+    """What makes two stores the same."""
+
+    host: str | None
+    port: str
+    database: str | None
+    options: str | None
+    """With the search path: one database may hold both stores in two schemas."""
+
 
 class StoreSettings(Block):
-    """One store's database, either by its parts or by a whole DSN (for a laptop)."""
+    """One store's database: by its parts, or by a whole DSN."""
 
     dsn: SecretStr | None = None
+    """For a laptop. What else is given goes before what the DSN says."""
+    dsn_file: Path | None = None
+    """A file with a DSN, such as the key `uri` of a CloudNativePG Secret."""
     host: str | None = None
+    host_file: Path | None = None
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     """None: PostgreSQL's own default, 5432."""
+    port_file: Path | None = None
     database: str | None = None
+    database_file: Path | None = None
     user: str | None = None
+    user_file: Path | None = None
     password_file: Path | None = None
-    """Read anew at each use, so that a rotated Secret is taken up. None: libpq's own ways (PGPASSWORD, ~/.pgpass)."""
+    """None: no password, or libpq's own ways (PGPASSWORD, PGPASSFILE)."""
+    search_path: str | None = None
+    """The schemas of Temporal's tables, as in `connectAttributes.search_path` of Temporal's own configuration. None: the
+    role's own search path."""
+    options: str | None = None
+    """More of libpq's `options` for the session, such as `-c statement_timeout=5s`."""
     ssl_mode: SslMode | None = None
-    """None: libpq's default, prefer."""
+    """None: libpq's default, prefer; verify-full with `sslRootCertFile: system`."""
     ssl_root_cert_file: Path | None = None
+    """The CA to verify the server by, or `system`: the public authorities that this machine or image trusts."""
     ssl_cert_file: Path | None = None
     ssl_key_file: Path | None = None
 
     @field_validator("dsn")
     @classmethod
     def _is_a_dsn(cls, value: SecretStr | None) -> SecretStr | None:
-        from psycopg import Error  # noqa: PLC0415 -- 0.1 s that only those pay who have a DSN
-        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
-
-        try:
-            ports = str(conninfo_to_dict(value.get_secret_value() if value else "").get("port", ""))
-            usable = all(port.isdecimal() or not port for port in ports.split(","))
-        except (Error, UnicodeError):  # its text would show parts of the DSN
-            usable = False
-        if not usable:
-            message = (
-                "is no PostgreSQL connection string such as postgresql://user:password@host:5432/database "
-                "(characters such as / : @ % in user or password are written as %2F %3A %40 %25)"
-            )
-            raise ValueError(message)
+        if value is not None:
+            parse_dsn(value.get_secret_value())
         return value
 
     @model_validator(mode="after")
     def _says_it_once(self) -> Self:
-        if self.dsn is not None and self.model_fields_set - {"dsn", "enabled"}:
-            others = ", ".join(sorted(to_camel(name) for name in self.model_fields_set - {"dsn", "enabled"}))
-            message = f"dsn says it all: remove {others}, or remove dsn"
-            raise ValueError(message)
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        for name in BY_VALUE_OR_FILE:
+            if {name, f"{name}_file"} <= given:
+                message = f"{name} and {name}File say the same: remove one"
+                raise ValueError(message)
+        others = sorted(to_camel(name) for name in given.intersection(_WHERE_AND_WHO))
+        for name in given & {"dsn", "dsn_file"}:
+            if others:
+                message = f"{to_camel(name)} says it all: remove {', '.join(others)}, or remove {to_camel(name)}"
+                raise ValueError(message)
         return self
+
+    @property
+    def has_dsn(self) -> bool:
+        """Tell whether a DSN says where the database is."""
+        return self.dsn is not None or self.dsn_file is not None
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Return the files that are given, by the setting's field."""
+        named = {name: getattr(self, name) for name in type(self).model_fields if name.endswith("_file")}
+        return {name: path for name, path in named.items() if path not in {None, SYSTEM}}
 
     def faults(self) -> Iterator[str]:
         """Yield what is wrong with the store as it will be used, inherited parts included."""
-        if self.dsn is None and not self.host:
+        if not self.has_dsn and not self.host and self.host_file is None:
             yield "give host (with database, user and passwordFile), or dsn"
         if self.ssl_mode in {"verify-ca", "verify-full"} and self.ssl_root_cert_file is None:
             yield f"sslMode {self.ssl_mode} needs sslRootCertFile, the CA to verify by"
+        if self.ssl_root_cert_file == SYSTEM and self.ssl_mode not in {None, "verify-full"}:
+            # libpq refuses it, too
+            yield f"sslRootCertFile system needs sslMode verify-full, not {self.ssl_mode}: anybody has such a certificate"
         if (self.ssl_cert_file is None) != (self.ssl_key_file is None):
             yield "sslCertFile and sslKeyFile go together: give both or neither"
 
     @property
-    def place(self) -> tuple[str | None, str, str | None]:
-        """Return host, port and database: what makes two stores the same."""
-        known = self.conninfo(with_password=False)
-        return known.get("host"), known.get("port", "5432"), known.get("dbname")
+    def place(self) -> Place:
+        """Return where the store is; raise OSError when a file that says so cannot be read."""
+        known = self._parameters()
+        return Place(known.get("host"), known.get("port", "5432"), known.get("dbname"), known.get("options"))
 
-    def conninfo(self, *, with_password: bool = True) -> dict[str, str]:
-        """Return libpq's parameters, the password read from its file now; raise OSError when that cannot be read."""
-        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 -- 0.1 s that only those pay who connect
+    def conninfo(self) -> dict[str, str]:
+        """Return libpq's parameters, each file read now.
 
-        if self.dsn is not None:
-            return {key: str(value) for key, value in conninfo_to_dict(self.dsn.get_secret_value()).items()}
-        parameters = {
-            "host": self.host,
-            "port": self.port,
-            "dbname": self.database,
-            "user": self.user,
-            "password": _password(self.password_file) if self.password_file and with_password else None,
+        Raises OSError when one cannot be read or used; its text names the setting and the file, and shows nothing of it.
+        """
+        for name, file in self.files.items():
+            if name.startswith("ssl_"):  # libpq goes on without a client certificate that is not there
+                _contents(name, file)
+        password = self._read("password_file")
+        return self._parameters() | ({"password": password} if password else {})
+
+    def _parameters(self) -> dict[str, str]:
+        """Return all but the password, unless a DSN holds it."""
+        said = self._dsn()
+        database = self.database if not self.has_dsn or "database" in self.model_fields_set else None
+        options = (said.get("options"), self.options, _search_path(self.search_path))
+        given = {
+            "host": self.host or self._read("host_file"),
+            "port": self.port or self._port(),
+            "dbname": self._read("database_file") or database,
+            "user": self.user or self._read("user_file"),
+            "options": " ".join(filter(None, options)),
             "sslmode": self.ssl_mode,
             "sslrootcert": self.ssl_root_cert_file,
             "sslcert": self.ssl_cert_file,
             "sslkey": self.ssl_key_file,
         }
-        return {key: str(value) for key, value in parameters.items() if value is not None}
+        said |= {key: str(value) for key, value in given.items() if value}
+        if said.get("sslrootcert") == str(SYSTEM) and said.setdefault("sslmode", "verify-full") == "verify-full":
+            said["sslrootcert"] = _public_authorities()  # with a weaker mode it stays, and libpq refuses it
+        return said
+
+    def _dsn(self) -> dict[str, str]:
+        if self.dsn is not None:
+            return parse_dsn(self.dsn.get_secret_value())
+        try:
+            return parse_dsn(self._read("dsn_file").strip()) if self.dsn_file is not None else {}
+        except ValueError as error:
+            message = f"dsnFile: {self.dsn_file} {error}"
+            raise OSError(message) from None
+
+    def _port(self) -> str:
+        port = self._read("port_file").strip()
+        if port and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= 65_535):  # noqa: PLR2004 -- TCP's greatest
+            message = f"portFile: {self.port_file} holds no port"
+            raise OSError(message)
+        return port
+
+    def _read(self, name: str) -> str:
+        file = self.files.get(name)
+        return _contents(name, file) if file is not None else ""
 
 
 class DefaultStoreSettings(StoreSettings):
     """The default store."""
 
     database: str | None = "temporal"
+    """With a DSN: the DSN's own, unless it is given here."""
 
 
 class VisibilityStoreSettings(StoreSettings):
-    """The visibility store; what it leaves out is taken from the default store, but for the database's name."""
+    """The visibility store; what it leaves out is taken from the default store, but for database and search path.
+
+    TLS material and options are taken only together with the host: another server has its own.
+    """
 
     enabled: bool = True
     """False where visibility is not in PostgreSQL (Elasticsearch, OpenSearch): then only the default store is gated."""
@@ -122,11 +208,27 @@ class StoresSettings(Block):
 
     def of(self, store: Store) -> StoreSettings:
         """Return a store's settings, the visibility store's completed from the default store's."""
-        if store is Store.DEFAULT or self.visibility.dsn is not None:
+        if store is Store.DEFAULT or self.visibility.has_dsn:
             return self.default if store is Store.DEFAULT else self.visibility
-        own = self.visibility.model_dump(by_alias=True, exclude_none=True, exclude={"enabled", "dsn"})
-        inherited = self.default.model_dump(by_alias=True, exclude_none=True, exclude={"dsn"})
-        return StoreSettings.model_validate(inherited | own)
+        own = _given(self.visibility)
+        left_out = set(_OF_THE_DATABASE)
+        if self._visibility_is_elsewhere:
+            left_out |= set(_WITH_THE_HOST)
+        if own.keys() & set(_WHERE_AND_WHO):
+            left_out |= {"dsn", "dsn_file"}
+        for name in BY_VALUE_OR_FILE:
+            if own.keys() & {name, f"{name}_file"}:
+                left_out |= {name, f"{name}_file"}
+        inherited = {name: value for name, value in _given(self.default).items() if name not in left_out}
+        if "database_file" in own:
+            own.pop("database", None)
+        return StoreSettings.model_validate({to_camel(name): value for name, value in (inherited | own).items()})
+
+    @property
+    def _visibility_is_elsewhere(self) -> bool:
+        own, other = self.visibility, self.default
+        named = own.host is not None or own.host_file is not None
+        return named and (own.host, own.host_file) != (other.host, other.host_file)
 
     @property
     def enabled(self) -> tuple[Store, ...]:
@@ -137,27 +239,88 @@ class StoresSettings(Block):
         """Yield what is wrong with the stores as they will be used."""
         faults = {store: tuple(self.of(store).faults()) for store in self.enabled}
         for store, found in faults.items():
-            inherited = faults[Store.DEFAULT] if store is not Store.DEFAULT and self.visibility.dsn is None else ()
+            inherited = faults[Store.DEFAULT] if store is not Store.DEFAULT and not self.visibility.has_dsn else ()
             yield from (f"stores.{store}: {fault}" for fault in found if fault not in inherited)
         for store in self.enabled:
             own, mode = getattr(self, store.value), self.of(store).ssl_mode or "prefer, libpq's default"
             if re.fullmatch(r"[^:]*:[0-9]+", own.host or ""):  # an IPv6 address has more colons
                 yield f'stores.{store}.host: "{own.host}" holds a port: give it as stores.{store}.port'
-            if own.ssl_root_cert_file is not None and mode not in _VERIFYING:
+            if own.ssl_root_cert_file not in {None, SYSTEM} and mode not in _VERIFYING:
                 yield (
                     f"stores.{store}.sslRootCertFile: nothing is verified by it under sslMode {mode}: "
                     f"set stores.{store}.sslMode to verify-full or verify-ca"
                 )
-        if self.visibility.enabled and self.default.place == self.of(Store.VISIBILITY).place:
+        if self.visibility.enabled:
+            yield from self._faults_of_both()
+
+    def _faults_of_both(self) -> Iterator[str]:
+        verified = self.default.ssl_mode in _VERIFYING or self.default.ssl_root_cert_file == SYSTEM
+        own = self.visibility
+        elsewhere = self._visibility_is_elsewhere and not own.has_dsn
+        if elsewhere and verified and own.ssl_mode is None and own.ssl_root_cert_file != SYSTEM:
             yield (
-                f"stores.default and stores.visibility are the same database {self.default.place[2]!r}: "
+                "stores.visibility.sslMode: required: it has a host of its own, which takes over neither sslMode nor CA "
+                "of stores.default"
+            )
+        try:
+            place = self.default.place
+            same = place == self.of(Store.VISIBILITY).place
+        except OSError:  # a file that is not there yet, and is told of when it is used
+            return
+        if same:
+            yield (
+                f"stores.default and stores.visibility are the same database {place.database!r}: "
                 "give each its own, or set stores.visibility.enabled: false where visibility is not in PostgreSQL"
             )
 
 
-def _password(file: Path) -> str:
+def parse_dsn(text: str) -> dict[str, str]:
+    """Return a connection string's parameters; raise ValueError, without any of its text, where it is none."""
+    from psycopg import Error  # noqa: PLC0415 -- 0.1 s that only those pay who have a DSN
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
     try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        message = f"{file} is not UTF-8 text"
+        known = {key: str(value) for key, value in conninfo_to_dict(text).items()}
+    except (Error, UnicodeError):  # its text would show parts of the DSN
+        raise ValueError(_NO_DSN) from None
+    if not all(port.isdecimal() or not port for port in known.get("port", "").split(",")):
+        raise ValueError(_NO_DSN)
+    return known
+
+
+def _contents(name: str, file: Path) -> str:
+    """Return the text of a file without the end of its last line; raise OSError when there is none."""
+    try:
+        text = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        message = f"{to_camel(name)}: cannot read {file}: {error.strerror}"
         raise OSError(message) from None
+    except UnicodeDecodeError:
+        message = f"{to_camel(name)}: {file} is not UTF-8 text"
+        raise OSError(message) from None
+    if not text:
+        message = f"{to_camel(name)}: {file} is empty"
+        raise OSError(message)
+    return text
+
+
+def _given(store: StoreSettings) -> dict[str, object]:
+    named = {name: getattr(store, name) for name in StoreSettings.model_fields}
+    if store.has_dsn and "database" not in store.model_fields_set:
+        named.pop("database")
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _search_path(schemas: str | None) -> str | None:
+    """Return it as an option of the session; in `options` a backslash keeps a blank or a backslash from ending the word."""
+    return "-c search_path=" + re.sub(r"([\\\s])", r"\\\1", schemas) if schemas else None
+
+
+def _public_authorities() -> str:
+    """Return the file of the public authorities.
+
+    psycopg's wheels bring an OpenSSL whose own directory exists nowhere (/usr/lib/psycopg-openssl; asked 3.3.9's
+    X509_get_default_cert_file): libpq's `system` finds no authority there but by SSL_CERT_FILE. Python's OpenSSL knows this
+    machine's file, and heeds SSL_CERT_FILE as well.
+    """
+    return ssl.get_default_verify_paths().cafile or str(SYSTEM)

@@ -18,8 +18,8 @@ from lab.helm import Helm, HelmError
 
 COMPONENTS = ("gate", "watchdog")
 NOT_OFFERED = {
-    "stores.default.dsn": "it holds a password, which no value may",
-    "stores.visibility.dsn": "it holds a password, which no value may",
+    "stores.default.dsn": "it holds a password, which no value may: dsnFile",
+    "stores.visibility.dsn": "it holds a password, which no value may: dsnFile",
     "migrations.strategy": "a migration must not die with the gate's pod: argocd alone",
     "migrations.command.argv": "a migration must not die with the gate's pod",
     "migrations.command.stateDirectory": "a migration must not die with the gate's pod",
@@ -45,9 +45,10 @@ class Installed:
         if "secrets" in mounts:
             text = text.replace(mounts["secrets"], str(root))
             for source in volumes["secrets"]["projected"]["sources"]:
-                for item in source["secret"]["items"]:
+                (of_one,) = source.values()
+                for item in of_one["items"]:
                     self.mounted.add(f"{mounts['secrets']}/{item['path']}")
-                    make_up(root / item["path"])
+                    make_up(root / item["path"], f"{of_one['name']}-{item['key']}")
         self.file.write_text(text)
         assert self.container["args"] == ["run", "--config", f"{mounts['config']}/config.yaml"]
         self.environment = {env["name"]: made_up(env) for env in self.container["env"]}
@@ -67,17 +68,22 @@ def made_up(env: Json) -> str:
     if "value" in env:
         return str(env["value"])
     (source,) = env["valueFrom"].values()
-    return "6543" if env["name"].endswith("__PORT") else f"{source.get('name', 'pod')}-{source.get('key', 'x')}"
+    return f"{source.get('name', 'pod')}-{source.get('key', 'x')}"
 
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("gate.example")
 
 
-def make_up(path: Path) -> None:
-    """Write what the Secret would hold, told by the file's name."""
+def make_up(path: Path, told: str) -> None:
+    """Write what the Secret would hold, told by the file's name; a name by where it is from."""
     path.parent.mkdir(parents=True, exist_ok=True)
     contents = {
+        "dsn": b"postgresql://role:p%40ss@dsn-host:6432/dsn-database",
+        "host": told.encode(),
+        "port": b"6543",
+        "database": told.encode(),
+        "user": told.encode(),
         "password": b"hunter2",
         "ca.crt": AUTHORITY.cert_pem.bytes(),
         "tls.crt": CERTIFICATE.cert_chain_pems[0].bytes(),
@@ -127,7 +133,13 @@ def test_defaults_are_the_programs(helm3: Helm, tmp_path: Path, monkeypatch: pyt
     rendered = installed.load()
     needed = {
         "temporal": {"version": "1.29.1"},
-        "stores": {"default": {"host": "db", "passwordFile": str(tmp_path / "default" / "password")}},
+        "stores": {
+            "default": {
+                "host": "db",
+                "userFile": str(tmp_path / "default" / "user"),
+                "passwordFile": str(tmp_path / "default" / "password"),
+            }
+        },
         "migrations": {"application": {"name": "data-migrations-temporal"}},
         "gate": {"name": "gate"},
     }
@@ -305,9 +317,10 @@ def secret_files(objects: list[Json]) -> list[tuple[str, str, str]]:
     """The gate's files by path, each with the Secret and the key that it is from."""
     volumes = {one["name"]: one for one in job_specs(objects)[0]["template"]["spec"]["volumes"]}
     return [
-        (item["path"], source["secret"]["name"], item["key"])
+        (item["path"], of_one["name"], item["key"])
         for source in volumes["secrets"]["projected"]["sources"]
-        for item in source["secret"]["items"]
+        for of_one in source.values()
+        for item in of_one["items"]
     ]
 
 

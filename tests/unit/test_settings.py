@@ -278,8 +278,8 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     (without("migrations.application"), "migrations.application: required by strategy argocd: set it"),
     (without("stores.default.host"), "stores.default: give host (with database, user and passwordFile), or dsn"),
     (
-        with_("stores.default", {"dsn": "host=db", "host": "db", "sslMode": "require"}),
-        "stores.default: dsn says it all: remove host, sslMode, or remove dsn",
+        with_("stores.default", {"dsn": "host=db", "host": "db", "user": "u", "sslMode": "require"}),
+        "stores.default: dsn says it all: remove host, user, or remove dsn",
     ),
     (
         with_("stores.default.sslMode", "verify-full"),
@@ -313,7 +313,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
-        with_("stores", {"default": {"dsn": "host=db dbname=one"}}),
+        with_("stores", {"default": {"dsn": "host=db dbname=one"}, "visibility": {"user": "reader"}}),
         "stores.visibility: give host (with database, user and passwordFile), or dsn",
     ),
     (
@@ -422,7 +422,7 @@ def test_several_faults_are_all_told_in_one_go(refused: Callable[..., list[str]]
 def test_contradictions_are_all_told_with_the_files_that_cannot_be_read(refused: Callable[..., list[str]]) -> None:
     """Somebody who corrects one line at a time would sync once for each."""
     document = with_("graceSeconds", 1800, with_("reachability", "always"))
-    lines = refused(with_("stores.default.passwordFile", "/nowhere/password", document))
+    lines = refused(with_("stores.default.passwordFile", "/", document))
     assert [line.split()[0].strip(":") for line in lines] == [
         "temporal.frontend.address",
         "graceSeconds",
@@ -457,13 +457,18 @@ def test_run_needs_the_release_that_comes_next(refused: Callable[..., list[str]]
     ]
 
 
-FILES = [
-    "temporal.frontend.tls.caFile",
-    "temporal.frontend.tokenFile",
+STORES_FILES = [
     "stores.default.passwordFile",
+    "stores.default.databaseFile",
     "stores.default.sslRootCertFile",
     "stores.visibility.passwordFile",
+    "stores.visibility.portFile",
     "stores.visibility.sslRootCertFile",
+]
+FILES = [
+    *STORES_FILES,
+    "temporal.frontend.tls.caFile",
+    "temporal.frontend.tokenFile",
     "argocd.kubeconfigFile",
     "kubernetes.kubeconfigFile",
 ]
@@ -477,14 +482,25 @@ def naming(path: str, file: Path) -> dict[str, Any]:
     return with_(path, str(file), with_(f"{store}.sslMode", "verify-ca") if store != path else None)
 
 
-@pytest.mark.parametrize("path", FILES)
-@pytest.mark.parametrize(("name", "why"), [("missing", "No such file or directory"), ("", "Is a directory")])
+@pytest.mark.parametrize(
+    ("path", "name", "why"),
+    [(path, "", "Is a directory") for path in FILES]
+    + [(path, "missing", "No such file or directory") for path in FILES if path not in STORES_FILES],
+)
 def test_a_file_that_cannot_be_read_is_named_with_its_setting(
     refused: Callable[..., list[str]], tmp_path: Path, path: str, name: str, why: str
 ) -> None:
     """A Secret that is not mounted is the common cause."""
     file = tmp_path / name
     assert refused(naming(path, file)) == [f"{path}: cannot read {file}: {why}; is the Secret mounted there?"]
+
+
+@pytest.mark.parametrize("path", STORES_FILES)
+def test_a_stores_file_that_is_missing_may_still_come(load: Load, tmp_path: Path, path: str) -> None:
+    """On a fresh cluster a Secret is often late: it is told of when it is used, and has its grace."""
+    stores = load(naming(path, tmp_path / "missing")).stores
+    with pytest.raises(OSError, match=f"{path.rpartition('.')[2]}: cannot read {tmp_path}/missing: No such file"):
+        stores.of(Store(path.split(".")[1])).conninfo()
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.endswith(("caFile", "sslRootCertFile"))])
@@ -723,19 +739,25 @@ def authority(directory: Path) -> Path:
     return directory / "ca.pem"
 
 
-def test_conninfo_holds_every_part_that_is_set_and_no_other() -> None:
+def test_conninfo_holds_every_part_that_is_set_and_no_other(tmp_path: Path) -> None:
     """libpq's own names and defaults."""
+    ca, cert, key = (tmp_path / name for name in ("ca", "cert", "key"))
+    for file in (ca, cert, key):
+        file.write_text("-----BEGIN")
     store = StoreSettings.model_validate(
         {
-            "host": "db", "port": 5433, "database": "t", "user": "u", "sslMode": "verify-full",
-            "sslRootCertFile": "/ca", "sslCertFile": "/cert", "sslKeyFile": "/key",
+            "host": "db", "port": 5433, "database": "t", "user": "u", "sslMode": "verify-full", "options": "-c a=b",
+            "sslRootCertFile": ca, "sslCertFile": cert, "sslKeyFile": key,
         }
     )  # fmt: skip
     assert store.conninfo() == {
-        "host": "db", "port": "5433", "dbname": "t", "user": "u", "sslmode": "verify-full",
-        "sslrootcert": "/ca", "sslcert": "/cert", "sslkey": "/key",
+        "host": "db", "port": "5433", "dbname": "t", "user": "u", "sslmode": "verify-full", "options": "-c a=b",
+        "sslrootcert": str(ca), "sslcert": str(cert), "sslkey": str(key),
     }  # fmt: skip
     assert StoreSettings(host="db").conninfo() == {"host": "db"}
+    cert.unlink()
+    with pytest.raises(OSError, match="sslCertFile: cannot read"):  # libpq would go on without it
+        store.conninfo()
 
 
 def test_an_ipv6_address_holds_no_port(load: Load) -> None:
@@ -849,7 +871,7 @@ def test_every_number_of_time_carries_its_unit_in_its_name() -> None:
         return [name for name, field in model.model_fields.items() if field.annotation is float]
 
     found = numbers(Settings) + numbers(settings.MigrationsSettings) + numbers(settings.RuntimeSettings)
-    assert len(found) == 8
+    assert len(found) == 9
     assert [name for name in found if not name.endswith("_seconds")] == []
 
 

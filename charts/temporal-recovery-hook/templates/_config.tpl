@@ -22,10 +22,11 @@ namespace: {{ .application.namespace | default .root.Values.argocd.namespace | q
 {{- end -}}
 
 {{/*
-A Secret of a store, name and keys: dict root, store, block (secret, caSecret, clientSecret). The visibility store's is
-completed from the default store's where anything of it is given; else it has no name, and the program inherits the files.
+A block of a store that names a Secret or a ConfigMap, name and keys: dict root, store, block (caSecret, caConfigMap,
+clientSecret). The visibility store's is completed from the default store's where anything of it is given; else it has no name,
+and the program inherits the files.
 */}}
-{{- define "trh.storeSecret" -}}
+{{- define "trh.storeBlock" -}}
 {{- $default := get .root.Values.stores.default .block -}}
 {{- $own := get (get .root.Values.stores .store) .block -}}
 {{- $given := not (empty (without (values $own) "")) -}}
@@ -34,21 +35,59 @@ completed from the default store's where anything of it is given; else it has no
 {{- end -}}
 {{- end -}}
 
+{{/*
+What a store's Secret says, YAML: part (dsn, host, port, database, user, password) to {secret, key}; dict root, store. Of the
+visibility store only what is not the default store's, which the program inherits.
+*/}}
+{{- define "trh.storeParts" -}}
+{{- $default := .root.Values.stores.default -}}
+{{- $v := get .root.Values.stores .store -}}
+{{- $own := $v.secret -}}
+{{- $parts := dict -}}
+{{- if eq .store "default" -}}
+{{- range $part := list "dsn" "host" "port" "database" "user" "password" -}}
+{{- $key := get $own (printf "%sKey" $part) -}}
+{{- $byValue := or (get $v $part) (and $own.dsnKey (ne $part "dsn")) -}}
+{{- if and $own.name $key (not $byValue) }}{{ $_ := set $parts $part (dict "secret" $own.name "key" $key) }}{{ end -}}
+{{- end -}}
+{{- else -}}
+{{- $name := $own.name | default $default.secret.name -}}
+{{- $another := not (or (empty $own.name) (eq $own.name $default.secret.name)) -}}
+{{- $host := or $v.host $own.hostKey -}}
+{{- $dsn := $own.dsnKey | default (ternary $default.secret.dsnKey "" (and $another (not $host))) -}}
+{{- $defaults := include "trh.storeParts" (dict "root" .root "store" "default") | fromYaml -}}
+{{- range $part := list "dsn" "host" "port" "database" "user" "password" -}}
+{{- $ownKey := get $own (printf "%sKey" $part) -}}
+{{- $key := $ownKey | default (ternary (get $default.secret (printf "%sKey" $part)) "" (and $another (not (get $default $part)))) -}}
+{{- if eq $part "dsn" }}{{ $key = $dsn }}{{ else if $dsn }}{{ $key = "" }}{{ end -}}
+{{- $one := dict "secret" $name "key" $key -}}
+{{- if and $name $key (not (get $v $part)) (ne (toJson $one) (get $defaults $part | toJson)) }}{{ $_ := set $parts $part $one }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $parts -}}
+{{- end -}}
+
 {{/* One store's block: dict root, store. */}}
 {{- define "trh.storeConfig" -}}
 {{- $v := get .root.Values.stores .store -}}
-{{- $secret := include "trh.storeSecret" (dict "root" .root "store" .store "block" "secret") | fromYaml -}}
 {{- $files := printf "%s/%s" (include "trh.secretsDirectory" .root) .store -}}
-{{- $block := dict "database" $v.database -}}
-{{- with $v.host }}{{ $_ := set $block "host" . }}{{ end -}}
+{{- $block := dict -}}
+{{- range $part := list "host" "database" "user" "searchPath" "options" "sslMode" -}}
+{{- with get $v $part }}{{ $_ := set $block $part . }}{{ end -}}
+{{- end -}}
 {{- with $v.port }}{{ $_ := set $block "port" (int .) }}{{ end -}}
-{{- with $v.user }}{{ $_ := set $block "user" . }}{{ end -}}
-{{- if and $secret.name $secret.passwordKey }}{{ $_ := set $block "passwordFile" (printf "%s/password" $files) }}{{ end -}}
-{{- with $v.sslMode }}{{ $_ := set $block "sslMode" . }}{{ end -}}
-{{- if (include "trh.storeSecret" (dict "root" .root "store" .store "block" "caSecret") | fromYaml).name -}}
+{{- range $part, $_ := include "trh.storeParts" . | fromYaml -}}
+{{- $_ := set $block (printf "%sFile" $part) (printf "%s/%s" $files $part) -}}
+{{- end -}}
+{{- if $v.sslRootCert -}}
+{{- $_ := set $block "sslRootCertFile" $v.sslRootCert -}}
+{{- end -}}
+{{- range list "caSecret" "caConfigMap" -}}
+{{- if (include "trh.storeBlock" (dict "root" $.root "store" $.store "block" .) | fromYaml).name -}}
 {{- $_ := set $block "sslRootCertFile" (printf "%s/ca.crt" $files) -}}
 {{- end -}}
-{{- if (include "trh.storeSecret" (dict "root" .root "store" .store "block" "clientSecret") | fromYaml).name -}}
+{{- end -}}
+{{- if (include "trh.storeBlock" (dict "root" .root "store" .store "block" "clientSecret") | fromYaml).name -}}
 {{- $_ := set $block "sslCertFile" (printf "%s/tls.crt" $files) -}}
 {{- $_ := set $block "sslKeyFile" (printf "%s/tls.key" $files) -}}
 {{- end -}}
@@ -72,7 +111,7 @@ completed from the default store's where anything of it is given; else it has no
 {{- if .tls.enabled -}}
 {{- $tls := dict -}}
 {{- with .tls.serverName }}{{ $_ := set $tls "serverName" . }}{{ end -}}
-{{- if .tls.caSecret.name }}{{ $_ := set $tls "caFile" (printf "%s/frontend/ca.crt" $files) }}{{ end -}}
+{{- if or .tls.caSecret.name .tls.caConfigMap.name }}{{ $_ := set $tls "caFile" (printf "%s/frontend/ca.crt" $files) }}{{ end -}}
 {{- if .tls.clientSecret.name -}}
 {{- $_ := set $tls "certFile" (printf "%s/frontend/tls.crt" $files) -}}
 {{- $_ := set $tls "keyFile" (printf "%s/frontend/tls.key" $files) -}}
@@ -91,6 +130,7 @@ completed from the default store's where anything of it is given; else it has no
 {{- end -}}
 
 {{- $migrations := dict "attempts" (int $v.migrations.attempts) "pauseSeconds" $v.migrations.pauseSeconds -}}
+{{- with $v.migrations.jobs }}{{ $_ := set $migrations "jobs" . }}{{ end -}}
 {{- $_ := set $migrations "application" (include "trh.application" (dict "root" $root "application" $v.migrations.application) | fromYaml) -}}
 
 {{- $runtime := dict "selector" $v.runtime.selector "stableSeconds" $v.runtime.stableSeconds -}}
@@ -113,6 +153,7 @@ completed from the default store's where anything of it is given; else it has no
   "reachability" $v.reachability
   "onEmptyDatabase" (.watchdog | ternary "fail" $v.onEmptyDatabase)
   "deadlineSeconds" (.watchdog | ternary $v.watchdog.deadlineSeconds $v.deadlineSeconds)
+  "migrationDeadlineSeconds" (.watchdog | ternary $v.watchdog.deadlineSeconds $v.migrationDeadlineSeconds)
   "graceSeconds" $v.graceSeconds
   "intervalSeconds" $v.intervalSeconds
   "patienceSeconds" (.watchdog | ternary (minf $v.patienceSeconds (divf $v.watchdog.deadlineSeconds 2)) $v.patienceSeconds)
@@ -135,17 +176,20 @@ completed from the default store's where anything of it is given; else it has no
 {{/* The files that the settings name: a list of a projected volume's sources. */}}
 {{- define "trh.secretSources" -}}
 {{- range $store := list "default" "visibility" -}}
-{{- $v := get $.Values.stores $store -}}
-{{- if or (eq $store "default") $v.enabled -}}
-{{- $secret := include "trh.storeSecret" (dict "root" $ "store" $store "block" "secret") | fromYaml -}}
-{{- if and $secret.name $secret.passwordKey }}
-{{- include "trh.secretSource" (dict "secret" $secret.name "items" (dict "password" $secret.passwordKey) "directory" $store) }}
+{{- if or (eq $store "default") (get $.Values.stores $store).enabled -}}
+{{- $of := dict "root" $ "store" $store -}}
+{{- $bySecret := dict -}}
+{{- range $part, $one := include "trh.storeParts" $of | fromYaml -}}
+{{- $_ := set $bySecret $one.secret (merge (dict $part $one.key) (get $bySecret $one.secret | default dict)) -}}
+{{- end -}}
+{{- range $secret, $items := $bySecret -}}
+{{- include "trh.source" (dict "secret" $secret "items" $items "directory" $store "optional" true) }}
 {{- end -}}
 {{- $tls := dict -}}
-{{- range list "caSecret" "clientSecret" -}}
-{{- $_ := set $tls . (include "trh.storeSecret" (dict "root" $ "store" $store "block" .) | fromYaml) -}}
+{{- range list "caSecret" "caConfigMap" "clientSecret" -}}
+{{- $_ := set $tls . (include "trh.storeBlock" (merge (dict "block" .) $of) | fromYaml) -}}
 {{- end -}}
-{{- include "trh.tlsSources" (dict "tls" $tls "directory" $store) -}}
+{{- include "trh.tlsSources" (dict "tls" $tls "directory" $store "optional" true) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.temporal.frontend.address .Values.temporal.frontend.tls.enabled -}}
@@ -158,61 +202,38 @@ completed from the default store's where anything of it is given; else it has no
 {{- end -}}
 {{- with .Values.argocd.kubeconfigSecret -}}
 {{- if .name -}}
-{{- include "trh.secretSource" (dict "secret" .name "items" (dict "kubeconfig" .key) "directory" "argocd") -}}
+{{- include "trh.source" (dict "secret" .name "items" (dict "kubeconfig" .key) "directory" "argocd") -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* CA and client certificate of a block that has caSecret and clientSecret: dict tls, directory. */}}
+{{/* CA and client certificate of a block that has caSecret, caConfigMap, clientSecret: dict tls, directory, optional. */}}
 {{- define "trh.tlsSources" -}}
+{{- $to := dict "directory" .directory "optional" .optional -}}
 {{- with .tls.caSecret -}}
-{{- if .name -}}
-{{- include "trh.secretSource" (dict "secret" .name "items" (dict "ca.crt" .key) "directory" $.directory) -}}
+{{- if .name }}{{ include "trh.source" (merge (dict "secret" .name "items" (dict "ca.crt" .key)) $to) }}{{ end -}}
 {{- end -}}
+{{- with .tls.caConfigMap -}}
+{{- if .name }}{{ include "trh.source" (merge (dict "configMap" .name "items" (dict "ca.crt" .key)) $to) }}{{ end -}}
 {{- end -}}
 {{- with .tls.clientSecret -}}
-{{- if .name -}}
-{{- include "trh.secretSource" (dict "secret" .name "items" (dict "tls.crt" .certKey "tls.key" .keyKey) "directory" $.directory) -}}
-{{- end -}}
+{{- if .name }}{{ include "trh.source" (merge (dict "secret" .name "items" (dict "tls.crt" .certKey "tls.key" .keyKey)) $to) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* One Secret's keys as files: dict secret, items (file to key), directory. */}}
-{{- define "trh.secretSource" }}
-- secret:
-    name: {{ .secret | quote }}
+{{/*
+One object's keys as files: dict secret or configMap, items (file to key), directory, optional. A pod whose Secret or key is
+missing would not start, and nobody would say why before Kubernetes ends it: what is optional the program looks for itself.
+*/}}
+{{- define "trh.source" }}
+- {{ empty .secret | ternary "configMap" "secret" }}:
+    name: {{ .secret | default .configMap | quote }}
+    {{- if .optional }}
+    optional: true
+    {{- end }}
     items:
       {{- range $file, $key := .items }}
       - key: {{ $key | quote }}
         path: {{ $.directory }}/{{ $file }}
       {{- end }}
-{{- end -}}
-
-{{/*
-What a Secret holds beside the password: role and port, as environment variables, which win over the file. A role that
-changes needs a new run; a password does not. The visibility store's are its Secret's only where it says so itself, or where
-the default store's are a Secret's, too: what that store says by value is inherited.
-*/}}
-{{- define "trh.secretEnv" -}}
-{{- range $store := list "default" "visibility" -}}
-{{- $v := get $.Values.stores $store -}}
-{{- $secret := include "trh.storeSecret" (dict "root" $ "store" $store "block" "secret") | fromYaml -}}
-{{- if and $secret.name (or (eq $store "default") $v.enabled) -}}
-{{- $default := $.Values.stores.default -}}
-{{- if and (not $v.user) $secret.userKey (or $v.secret.userKey (not $default.user)) }}
-- name: TRH_STORES__{{ upper $store }}__USER
-  valueFrom:
-    secretKeyRef:
-      name: {{ $secret.name | quote }}
-      key: {{ $secret.userKey | quote }}
-{{- end -}}
-{{- if and (not $v.port) $secret.portKey (or $v.secret.portKey (not $default.port)) }}
-- name: TRH_STORES__{{ upper $store }}__PORT
-  valueFrom:
-    secretKeyRef:
-      name: {{ $secret.name | quote }}
-      key: {{ $secret.portKey | quote }}
-{{- end -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}

@@ -1,6 +1,11 @@
-{{/* How long Kubernetes lets the hook's Job live: longer than the gate's own deadline. */}}
+{{/* How long the gate itself may take: a migration that works is waited for beyond deadlineSeconds. */}}
+{{- define "trh.longestRunSeconds" -}}
+{{- maxf .Values.deadlineSeconds .Values.migrationDeadlineSeconds -}}
+{{- end -}}
+
+{{/* How long Kubernetes lets the hook's Job live: longer than that. */}}
 {{- define "trh.activeDeadlineSeconds" -}}
-{{- .Values.hook.activeDeadlineSeconds | default (addf (ceil .Values.deadlineSeconds) 300) | int -}}
+{{- .Values.hook.activeDeadlineSeconds | default (addf (include "trh.longestRunSeconds" . | float64 | ceil) 300) | int -}}
 {{- end -}}
 
 {{/*
@@ -94,9 +99,6 @@ template:
             valueFrom:
               fieldRef:
                 fieldPath: metadata.namespace
-          {{- end }}
-          {{- with include "trh.secretEnv" $root | trim }}
-          {{- . | nindent 10 }}
           {{- end }}
           {{- with $v.extraEnv }}
           {{- toYaml . | nindent 10 }}

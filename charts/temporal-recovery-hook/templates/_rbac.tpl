@@ -1,6 +1,7 @@
 {{/*
 Which rights the chosen values need (docs/rbac.md has the table). Kubernetes cannot narrow by name: list and delete of
-pods (their names are generated), list of Deployments, pods/log of such pods, create of Events.
+pods (their names are generated), list of what owns them, pods/log of such pods, list and create of Events; and Jobs whose
+names only their Application's status tells.
 */}}
 
 {{/* Whether Temporal itself may be asked for, so that Applications are compared afresh and downstream ones synced. */}}
@@ -36,6 +37,44 @@ pods (their names are generated), list of Deployments, pods/log of such pods, cr
 {{- if .patch }}{{ $_ := set $one "patch" (append $one.patch $application.name | uniq) }}{{ end -}}
 {{- if and .acts $v.report.events }}{{ $_ := set $one "events" true }}{{ end -}}
 {{- $_ := set $rights $application.namespace $one -}}
+{{- end -}}
+{{- toYaml $rights -}}
+{{- end -}}
+
+{{/*
+YAML: namespace to its rules, of the namespaces of Temporal's pods and of the Jobs of migrations and downstream: one Role
+each, whatever runs there.
+*/}}
+{{- define "trh.podRights" -}}
+{{- $v := .Values -}}
+{{- $named := dict -}}
+{{- $unnamed := dict -}}
+{{- $migrations := $v.migrations.namespace | default $v.runtime.namespace -}}
+{{- $_ := set (ternary $unnamed $named (empty $v.migrations.jobs)) $migrations true -}}
+{{- range $v.downstream }}{{ $_ := set $unnamed (.jobsNamespace | default $v.runtime.namespace) true }}{{ end -}}
+{{- $rights := dict -}}
+{{- range $namespace := concat (keys $named) (keys $unnamed) (list $v.runtime.namespace) | uniq -}}
+{{- if $namespace -}}
+{{- $runs := eq $namespace $v.runtime.namespace -}}
+{{- $rules := list -}}
+{{- if $runs -}}
+{{- $rules = append $rules (dict "apiGroups" (list "apps") "resources" (list "deployments" "statefulsets") "verbs" (list "list")) -}}
+{{- if $v.rbac.rollouts -}}
+{{- $rules = append $rules (dict "apiGroups" (list "argoproj.io") "resources" (list "rollouts") "verbs" (list "list")) -}}
+{{- end -}}
+{{- end -}}
+{{- if or (hasKey $named $namespace) (hasKey $unnamed $namespace) -}}
+{{- $jobs := dict "apiGroups" (list "batch") "resources" (list "jobs") "verbs" (list "get") -}}
+{{- if not (hasKey $unnamed $namespace) }}{{ $_ := set $jobs "resourceNames" $v.migrations.jobs }}{{ end -}}
+{{- $rules = append $rules $jobs -}}
+{{- end -}}
+{{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods") "verbs" ($runs | ternary (list "list" "delete") (list "list"))) -}}
+{{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods/log") "verbs" (list "get")) -}}
+{{- if $v.rbac.events -}}
+{{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "events") "verbs" (list "list")) -}}
+{{- end -}}
+{{- $_ := set $rights $namespace $rules -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml $rights -}}
 {{- end -}}

@@ -44,40 +44,95 @@ migrations.application and runtime.application are the same ({{ $shown }}): the 
 {{- define "trh.faults.stores" -}}
 {{- $default := .Values.stores.default -}}
 {{- $visibility := .Values.stores.visibility -}}
-{{- if not $default.host }}
-stores.default.host: required: the PostgreSQL host of Temporal's default store
+{{- $named := $default.secret.name -}}
+{{- if not (or $default.host (and $named (or $default.secret.hostKey $default.secret.dsnKey))) }}
+stores.default.host: required: the PostgreSQL host of Temporal's default store, or the Secret's key that holds it (secret.hostKey)
 {{- end -}}
-{{- if not (or $default.secret.name $default.clientSecret.name) }}
-stores.default.secret.name: required: the Secret with the role's name and password (CloudNativePG: <cluster>-app), or clientSecret.name where a certificate is enough
+{{- if not (or $named $default.clientSecret.name (not $default.secret.passwordKey)) }}
+stores.default.secret.name: required: the Secret with the role's name and password (CloudNativePG: <cluster>-app); no password is needed with clientSecret.name, or where secret.passwordKey is ""
 {{- end -}}
-{{- if not (or $default.user (and $default.secret.name $default.secret.userKey)) }}
+{{- if not (or $default.user (and $named (or $default.secret.userKey $default.secret.dsnKey))) }}
 stores.default.user: required where no Secret names the role (secret.name with secret.userKey)
 {{- end -}}
 {{- range $store := list "default" "visibility" -}}
 {{- $own := get $.Values.stores $store -}}
 {{- if or (eq $store "default") $own.enabled -}}
+{{- include "trh.faults.store" (dict "root" $ "store" $store "own" $own) -}}
+{{- end -}}
+{{- end -}}
+{{- if $visibility.enabled -}}
+{{- $parts := include "trh.storeParts" (dict "root" . "store" "visibility") | fromYaml -}}
+{{- $sameHost := not (include "trh.visibilityIsElsewhere" .) -}}
+{{- if and (not $sameHost) (not (hasKey $parts "dsn")) (or (has $default.sslMode (list "require" "verify-ca" "verify-full")) $default.sslRootCert) (not (or $visibility.sslMode $visibility.sslRootCert)) }}
+stores.visibility.sslMode: required: it has a host of its own, which takes over neither sslMode nor CA of stores.default
+{{- end -}}
+{{- $ownLogin := or $visibility.port $visibility.user (hasKey $parts "user") (hasKey $parts "port") (hasKey $parts "password") -}}
+{{- if and $default.secret.dsnKey $sameHost $ownLogin (not (hasKey $parts "dsn")) }}
+stores.visibility.host: required: with a port or a login of its own it takes over nothing of the connection string of stores.default (secret.dsnKey)
+{{- end -}}
+{{- /* What only a Secret knows may be any: the program compares those. */ -}}
+{{- $told := not (or $default.secret.portKey $default.secret.databaseKey $default.secret.dsnKey $parts.port $parts.database $parts.dsn) -}}
+{{- $samePort := or (not $visibility.port) (eq (int $visibility.port) (int ($default.port | default 5432))) -}}
+{{- $database := $default.database | default "temporal" -}}
+{{- $samePath := and (eq $visibility.searchPath $default.searchPath) (or (not $visibility.options) (eq $visibility.options $default.options)) -}}
+{{- if and $told $sameHost $samePort $samePath (eq ($visibility.database | default "temporal_visibility") $database) }}
+stores.default and stores.visibility are the same database {{ $database | quote }}: give each its own, or set stores.visibility.enabled: false where visibility is not in PostgreSQL
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the visibility store is on a server of its own, as the program tells (StoresSettings in hook/settings/stores.py). */}}
+{{- define "trh.visibilityIsElsewhere" -}}
+{{- $own := .Values.stores.visibility.host -}}
+{{- $parts := include "trh.storeParts" (dict "root" . "store" "visibility") | fromYaml -}}
+{{- if or (and $own (ne $own .Values.stores.default.host)) (hasKey $parts "host") (hasKey $parts "dsn") }}true{{ end -}}
+{{- end -}}
+
+{{/* What is wrong with one store's block: dict root, store, own. */}}
+{{- define "trh.faults.store" -}}
+{{- $root := .root -}}
+{{- $store := .store -}}
+{{- $own := .own -}}
+{{- $default := .root.Values.stores.default -}}
+{{- $inherits := and (eq $store "visibility") (not (include "trh.visibilityIsElsewhere" .root)) -}}
 {{- /* An IPv6 address has more colons. */ -}}
 {{- if regexMatch "^[^:]*:[0-9]+$" $own.host }}
 stores.{{ $store }}.host: {{ $own.host | quote }} holds a port: give it as stores.{{ $store }}.port
 {{- end -}}
-{{- $mode := $own.sslMode | default $default.sslMode -}}
-{{- $ca := $own.caSecret.name | default $default.caSecret.name -}}
-{{- if and (hasPrefix "verify-" $own.sslMode) (not $ca) }}
-stores.{{ $store }}.sslMode {{ $own.sslMode }} needs stores.{{ $store }}.caSecret.name, the CA to verify by
-{{- end -}}
-{{- if and $own.caSecret.name (not (has $mode (list "require" "verify-ca" "verify-full"))) }}
-stores.{{ $store }}.caSecret.name: nothing is verified by it under sslMode {{ $mode | default "prefer, libpq's default" }}: set stores.{{ $store }}.sslMode to verify-full or verify-ca
+{{- if not (or $own.secret.name (and (eq $store "visibility") $default.secret.name)) -}}
+{{- range $key := list "hostKey" "portKey" "databaseKey" "dsnKey" -}}
+{{- if get $own.secret $key }}
+stores.{{ $store }}.secret.{{ $key }}: there is no Secret that it is a key of: set stores.{{ $store }}.secret.name, or remove it
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if $visibility.enabled -}}
-{{- $sameHost := or (not $visibility.host) (eq $visibility.host $default.host) -}}
-{{- /* One that only a Secret knows may be any: the program compares those. */ -}}
-{{- $defaultPort := $default.port | default (empty $default.secret.portKey | ternary 5432 0) | int -}}
-{{- $samePort := or (not $visibility.port) (eq (int $visibility.port) $defaultPort) -}}
-{{- if and $sameHost $samePort (not $visibility.secret.portKey) (eq $visibility.database $default.database) }}
-stores.default and stores.visibility are the same database {{ $default.database | quote }}: give each its own, or set stores.visibility.enabled: false where visibility is not in PostgreSQL
+{{- if $own.secret.dsnKey -}}
+{{- $said := dict "host" $own.host "port" $own.port "user" $own.user "secret.hostKey" $own.secret.hostKey "secret.portKey" $own.secret.portKey -}}
+{{- range $name, $value := $said -}}
+{{- if $value }}
+stores.{{ $store }}.{{ $name }}: secret.dsnKey says it all: remove one
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $cas := list -}}
+{{- range $block := list "caSecret" "caConfigMap" -}}
+{{- if (include "trh.storeBlock" (dict "root" $root "store" $store "block" $block) | fromYaml).name }}{{ $cas = append $cas (printf "%s.name" $block) }}{{ end -}}
+{{- end -}}
+{{- if $own.sslRootCert }}{{ $cas = append $cas "sslRootCert" }}{{ end -}}
+{{- if gt (len $cas) 1 }}
+stores.{{ $store }}.{{ first $cas }}: the CA is given by {{ rest $cas | join " and " }}, too: keep one of them
+{{- end -}}
+{{- $inheritedCa := and $inherits (or $default.caSecret.name $default.caConfigMap.name $default.sslRootCert) -}}
+{{- if and (hasPrefix "verify-" $own.sslMode) (not $cas) (not $inheritedCa) }}
+stores.{{ $store }}.sslMode {{ $own.sslMode }} needs stores.{{ $store }}.caSecret.name, the CA to verify by, or caConfigMap.name, or sslRootCert: system
+{{- end -}}
+{{- $mode := $own.sslMode | default ($inherits | ternary $default.sslMode "") -}}
+{{- $system := or (eq $own.sslRootCert "system") (and (not $cas) $inherits (eq $default.sslRootCert "system")) -}}
+{{- if and $system (not (has $mode (list "" "verify-full"))) (or $own.sslRootCert $own.sslMode) }}
+stores.{{ $store }}.sslRootCert system needs sslMode verify-full, not {{ $mode }}: anybody has such a certificate
+{{- end -}}
+{{- if and $cas (not (has "sslRootCert" $cas)) (not (has $mode (list "require" "verify-ca" "verify-full"))) }}
+stores.{{ $store }}.{{ first $cas }}: nothing is verified by it under sslMode {{ $mode | default "prefer, libpq's default" }}: set stores.{{ $store }}.sslMode to verify-full or verify-ca
 {{- end -}}
 {{- end -}}
 
@@ -94,8 +149,11 @@ temporal.schemaVersions: default and visibility go together: give both or neithe
 {{- end -}}
 {{- end -}}
 {{- with $v.temporal.frontend.tls -}}
-{{- if and (not .enabled) (or .serverName .caSecret.name .clientSecret.name) }}
+{{- if and (not .enabled) (or .serverName .caSecret.name .caConfigMap.name .clientSecret.name) }}
 temporal.frontend.tls.enabled: set it to true, or remove the rest of the block
+{{- end -}}
+{{- if and .caSecret.name .caConfigMap.name }}
+temporal.frontend.tls.caSecret.name: the CA is given by caConfigMap.name, too: keep one of them
 {{- end -}}
 {{- end -}}
 {{- with $v.temporal.frontend -}}
@@ -129,8 +187,11 @@ temporal.frontend.address: required by downstream, which is synced only when Tem
 graceSeconds ({{ $v.graceSeconds }}) must be less than deadlineSeconds ({{ $v.deadlineSeconds }}), or no fault would ever be named by its own exit code
 {{- end -}}
 {{- $limit := float64 $v.hook.activeDeadlineSeconds -}}
-{{- if and $limit (lt $limit (addf $v.deadlineSeconds 30)) }}
-hook.activeDeadlineSeconds ({{ $v.hook.activeDeadlineSeconds }}) must be at least 30 more than deadlineSeconds ({{ $v.deadlineSeconds }}): the gate is to end by itself and say why
+{{- range $name := list "deadlineSeconds" "migrationDeadlineSeconds" -}}
+{{- $least := get $v $name -}}
+{{- if and $limit (eq (float64 $least) (include "trh.longestRunSeconds" $ | float64)) (lt $limit (addf $least 30)) }}
+hook.activeDeadlineSeconds ({{ $v.hook.activeDeadlineSeconds }}) must be at least 30 more than {{ $name }} ({{ int $least }}): the gate is to end by itself and say why
+{{- end -}}
 {{- end -}}
 {{- if and $v.watchdog.enabled (ge (float64 $v.graceSeconds) (float64 $v.watchdog.deadlineSeconds)) }}
 graceSeconds ({{ $v.graceSeconds }}) must be less than watchdog.deadlineSeconds ({{ $v.watchdog.deadlineSeconds }}), or no fault would ever be named by its own exit code
@@ -151,6 +212,9 @@ graceSeconds ({{ $v.graceSeconds }}) must be less than watchdog.deadlineSeconds 
 {{- $v := .Values -}}
 {{- if not (regexMatch (include "trh.labelSelector" .) $v.runtime.selector) }}
 runtime.selector: {{ $v.runtime.selector | quote }} is no label selector of Kubernetes: give labels such as app.kubernetes.io/name=temporal,team=data
+{{- end -}}
+{{- if and $v.rbac.rollouts (not $v.runtime.namespace) }}
+rbac.rollouts: there is no runtime.namespace that they are listed in: set it, or remove rbac.rollouts
 {{- end -}}
 {{- if and $v.image.tag $v.image.digest }}
 image.tag: image.digest wins over it: set image.digest to "" or remove image.tag

@@ -150,7 +150,7 @@ def read(
         parameters = dict(conninfo())
     except OSError as error:
         about = f"store {store}"
-        raise FindingError(Finding(Reason.DATABASE_LOGIN_REFUSED, about, f"password file: {error}")) from error
+        raise FindingError(Finding(Reason.DATABASE_CREDENTIALS_MISSING, about, str(error))) from error
     about = _name(store, parameters)
     try:
         with _connected(parameters, timeout_seconds) as session:
