@@ -197,7 +197,7 @@ visibility store only what is not the default store's, which the program inherit
 {{- end -}}
 {{- with .Values.temporal.frontend.tokenSecret -}}
 {{- if .name -}}
-{{- include "trh.secretSource" (dict "secret" .name "items" (dict "token" .key) "directory" "frontend") -}}
+{{- include "trh.source" (dict "secret" .name "items" (dict "token" .key) "directory" "frontend") -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.argocd.kubeconfigSecret -}}
