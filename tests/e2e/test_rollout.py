@@ -77,6 +77,25 @@ def test_replaced_database(team: Team) -> None:
     team.start_workflow()
 
 
+@on("3.6")
+def test_bootstrap_that_a_sync_left_as_it_was(team: Team) -> None:
+    """Its operation is younger than the new database, its Job is not: what counts is when the Job's work began."""
+    team.roll_out()
+    team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded", *APPLICATIONS), "no second sync")
+    team.replace_databases()
+    team.migrate()
+    time.sleep(1.0)
+    assert team.sync_to_end(BOOTSTRAP)["phase"] == "Succeeded"
+    since = time.time()
+
+    assert team.sync_to_end(GATE)["phase"] == "Succeeded"
+
+    team.until_rolled_out()
+    assert_passed(team, GATE, since=since)
+    team.start_workflow()
+
+
 @on("3.6", "3.2")
 def test_closed_gate(team: Team) -> None:
     """A commit whose migration has a wrong password: the runtime never starts; the commit that mends it opens the gate."""
