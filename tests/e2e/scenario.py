@@ -203,3 +203,15 @@ def refresh(team: Team, *applications: str) -> None:
             ),  # type: ignore[misc]
             f"{one} to be compared",
         )
+
+
+def with_wrong_password(team: Team) -> None:
+    """Let the migrations, and nobody else, log in with a wrong one; their Job fails at once."""
+    team.add_secret("wrong", "wrong")
+    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = "wrong"
+    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
+
+
+def mend_password(team: Team) -> None:
+    """As it is in the examples."""
+    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = SECRET

@@ -11,15 +11,17 @@ from scenario import (
     by_the_gate,
     has_settled,
     hook_migrations,
+    mend_password,
     on,
     refresh,
     says,
+    with_wrong_password,
 )
 
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.incident import break_by_hand
 from lab.object_status import component_of, is_in_back_off
-from lab.team import SECRET, SERVERS, Team
+from lab.team import SERVERS, Team
 
 
 @on("3.6", "3.2")
@@ -141,18 +143,6 @@ def test_mended_while_the_gate_tries(team: Team) -> None:
     assert not any(by_the_gate(state) for state in operation_states(team, MIGRATIONS, revision))
     assert_passed(team)
     assert_works(team)
-
-
-def with_wrong_password(team: Team) -> None:
-    """Let the migrations, and nobody else, log in with a wrong one; their Job fails at once."""
-    team.add_secret("wrong", "wrong")
-    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = "wrong"
-    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
-
-
-def mend_password(team: Team) -> None:
-    """As it is in the examples."""
-    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = SECRET
 
 
 def operation_states(team: Team, application: str, revision: str) -> list[Json]:
