@@ -9,7 +9,7 @@ import pytest
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.object_status import is_in_back_off, sync_and_health
-from lab.team import Team
+from lab.team import SECRET, Team
 
 Json = dict[str, Any]
 
