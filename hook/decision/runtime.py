@@ -12,7 +12,6 @@ from hook.decision.steps import Fail, Pass, Wait
 from hook.observation import applications
 from hook.observation.applications import Application
 from hook.observation.findings import Finding, Unknown
-from hook.observation.observation import Frontend
 from hook.observation.reasons import Reason, Tolerance
 from hook.observation.workloads import Runtime
 
@@ -111,6 +110,6 @@ def frontend_trouble(observation: Observation, policy: Policy) -> Iterator[Findi
     frontend = observation.frontend
     if isinstance(frontend, Unknown):
         yield frontend.finding
-    elif isinstance(frontend, Frontend):
-        needs_proof = policy.reachability is Reachability.ALWAYS
-        yield from filter(None, (frontend.trouble, frontend.unproved if needs_proof else None))
+        return
+    answer = frontend or Frontend()
+    yield from filter(None, (answer.trouble, answer.unproved if policy.reachability is Reachability.ALWAYS else None))
