@@ -12,6 +12,7 @@ from hook.decision.steps import Fail, Pass, Wait
 from hook.observation import applications
 from hook.observation.applications import Application
 from hook.observation.findings import Finding, Unknown
+from hook.observation.observation import Frontend
 from hook.observation.reasons import Reason, Tolerance
 from hook.observation.workloads import Runtime
 
