@@ -16,7 +16,7 @@ from hook.adapters.pods import LastWords, read_pod
 from hook.observation.findings import Finding, FindingError
 from hook.observation.observation import Run
 from hook.observation.reasons import Reason
-from hook.observation.workloads import Job, JobPhase, JobRef, Owner, Pod, Runtime
+from hook.observation.workloads import JOB_COMPONENT, Job, JobPhase, JobRef, Owner, Pod, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -156,7 +156,7 @@ class JobReader:
         query = {"labelSelector": f"batch.kubernetes.io/job-name={ref.name}"}
         listed = self._api.list(f"/api/v1/namespaces/{ref.namespace}/pods", query)
         own = (item for item in listed if not uid or not (owners := _owners_of(item)) or uid in owners)
-        pods = tuple(pod for item in own if (pod := read_pod(item, "job")) is not None)
+        pods = tuple(pod for item in own if (pod := read_pod(item, JOB_COMPONENT)) is not None)
         return self._words.told(pods, self._api.server_time)
 
 

@@ -174,7 +174,7 @@ class LastWords:
         return told
 
     def _with_words(self, pod: Pod, now: datetime | None) -> Pod:
-        containers = tuple(self._with_log(pod, one) if one.crash else one for one in pod.containers)
+        containers = tuple(self._with_log(pod, one) if one.last_crash else one for one in pod.containers)
         pod = replace(pod, containers=containers, event=self._events.get(pod.uid, ""))
         return replace(pod, finding=diagnosis.of_pod(pod, now))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hook.decision import endings, restarts, waiting
+from hook.decision import endings, restarts, runtime, waiting
 from hook.decision.stage import Stage, stage
 from hook.decision.steps import Pass, Resync, Wait
 from hook.observation import applications, diagnosis
@@ -36,7 +36,13 @@ def is_done(observation: Observation, policy: Policy) -> Step | None:
             given_up += next_one.warnings  # one that only a person can mend keeps no other from being mended
         elif next_one is not None:
             return next_one
-    return Pass(tuple(dict.fromkeys(given_up))) if given_up else None
+    return _without(tuple(given_up), observation, policy) if given_up else None
+
+
+def _without(given_up: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:
+    """Pass over what is given up; but as surely as without it, and saying all that a person should know."""
+    rest = runtime.has_all_its_pods(observation, policy) or Pass(endings.notes(observation, policy))
+    return Pass(tuple(dict.fromkeys((*given_up, *rest.warnings)))) if isinstance(rest, Pass) else rest
 
 
 def jobs_of(application: Application, observation: Observation) -> tuple[Job, ...]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from hook.observation.findings import Finding
 from hook.observation.reasons import Reason
-from hook.observation.workloads import ContainerKind
+from hook.observation.workloads import JOB_COMPONENT, ContainerKind
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from hook.observation.workloads import Container, Job, Pod
+    from hook.observation.workloads import Container, Job, Pod, Termination
 
 _SHOWN_CHARACTERS = 300
 
@@ -34,6 +34,9 @@ runtime's for an end before the process began (StartError of containerd, Contain
 
 _LASTS = timedelta(seconds=60)
 """A container is made within seconds; an image of 100 MB, a volume that is attached, within a minute."""
+
+_PROVES_ITSELF = timedelta(seconds=30)
+"""What was started again after a crash is believed to work once it has run so much longer than before: clocks differ."""
 
 _SCHEMA_CHECK = (
     r"(sql schema version compatibility check failed|unable to read DB schema version|version mismatch for keyspace)"
@@ -78,8 +81,8 @@ def of_pod(pod: Pod, now: datetime | None) -> Finding | None:
     about = pod.about
     if pod.unschedulable:
         return Finding(Reason.POD_UNSCHEDULABLE, about, pod.unschedulable)
-    crashed = [one for one in pod.containers if one.crash and _counts(one, pod)]
-    crashed.sort(key=lambda one: str(one.crash.finished_at if one.crash else ""), reverse=True)
+    crashed = [one for one in pod.containers if (one.crash or _is_retrying(one, pod, now)) and _counts(one, pod)]
+    crashed.sort(key=lambda one: str(one.last_crash.finished_at if one.last_crash else ""), reverse=True)
     for container in pod.containers:
         if (finding := _of_waiting(container, about)) is not None:
             return finding
@@ -93,9 +96,13 @@ def of_pod(pod: Pod, now: datetime | None) -> Finding | None:
 def of_job(job: Job, now: datetime | None) -> Finding | None:
     """Return what keeps a Job from its end, or made it fail: by its pods, else by its own condition."""
     about = f"Job {job.ref}"
-    findings = [pod.finding for pod in _newest_first(job) if pod.finding]
-    if findings:
-        return findings[0]
+    pods = _newest_first(job)
+    troubled = next((pod for pod in pods if pod.finding is not None), None)
+    # A retry that works makes what failed before it a thing of the past.
+    if troubled is not None and (
+        troubled is pods[0] or not _has_proved_itself(_running_since(pods[0]), _lasted(troubled), now)
+    ):
+        return troubled.finding
     if job.kept_by:
         detail = f"its container ended with 0; {', '.join(job.kept_by)} keeps the pod"
         return Finding(Reason.SIDECAR_KEEPS_JOB, about, detail)
@@ -105,6 +112,33 @@ def of_job(job: Job, now: datetime | None) -> Finding | None:
     if job.is_running and not job.pods and job.pods_unseen is None and is_old:
         return Finding(Reason.POD_NOT_MADE, about, "it has no pod")
     return None
+
+
+def _is_retrying(container: Container, pod: Pod, now: datetime | None) -> bool:
+    """Tell whether a Job's container, started again, is about as far as it was when it crashed: it does not work yet.
+
+    Else a crash loop would be over for the moment in which it tries once more, every five minutes.
+    """
+    crash = container.last_crash
+    if pod.component != JOB_COMPONENT or crash is None or container.running_since is None:
+        return False
+    return not _has_proved_itself(container.running_since, _time(crash), now)
+
+
+def _time(end: Termination | None) -> timedelta:
+    return end.finished_at - end.started_at if end and end.finished_at and end.started_at else timedelta(0)
+
+
+def _lasted(pod: Pod) -> timedelta:
+    return max((_time(one.last_crash) for one in pod.containers), default=timedelta(0))
+
+
+def _running_since(pod: Pod) -> datetime | None:
+    return min(filter(None, (one.running_since for one in pod.containers)), default=None)
+
+
+def _has_proved_itself(running_since: datetime | None, lasted: timedelta, now: datetime | None) -> bool:
+    return running_since is not None and now is not None and now - running_since > lasted + _PROVES_ITSELF
 
 
 def _newest_first(job: Job) -> list[Pod]:
@@ -127,7 +161,7 @@ def _of_waiting(container: Container, about: str) -> Finding | None:
 
 
 def _of_crash(container: Container, about: str) -> Finding:
-    crash = container.crash
+    crash = container.last_crash
     assert crash is not None  # noqa: S101 -- the caller has asked
     code = "unknown" if crash.exit_code is None else str(crash.exit_code)
     said = f" ({crash.reason})" if crash.reason else ""

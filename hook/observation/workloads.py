@@ -22,6 +22,9 @@ _SIDECAR = re.compile(
 )
 """What is injected beside a pod's own containers: istio-proxy, cloud-sql-proxy, vault-agent, otc-collector."""
 
+JOB_COMPONENT = "job"
+"""The component of a Job's pods, which are none of Temporal's servers."""
+
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 """The annotation that names a pod's own container where others were injected in front of it (istio 24737)."""
 
@@ -73,10 +76,21 @@ class Container:
         return self.waiting == "CrashLoopBackOff"
 
     @property
+    def last_crash(self) -> Termination | None:
+        """How it last ended, if that was not with success.
+
+        In back-off no end is one: a server that a liveness probe stops exits with 0, and a kubelet that was started anew
+        may not know the end.
+        """
+        end = self.ended or self.last
+        if self.is_in_back_off:
+            return end or Termination()
+        return end if end is not None and end.exit_code != 0 else None
+
+    @property
     def crash(self) -> Termination | None:
         """How it last ended, if that was not with success and it has not started again since."""
-        end = self.ended or (self.last if self.running_since is None else None)
-        return end if end is not None and end.exit_code != 0 else None
+        return self.last_crash if self.running_since is None else None
 
     @property
     def is_injected(self) -> bool:

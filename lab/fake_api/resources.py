@@ -77,6 +77,7 @@ RESOURCES = (
         selectable=("status.phase",),
     ),
     Resource("apps", "v1", "deployments", "Deployment", has_status=True, subresources=("status",)),
+    Resource("apps", "v1", "statefulsets", "StatefulSet", has_status=True, subresources=("status",)),
     Resource("apps", "v1", "replicasets", "ReplicaSet", has_status=True, subresources=("status",)),
     Resource(
         "batch",

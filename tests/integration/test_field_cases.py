@@ -15,6 +15,7 @@ from field_world import (
     HOUR,
     JOBS,
     MIGRATIONS,
+    PODS,
     RUNTIME,
     SCHEMA_JOB,
     Field,
@@ -113,6 +114,41 @@ def test_a_database_that_a_running_migration_is_to_make_is_waited_for(world: Fie
     assert (end.reason, end.exit_code) == (Reason.MIGRATION_HANGS, 5)
     assert 300 < end.seconds < 700
     assert "connection refused" in end.text
+
+
+@pytest.mark.parametrize(("said", "at_most"), [("permission denied", 600), ("connection refused", 1000)])
+def test_a_crash_loop_is_one_in_the_moment_in_which_it_tries_again(world: Field, said: str, at_most: float) -> None:
+    """Case 1 in time: the container runs for a second or two between two back-offs."""
+    world.stores[Store.DEFAULT] = "1.17"
+    rolled_out(world, health="Progressing", state=by_hook())
+    world.job(init=CHART_0[:1])
+    world.pod("schema-x", job=SCHEMA_JOB, init={CHART_0[0]: world.back_off(8)}, containers={SCHEMA_JOB: {}})
+    world.logs["schema-x", CHART_0[0]] = said
+    turns = itertools.count()
+
+    def sleep() -> None:
+        tries = {**world.back_off(8), **world.running(1)} if next(turns) % 3 == 0 else world.back_off(8)
+        status = {"name": CHART_0[0], "image": "i", "imageID": "", "ready": False, "restartCount": 0, **tries}
+        world.client.patch_status(f"{PODS}/schema-x", {"status": {"initContainerStatuses": [status]}})
+
+    world.on_sleep = sleep
+    end = world.run()
+    assert (end.reason, end.exit_code) == (Reason.MIGRATION_HANGS, 5)
+    assert end.seconds < at_most
+    assert said in end.text
+
+
+def test_a_retry_that_works_is_not_failed_for_the_pod_before_it(world: Field) -> None:
+    """restartPolicy Never: the first pod came before the database, the second has worked since ten minutes."""
+    world.stores[Store.DEFAULT] = "1.17"
+    rolled_out(world, health="Progressing", state=by_hook())
+    world.job()
+    world.pod("schema-a", job=SCHEMA_JOB, containers={SCHEMA_JOB: world.ended(1)}, phase="Failed")
+    world.logs["schema-a", SCHEMA_JOB] = "permission denied"
+    world.pod("schema-b", job=SCHEMA_JOB, containers={SCHEMA_JOB: world.running(600)}, age=600, phase="Running")
+    end = world.run(migrationDeadlineSeconds=2500)
+    assert end.reason is Reason.DEADLINE_EXCEEDED
+    assert {finding.reason for finding in end.outcome.missing} == {Reason.MIGRATION_RUNNING}
 
 
 OPTIONS = ["CreateNamespace=true", "ServerSideApply=true", "RespectIgnoreDifferences=true"]

@@ -1,0 +1,225 @@
+"""What becomes of the Jobs after Temporal, each judged by itself."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from worlds import (
+    BOOTSTRAP,
+    NAMESPACES,
+    OLDER_REVISION,
+    RUNTIME,
+    ahead,
+    application,
+    at,
+    container,
+    crashed,
+    downstream,
+    ended,
+    finding,
+    job,
+    job_pod,
+    managed,
+    observation,
+    operation,
+    pod,
+    policy,
+    running,
+    runtime,
+    schema,
+    stores,
+    unknown,
+)
+
+from hook.decision import planner
+from hook.decision.policy import Policy, Reachability
+from hook.decision.steps import Fail, Pass, Refresh, Resync, Step, Wait
+from hook.observation.applications import Operation, OperationPhase
+from hook.observation.observation import Observation
+from hook.observation.reasons import Reason
+from hook.observation.versions import Store
+from hook.observation.workloads import Job, JobPhase, JobRef, Runtime
+
+if TYPE_CHECKING:
+    from hook.observation.findings import Unknown
+
+OTHER = JobRef("temporal", "add-search-attributes")
+UNSEEN = unknown(Reason.API_FORBIDDEN)
+ALWAYS = policy(reachability=Reachability.ALWAYS)
+FAILED = job(JobPhase.FAILED, NAMESPACES, message="BackoffLimitExceeded")
+
+
+def world(*jobs: Job, unseen: tuple[JobRef, ...] = (), missing: tuple[JobRef, ...] = (), **changes: Any) -> Observation:
+    """A bootstrap of these plain Jobs."""
+    of_world = {key: changes.pop(key) for key in ("stores", "since", "runtime", "now") if key in changes}
+    seen: dict[JobRef, Job | Unknown | None] = {one.ref: one for one in jobs}
+    seen |= dict.fromkeys(unseen, UNSEEN) | dict.fromkeys(missing)
+    plain = changes.pop("jobs", tuple(managed(ref) for ref in seen))
+    return observation(downstream=downstream(application(BOOTSTRAP, jobs=plain, **changes)), jobs=seen, **of_world)
+
+
+def step(seen: Observation, asked: Policy | None = None) -> Step:
+    return planner.next_step(seen, asked or policy())
+
+
+def reasons(taken: Step) -> set[Reason]:
+    match taken:
+        case Wait(findings) | Pass(findings):
+            return {one.reason for one in findings}
+        case Fail(one):
+            return {one.reason}
+    return set()
+
+
+BORN_LATER = stores(default=schema(Store.DEFAULT, since=-900, born=-900))
+YOUNG = runtime(*(pod(one, started_at=at(-800), probed=True) for one in ("frontend", "history", "matching", "worker")))
+
+
+@pytest.mark.parametrize(
+    ("seen", "jobs"),
+    [
+        (world(FAILED), {NAMESPACES}),
+        (world(FAILED, job(ref=OTHER)), {NAMESPACES}),
+        (world(FAILED, job(JobPhase.FAILED, OTHER)), {NAMESPACES, OTHER}),
+        (world(FAILED, missing=(OTHER,)), set()),
+        (world(job(ref=NAMESPACES), stores=BORN_LATER, runtime=YOUNG), {NAMESPACES}),
+        (world(FAILED, health="Degraded", operation=operation(OperationPhase.FAILED)), {NAMESPACES}),
+        (world(unseen=(NAMESPACES,), health="Degraded"), {NAMESPACES}),
+        (
+            world(unseen=(NAMESPACES,), health="Degraded", jobs=(managed(NAMESPACES, synced=False, was_synced=False),)),
+            set(),
+        ),
+        (world(health="Degraded"), set()),
+        (world(health="Missing"), set()),
+    ],
+)
+def test_what_failed_or_ran_on_a_database_that_is_gone_is_run_again_alone(seen: Observation, jobs: set[JobRef]) -> None:
+    """A full sync where one was never made: it makes it with all that it needs (argo-cd 25962)."""
+    taken = step(seen)
+    assert isinstance(taken, Resync)
+    assert (set(taken.jobs), taken.attempt) == (jobs, 1)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        world(job(ref=NAMESPACES)),
+        world(job(ref=NAMESPACES), health="Degraded"),
+        world(job(ref=NAMESPACES), health="Progressing"),
+        world(job(ref=NAMESPACES), health="Suspended"),
+        world(job(JobPhase.RUNNING, NAMESPACES, job_pod(ended("tool"), running("istio-proxy")))),
+        world(
+            job(JobPhase.COMPLETE, NAMESPACES, job_pod(ended("tool", started=-800)), started_at=at(-2000)),
+            stores=BORN_LATER,
+            runtime=YOUNG,
+        ),
+    ],
+)
+def test_what_is_complete_is_left_alone_whatever_stands_next_to_it(seen: Observation) -> None:
+    """argo-cd 25551: a CronJob Degraded since 3.2. And when the work began counts, not when the Job was made."""
+    assert isinstance(step(seen, ALWAYS), Pass)
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (job(JobPhase.SUSPENDED, NAMESPACES), "spec.suspend is true"),
+        (
+            job(JobPhase.RUNNING, NAMESPACES, job_pod(crashed("tool", -9), finding=finding(Reason.CRASH_LOOPING))),
+            "as seen",
+        ),
+    ],
+)
+def test_what_hangs_is_named_and_not_waited_for_for_ever(one: Job, words: str) -> None:
+    waiting = step(world(one))
+    assert isinstance(waiting, Wait)
+    assert any(words in told.detail for told in waiting.findings)
+    later = world(one, since={told.key: at(-300) for told in waiting.findings})
+    assert reasons(step(later, ALWAYS)) == {Reason.DOWNSTREAM_FAILED}
+    assert isinstance(step(later, ALWAYS), Fail)
+    assert isinstance(step(later), Pass)
+
+
+def test_what_runs_is_waited_for_though_another_failed() -> None:
+    busy = job(JobPhase.RUNNING, OTHER, job_pod(running("tool")))
+    assert reasons(step(world(FAILED, busy))) == {Reason.DOWNSTREAM_RUNNING}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"skips_reconcile": True}, Reason.RECONCILIATION_SKIPPED),
+        ({"is_being_deleted": True}, Reason.APPLICATION_BEING_DELETED),
+        ({"conditions": (("InvalidSpecError", "no such project"),)}, Reason.APPLICATION_INVALID),
+    ],
+)
+def test_what_argo_cd_does_not_process_is_named_where_it_is_needed(changes: dict[str, Any], reason: Reason) -> None:
+    waiting = step(world(FAILED, **changes))
+    assert reasons(waiting) == {reason}
+    assert isinstance(waiting, Wait)
+    later = {told.key: at(-300) for told in waiting.findings}
+    assert step(world(FAILED, **changes, since=later), ALWAYS) == Fail(waiting.findings[0])
+    assert isinstance(step(world(job(ref=NAMESPACES), **changes), ALWAYS), Pass)
+
+
+def test_a_hook_that_is_gone_is_named() -> None:
+    """argo-cd 21055."""
+    waits = Operation(OperationPhase.RUNNING, at(-900), None, "waiting for completion", waits_for=NAMESPACES)
+    waiting = step(world(missing=(NAMESPACES,), jobs=(), operation=waits))
+    assert isinstance(waiting, Wait)
+    assert any("does not exist" in told.detail for told in waiting.findings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"sync": "Unknown"}, {Reason.COMPARISON_PENDING}),
+        ({"operation": operation(attempt=1, finished_at=at(-5)), "compared_at": at(-2)}, {Reason.DOWNSTREAM_PAUSING}),
+    ],
+)
+def test_what_failed_is_synced_on_a_fresh_comparison_and_after_a_pause(
+    changes: dict[str, Any], expected: set[Reason]
+) -> None:
+    assert reasons(step(world(FAILED, **changes))) == expected
+
+
+def test_jobs_that_may_not_be_read_are_judged_after_a_comparison() -> None:
+    """An operation on a Job ends before the Job does (seen)."""
+    ours = operation(attempt=1, finished_at=at(-5))
+    seen = world(unseen=(NAMESPACES,), operation=ours, compared_at=at(-10))
+    assert isinstance(step(seen), Refresh)
+    assert reasons(step(world(unseen=(NAMESPACES,), health="Progressing"))) == {Reason.DOWNSTREAM_RUNNING}
+
+
+def test_after_the_last_attempt_it_is_given_up_with_its_pods_words() -> None:
+    failed = replace(FAILED, pods=(job_pod(container("tool"), finding=finding(Reason.CRASH_LOOPING)),))
+    used_up = operation(attempt=3)
+    taken = step(world(failed, operation=used_up), ALWAYS)
+    assert isinstance(taken, Fail)
+    assert taken.finding.detail == "Job temporal/create-namespaces failed: as seen"
+
+
+DRIFTS = application(RUNTIME, sync="OutOfSync", operation=operation(revisions=OLDER_REVISION))
+
+
+@pytest.mark.parametrize(
+    ("servers", "asked", "expected"),
+    [
+        (runtime(), policy(), {Reason.DOWNSTREAM_FAILED, Reason.RUNTIME_DRIFTS}),
+        (runtime(pod("history", started_at=at(-1))), policy(), {Reason.PODS_NOT_STABLE}),
+        (runtime(pod("history", ready=False)), ALWAYS, {Reason.PODS_NOT_STABLE}),
+    ],
+)
+def test_what_is_given_up_lowers_no_other_claim(servers: Runtime, asked: Policy, expected: set[Reason]) -> None:
+    """It failed at the commit before, where nobody can tell whether its step is still to come: said, and no more."""
+    failed = ahead(BOOTSTRAP, operation=operation(OperationPhase.FAILED, revisions=OLDER_REVISION))
+    seen = observation(application=DRIFTS, runtime=servers, downstream=downstream(failed))
+    taken = step(seen, asked)
+    assert reasons(taken) == expected
+    assert isinstance(taken, Pass) is (Reason.DOWNSTREAM_FAILED in expected)
+
+
+def test_one_that_never_ran_while_drifting_is_no_failure() -> None:
+    never = ahead(BOOTSTRAP, operation=None)
+    seen = observation(application=DRIFTS, downstream=downstream(never))
+    assert reasons(step(seen)) == {Reason.RUNTIME_DRIFTS}
