@@ -379,7 +379,7 @@ def test_a_runtime_that_only_drifts_is_asked_and_what_failed_at_the_commit_befor
     assert step(**drifting) == ("pass", Reason.RUNTIME_DRIFTS)
     failed = operation(OperationPhase.FAILED, revisions=OLDER_REVISION)
     world = drifting | {"downstream": downstream(ahead(BOOTSTRAP, operation=failed))}
-    assert step(**world) == ("pass", Reason.DOWNSTREAM_FAILED)
+    assert step(**world) == ("pass", Reason.DOWNSTREAM_FAILED, Reason.RUNTIME_DRIFTS)
     never = drifting | {"downstream": downstream(ahead(BOOTSTRAP, operation=None))}
     assert step(**never) == ("pass", Reason.RUNTIME_DRIFTS)
     fine = drifting | {"downstream": downstream(ahead(BOOTSTRAP))}
