@@ -142,8 +142,8 @@ def _marks(team: Team, done: incident.Repair) -> Iterator[tuple[str, float | Non
         "the migrations Healthy in Argo CD (the Job's end, Argo CD's look)",
         team.history.first("Application", team.git.name(MIGRATIONS), is_synced_and_healthy, since),
     )
-    yield "the gate sees it, and restarts the first pod", next(iter(restarted), None)
-    yield "the last pod restarted, a component a turn", restarted[-1] if restarted else None
+    yield "the gate sees it, and restarts the pods", next(iter(restarted), None)
+    yield "the last pod restarted", restarted[-1] if restarted else None
     yield (
         "the gate sees the frontend serve (its servers start)",
         next((line.at for line in done.lines if line.event.startswith("frontend: serves")), None),

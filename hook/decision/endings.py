@@ -46,13 +46,11 @@ def _of_release(observation: Observation, policy: Policy) -> Iterator[Finding]:
 
 def _of_migration(observation: Observation) -> Iterator[Finding]:
     migration = observation.migration
-    if not isinstance(migration, Migration):
+    application = migration.application if isinstance(migration, Migration) else None
+    if not isinstance(migration, Migration) or application is None:
         return
     if migration.hang is not None:
         yield migration.hang
-    application = migration.application
-    if application is None:
-        return
     if (obstacle := applications.obstacle(application)) is not None:
         yield obstacle
     if migration.unseen:

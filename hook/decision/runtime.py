@@ -111,6 +111,6 @@ def frontend_trouble(observation: Observation, policy: Policy) -> Iterator[Findi
     frontend = observation.frontend
     if isinstance(frontend, Unknown):
         yield frontend.finding
-    elif isinstance(frontend, Frontend):
-        needs_proof = policy.reachability is Reachability.ALWAYS
-        yield from filter(None, (frontend.trouble, frontend.unproved if needs_proof else None))
+        return
+    answer = frontend or Frontend()
+    yield from filter(None, (answer.trouble, answer.unproved if policy.reachability is Reachability.ALWAYS else None))

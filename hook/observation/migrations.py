@@ -143,7 +143,7 @@ def _hang(
             return Finding(Reason.MIGRATION_SUSPENDED, f"Job {job.ref}", "spec.suspend is true"), False
         cause = diagnosis.of_job(job, now) if job.phase is JobPhase.RUNNING else None
         if cause is not None:
-            detail = f"{cause.about}: {cause.detail}" if cause.about != f"Job {job.ref}" else cause.detail
+            detail = cause.detail if cause.about == f"Job {job.ref}" else str(cause)
             reason = cause.reason if cause.reason is Reason.SIDECAR_KEEPS_JOB else Reason.MIGRATION_HANGS
             remedy = "" if cause.reason is Reason.CRASH_LOOPING else cause.remedy
             return Finding(reason, f"Job {job.ref}", detail, remedy), bool(TRANSIENT.search(cause.detail))

@@ -9,7 +9,7 @@ import pytest
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.object_status import is_in_back_off, sync_and_health
-from lab.team import Team
+from lab.team import SECRET, Team
 
 Json = dict[str, Any]
 
@@ -203,3 +203,15 @@ def refresh(team: Team, *applications: str) -> None:
             ),  # type: ignore[misc]
             f"{one} to be compared",
         )
+
+
+def with_wrong_password(team: Team) -> None:
+    """Let the migrations, and nobody else, log in with a wrong one; their Job fails at once."""
+    team.add_secret("wrong", "wrong")
+    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = "wrong"
+    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
+
+
+def mend_password(team: Team) -> None:
+    """As it is in the examples."""
+    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = SECRET

@@ -13,7 +13,7 @@ from lab.team import SERVERS, Team
 ACTS = {
     "migrate": "to migrate (attempt 1)",
     "compare": "asked Argo CD to compare",
-    "restart": "restarted 1 pod(s) of history",
+    "restart": " pod(s): ",
     "resync": "again (attempt 1)",
 }
 """What the gate's log says of each kind of act once it is done."""

@@ -11,15 +11,17 @@ from scenario import (
     by_the_gate,
     has_settled,
     hook_migrations,
+    mend_password,
     on,
     refresh,
     says,
+    with_wrong_password,
 )
 
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.incident import break_by_hand
 from lab.object_status import component_of, is_in_back_off
-from lab.team import SECRET, SERVERS, Team
+from lab.team import SERVERS, Team
 
 
 @on("3.6", "3.2")
@@ -77,6 +79,25 @@ def test_replaced_database(team: Team) -> None:
     team.start_workflow()
 
 
+@on("3.6")
+def test_bootstrap_that_a_sync_left_as_it_was(team: Team) -> None:
+    """Its operation is younger than the new database, its Job is not: what counts is when the Job's work began."""
+    team.roll_out()
+    team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded", *APPLICATIONS), "no second sync")
+    team.replace_databases()
+    team.migrate()
+    time.sleep(1.0)
+    assert team.sync_to_end(BOOTSTRAP)["phase"] == "Succeeded"
+    since = time.time()
+
+    assert team.sync_to_end(GATE)["phase"] == "Succeeded"
+
+    team.until_rolled_out()
+    assert_passed(team, GATE, since=since)
+    team.start_workflow()
+
+
 @on("3.6", "3.2")
 def test_closed_gate(team: Team) -> None:
     """A commit whose migration has a wrong password: the runtime never starts; the commit that mends it opens the gate."""
@@ -122,18 +143,6 @@ def test_mended_while_the_gate_tries(team: Team) -> None:
     assert not any(by_the_gate(state) for state in operation_states(team, MIGRATIONS, revision))
     assert_passed(team)
     assert_works(team)
-
-
-def with_wrong_password(team: Team) -> None:
-    """Let the migrations, and nobody else, log in with a wrong one; their Job fails at once."""
-    team.add_secret("wrong", "wrong")
-    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = "wrong"
-    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
-
-
-def mend_password(team: Team) -> None:
-    """As it is in the examples."""
-    team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = SECRET
 
 
 def operation_states(team: Team, application: str, revision: str) -> list[Json]:
