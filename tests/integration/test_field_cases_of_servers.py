@@ -350,7 +350,11 @@ def test_a_job_that_was_never_made_is_made_with_all_that_it_needs(world: Field) 
     config = managed("config", "ConfigMap")
     downstream = {"sync": "OutOfSync", "resources": (config, missing), "state": {"phase": "Failed"}}
     rolled_out(world, downstream={"health": "Progressing", **downstream})
-    world.on_sync = lambda *_: world.job(NAMESPACES, ended="Complete", tool="tctl", age=0) and None
+
+    def sync(*_: object) -> None:
+        world.job(NAMESPACES, ended="Complete", tool="tctl", age=0)
+
+    world.on_sync = sync
     world.run()
     (first, *_) = world.syncs_of(BOOTSTRAP)
     assert "resources" not in first
