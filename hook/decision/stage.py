@@ -27,14 +27,17 @@ class Stage(Enum):
 def stage(observation: Observation, policy: Policy) -> Stage:
     """Return where the rollout is with the servers.
 
-    An Application may be OutOfSync for ever, at a commit that each push to the repository changes (argo-cd 19771, 9706):
-    where pods of the release that is rolled out run, its step has brought them before. Pods of an older release wait for it.
+    An Application that only a person syncs may be OutOfSync for ever, at a commit that each push to the repository changes
+    (argo-cd 19771, 9706): where pods of the release that is rolled out run, its step has brought them before. Pods of an
+    older release wait for it, and so does one that Argo CD syncs by itself: it brings each commit, once (argo-cd 23187).
     """
     application = observation.application
     if not applications.is_ahead(application):
         is_adopted = isinstance(application, Application) and application.operation is None
         return Stage.AHEAD if is_adopted and not observation.pods else Stage.REACHED
     if not isinstance(application, Application) or application.operation is None or not observation.pods:
+        return Stage.AHEAD
+    if application.policy.is_automated:
         return Stage.AHEAD
     live = restarts.live_release(observation)
     is_old = live is not None and policy.release is not None and live < policy.release

@@ -377,6 +377,8 @@ def test_a_downstream_that_argo_cd_does_not_process_is_named() -> None:
 def test_a_runtime_that_only_drifts_is_asked_and_what_failed_at_the_commit_before_is_told() -> None:
     drifting: dict[str, Any] = {"application": ahead(RUNTIME)}
     assert step(**drifting) == ("pass", Reason.RUNTIME_DRIFTS)
+    by_itself = ahead(RUNTIME, policy=SyncPolicy(is_automated=True))
+    assert step(application=by_itself, frontend=unknown(Reason.FRONTEND_UNREACHABLE)) == ("pass",)
     failed = operation(OperationPhase.FAILED, revisions=OLDER_REVISION)
     world = drifting | {"downstream": downstream(ahead(BOOTSTRAP, operation=failed))}
     assert step(**world) == ("pass", Reason.DOWNSTREAM_FAILED, Reason.RUNTIME_DRIFTS)
