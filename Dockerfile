@@ -72,11 +72,14 @@ COPY --from=program /program /app
 # The variables of Python's are for whoever starts another program in here; the console script does not read them.
 # RES_OPTIONS: libc hears no signal while it waits for a name server. One that hangs holds it up for 2 s a name by these (1 s with
 # the search list, 1 s as it is; seen), for 20 s by default. The gate looks again every 2 s: that is all the repeating it needs.
+# SSL_CERT_FILE: the base's bundle of public authorities. The OpenSSL in psycopg's wheels has no directory of its own that exists,
+# so that `sslRootCertFile: system` would find none without it.
 ENV PATH=/app/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    RES_OPTIONS="timeout:1 attempts:1"
+    RES_OPTIONS="timeout:1 attempts:1" \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 # No name, no home: a number that runAsNonRoot can verify.
 USER 65532:65532
 WORKDIR /

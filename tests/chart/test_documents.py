@@ -133,7 +133,21 @@ def test_the_full_scenario_differs_from_every_default() -> None:
         "serviceAccount.create",
         "stores.default.secret.portKey",
         "stores.visibility.enabled",
+        "temporal.frontend.tls.caConfigMap.key",
+        "temporal.frontend.tls.caConfigMap.name",
         "watchdog.reopenGate",
+        *(
+            f"stores.{store}.{path}"
+            for store in ("default", "visibility")
+            for path in (
+                "caConfigMap.key",
+                "caConfigMap.name",
+                "secret.databaseKey",
+                "secret.dsnKey",
+                "secret.hostKey",
+                "sslRootCert",
+            )
+        ),
     }
 
 

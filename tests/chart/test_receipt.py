@@ -21,6 +21,9 @@ OTHERS: dict[str, Any] = {
     "temporal.frontend.address": "another:7233",
     "stores.default.sslMode": "verify-ca",
     "stores.visibility.sslMode": "require",
+    "stores.default.sslRootCert": "system",
+    "stores.visibility.sslRootCert": "system",
+    "migrations.jobs": ["temporal-schema-2"],
     "downstream": [{"name": "orders", "namespace": "team-data"}],
     "reachability": "always",
     "onEmptyDatabase": "migrate",
@@ -44,6 +47,9 @@ OTHERS: dict[str, Any] = {
 }
 """Another value for each that cannot be changed by rule."""
 
+NO_CA = {"default": {"name": ""}, "visibility": {"name": "", "key": ""}}
+UNVERIFIED: Json = {store: {"sslMode": "", "caSecret": none} for store, none in NO_CA.items()}
+
 BESIDE: dict[str, Json] = {
     "temporal.frontend.tls.enabled": setting(
         "temporal.frontend.tls", {"serverName": "", "caSecret": {"name": ""}, "clientSecret": {"name": ""}}
@@ -55,6 +61,23 @@ BESIDE: dict[str, Json] = {
     "stores.default.secret.portKey": setting("stores.default.port", 0),
     "stores.visibility.secret.userKey": setting("stores.visibility.user", ""),
     "stores.visibility.secret.portKey": setting("stores.visibility.port", 0),
+    **{
+        f"stores.{store}.{path}": setting(f"stores.{store}", beside)
+        for store in ("default", "visibility")
+        for path, beside in {
+            "secret.hostKey": {"host": "", "secret": {"hostKey": "host"}},
+            "secret.databaseKey": {"database": "", "secret": {"databaseKey": "dbname"}},
+            "secret.dsnKey": {"host": "", "port": 0, "user": "", "secret": {"dsnKey": "uri", "portKey": ""}},
+            "caConfigMap.name": {"sslMode": "require", "caSecret": NO_CA[store]},
+            "caConfigMap.key": {"sslMode": "require", "caSecret": NO_CA[store], "caConfigMap": {"name": "ca"}},
+        }.items()
+    },
+    "stores.default.sslRootCert": setting("stores.default", UNVERIFIED["default"]),
+    "stores.visibility.sslRootCert": {"stores": UNVERIFIED},
+    "temporal.frontend.tls.caConfigMap.name": setting("temporal.frontend.tls.caSecret.name", ""),
+    "temporal.frontend.tls.caConfigMap.key": setting(
+        "temporal.frontend.tls", {"caSecret": {"name": ""}, "caConfigMap": {"name": "ca"}}
+    ),
     "image.digest": setting("image.tag", ""),
 }
 """What has to be so beside a value for it to matter at all, over the scenario `full`."""

@@ -127,6 +127,79 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         merged(setting("stores.default.secret.name", ""), setting("stores.default.user", "temporal")),
         "stores.default.secret.name: required: the Secret with the role's name and password",
     ),
+    "a key of no Secret": (
+        setting("stores.default", {"user": "u", "secret": {"name": "", "passwordKey": "", "portKey": "port"}}),
+        "stores.default.secret.portKey: there is no Secret that it is a key of: set stores.default.secret.name",
+    ),
+    **{
+        f"a connection string and {name}": (
+            merged(setting("stores.default", {"host": "", "secret": {"dsnKey": "uri"}}), setting(name, value)),
+            f"{name}: secret.dsnKey says it all: remove one",
+        )
+        for name, value in {
+            "stores.default.host": "db",
+            "stores.default.port": 5433,
+            "stores.default.user": "u",
+            "stores.default.secret.hostKey": "host",
+            "stores.default.secret.portKey": "port",
+        }.items()
+    },
+    "a login of visibility's for the default store's connection string": (
+        merged(
+            setting("stores.default", {"host": "", "secret": {"dsnKey": "uri"}}), setting("stores.visibility.user", "u")
+        ),
+        "stores.visibility.host: required: with a port or a login of its own it takes over nothing",
+    ),
+    **{
+        f"two CAs of {store}": (
+            setting(f"stores.{store}", {"sslMode": "verify-full", "caSecret": {"name": "a"}} | more),
+            f"stores.{store}.caSecret.name: the CA is given by {said_too}, too: keep one of them",
+        )
+        for store, more, said_too in (
+            ("default", {"caConfigMap": {"name": "b"}}, "caConfigMap.name"),
+            ("visibility", {"sslRootCert": "system"}, "sslRootCert"),
+        )
+    },
+    "two CAs of the frontend": (
+        merged(
+            FRONTEND,
+            setting(
+                "temporal.frontend.tls", {"enabled": True, "caSecret": {"name": "a"}, "caConfigMap": {"name": "b"}}
+            ),
+        ),
+        "temporal.frontend.tls.caSecret.name: the CA is given by caConfigMap.name, too: keep one of them",
+    ),
+    **{
+        f"public authorities under {mode}": (
+            setting("stores.default", {"sslMode": mode, "sslRootCert": "system"}),
+            f"stores.default.sslRootCert system needs sslMode verify-full, not {mode}: anybody has such a certificate",
+        )
+        for mode in ("require", "verify-ca")
+    },
+    "another server that nothing is said of": (
+        setting(
+            "stores",
+            {
+                "default": {"sslMode": "verify-full", "caSecret": {"name": "ca"}},
+                "visibility": {"host": "other"},
+            },
+        ),
+        "stores.visibility.sslMode: required: it has a host of its own, which takes over neither sslMode nor CA",
+    ),
+    "another server that is verified by nothing": (
+        setting(
+            "stores",
+            {
+                "default": {"sslMode": "verify-full", "caSecret": {"name": "ca"}},
+                "visibility": {"host": "other", "sslMode": "verify-full"},
+            },
+        ),
+        "stores.visibility.sslMode verify-full needs stores.visibility.caSecret.name",
+    ),
+    "rollouts that are nowhere": (
+        setting("rbac.rollouts", True),  # noqa: FBT003 -- a value of the chart
+        "rbac.rollouts: there is no runtime.namespace that they are listed in",
+    ),
     "no role": (
         setting("stores.default.secret.userKey", ""),
         "stores.default.user: required where no Secret names the role",
@@ -158,6 +231,7 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         for how, visibility in {
             "by name": {"database": "temporal"},
             "at PostgreSQL's own port": {"database": "temporal", "port": 5432},
+            "by the same Secret": {"database": "temporal", "secret": {"passwordKey": "other"}},
         }.items()
     },
     "migrations and runtime the same": (
@@ -216,8 +290,12 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         "graceSeconds (120) must be less than watchdog.deadlineSeconds (100)",
     ),
     "a deadline that Kubernetes ends": (
-        setting("hook.activeDeadlineSeconds", 1800),
+        setting("hook.activeDeadlineSeconds", 1800) | {"migrationDeadlineSeconds": 60},
         "hook.activeDeadlineSeconds (1800) must be at least 30 more than deadlineSeconds (1800)",
+    ),
+    "a migration's deadline that Kubernetes ends": (
+        setting("hook.activeDeadlineSeconds", 2100),
+        "hook.activeDeadlineSeconds (2100) must be at least 30 more than migrationDeadlineSeconds (21600)",
     ),
     "a tag that the digest would win over": (
         {"image": {"tag": "1", "digest": f"sha256:{'0' * 64}"}},
@@ -312,6 +390,8 @@ def test_the_gates_application_is_told_by_name_and_namespace(values: Json, helm3
         {"host": "another", "database": "temporal"},
         {"port": 5433, "database": "temporal"},
         {"enabled": False, "database": "temporal"},
+        {"searchPath": "visibility", "database": "temporal"},
+        {"secret": {"databaseKey": "dbname"}},
     ],
 )
 def test_one_name_may_be_two_databases(visibility: dict[str, Any], helm3: Helm) -> None:

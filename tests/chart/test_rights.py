@@ -1,14 +1,16 @@
 """The rights that are rendered are those that the program needs under the chosen values, each with its name, and no more."""
 
 import pytest
-from rendering import CHART, SCENARIOS, SMALLEST, Json, canonical, merged, of_kind, rights, setting
+from rendering import CHART, SCENARIOS, SMALLEST, Json, canonical, identity, merged, of_kind, rights, setting
 
 from lab import rollout
 from lab.helm import Helm
 
 JOB = "get batch/jobs gate-temporal-recovery-hook"
 GET, PATCH, EVENTS = "get argoproj.io/applications", "patch argoproj.io/applications", "create /events *"
-PODS = {"list apps/deployments *", "list /pods *", "delete /pods *", "get /pods/log *"}
+OWNERS = {"list apps/deployments *", "list apps/statefulsets *"}
+JOBS = {"get batch/jobs *", "list /pods *", "get /pods/log *", "list /events *"}
+PODS = OWNERS | JOBS | {"delete /pods *"}
 MIGRATIONS, RUNTIME, BOOTSTRAP = "data-migrations-temporal", "data-temporal", "data-temporal-namespace-bootstrap"
 
 ROLLOUT: Json = {
@@ -62,7 +64,60 @@ CASES: dict[str, tuple[Json, dict[str, set[str]]]] = {
         setting("migrations.namespace", "schema"),
         {
             "data": {JOB},
-            "schema": {"list /pods *"},
+            "schema": JOBS,
+            "argocd": {f"{GET} {MIGRATIONS}", f"{GET} gate", f"{PATCH} {MIGRATIONS}", EVENTS},
+        },
+    ),
+    "migrations away from the runtime": (
+        setting("migrations.namespace", "schema") | setting("runtime.namespace", "temporal"),
+        {
+            "data": {JOB},
+            "schema": JOBS,
+            "temporal": PODS - {"get batch/jobs *"},
+            "argocd": {f"{GET} {MIGRATIONS}", f"{GET} gate", f"{PATCH} {MIGRATIONS}", EVENTS},
+        },
+    ),
+    "migrations whose Jobs are named": (
+        setting("migrations", {"namespace": "schema", "jobs": ["schema-1", "schema-2"]}),
+        {
+            "data": {JOB},
+            "schema": JOBS - {"get batch/jobs *"} | {"get batch/jobs schema-1", "get batch/jobs schema-2"},
+            "argocd": {f"{GET} {MIGRATIONS}", f"{GET} gate", f"{PATCH} {MIGRATIONS}", EVENTS},
+        },
+    ),
+    "Jobs downstream in a namespace of their own": (
+        merged(
+            ROLLOUT,
+            {"downstream": [{"name": BOOTSTRAP, "jobsNamespace": "later"}], "migrations": {"jobs": ["schema"]}},
+        ),
+        {
+            "data": {JOB},
+            "temporal": PODS - {"get batch/jobs *"} | {"get batch/jobs schema"},
+            "later": JOBS,
+            "argocd": {
+                *(f"{GET} {name}" for name in (MIGRATIONS, RUNTIME, BOOTSTRAP, "gate")),
+                *(f"{PATCH} {name}" for name in (MIGRATIONS, RUNTIME, BOOTSTRAP)),
+                EVENTS,
+            },
+        },
+    ),
+    "Jobs downstream beside named ones: the right is on all": (
+        merged(ROLLOUT, setting("migrations.jobs", ["schema"])),
+        {
+            "data": {JOB},
+            "temporal": PODS,
+            "argocd": {
+                *(f"{GET} {name}" for name in (MIGRATIONS, RUNTIME, BOOTSTRAP, "gate")),
+                *(f"{PATCH} {name}" for name in (MIGRATIONS, RUNTIME, BOOTSTRAP)),
+                EVENTS,
+            },
+        },
+    ),
+    "Argo Rollouts, and no Events of others": (
+        setting("runtime.namespace", "temporal") | {"rbac": {"rollouts": True, "events": False}},
+        {
+            "data": {JOB},
+            "temporal": PODS - {"list /events *"} | {"list argoproj.io/rollouts *"},
             "argocd": {f"{GET} {MIGRATIONS}", f"{GET} gate", f"{PATCH} {MIGRATIONS}", EVENTS},
         },
     ),
@@ -155,13 +210,26 @@ def test_a_watchdog_that_reopens_nothing_may_not(helm3: Helm) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_right_is_narrowed_where_kubernetes_can(scenario: str, helm3: Helm) -> None:
-    """By resourceNames for every verb but list, create, and what pods with generated names need."""
-    free = {"list apps/deployments *", "list /pods *", "delete /pods *", "get /pods/log *", EVENTS}
+    """By resourceNames for every verb but list, create, and what pods and Jobs with generated names need."""
+    free = PODS | {"list argoproj.io/rollouts *", EVENTS}
     objects = helm3.objects(CHART, SCENARIOS[scenario])
     for role in of_kind(objects, "Role"):
         (granted,) = canonical({"": role["rules"]}).values()
         assert granted
         assert {grant for grant in granted if grant.endswith(" *")} <= free
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_right_is_granted_twice_and_none_cluster_wide(scenario: str, helm3: Helm) -> None:
+    """One Role for the pods of a namespace, whichever of the three run there."""
+    objects = helm3.objects(CHART, SCENARIOS[scenario])
+    assert not [one for one in objects if one["kind"].startswith("Cluster")]
+    roles = [identity(one) for one in of_kind(objects, "Role")]
+    assert len(roles) == len(set(roles))
+    for role in of_kind(objects, "Role"):
+        assert sum(len(rule["verbs"]) * len(rule["resources"]) for rule in role["rules"]) == len(
+            {(verb, resource) for rule in role["rules"] for verb in rule["verbs"] for resource in rule["resources"]}
+        )
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -116,8 +116,7 @@ def test_no_secret_can_be_rendered(scenario: str, helm3: Helm) -> None:
     """No object of kind Secret, no password or DSN in the settings: Secrets are named, never read (`lookup`)."""
     objects = helm3.objects(CHART, SCENARIOS[scenario])
     assert not of_kind(objects, "Secret")
-    assert "dsn" not in config(objects)
-    assert "password:" not in config(objects)
+    assert not re.search(r"\b(dsn|password):|postgres(ql)?://", config(objects))
     assert "lookup" not in "".join(path.read_text() for path in (CHART / "templates").iterdir())
 
 
@@ -172,14 +171,24 @@ def test_endings_that_no_second_try_mends_fail_the_job(helm3: Helm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deadline", "given", "expected"), [(1800, 0, 2100), (600, 0, 900), (0.5, 0, 301), (600, 630, 630)]
+    ("deadlines", "given", "expected"),
+    [
+        ({}, 0, 21_900),
+        ({"deadlineSeconds": 30_000}, 0, 30_300),
+        ({"deadlineSeconds": 0.5, "migrationDeadlineSeconds": 0.7}, 0, 301),
+        ({"migrationDeadlineSeconds": 600}, 0, 2100),
+        ({"deadlineSeconds": 600, "migrationDeadlineSeconds": 600}, 630, 630),
+    ],
 )
 def test_kubernetes_ends_the_job_later_than_it_ends_itself(
-    deadline: float, given: int, expected: int, helm3: Helm
+    deadlines: dict[str, float], given: int, expected: int, helm3: Helm
 ) -> None:
-    values = {"deadlineSeconds": deadline, "graceSeconds": 0, "hook": {"activeDeadlineSeconds": given}}
-    (spec,) = job_specs(helm3.objects(CHART, merged(SMALLEST, values)))
-    assert spec["activeDeadlineSeconds"] == expected
+    """Later than the longer of its two deadlines; a watchdog's run knows its own alone."""
+    watchdog = {"enabled": True, "deadlineSeconds": 540}
+    values = {"graceSeconds": 0, "hook": {"activeDeadlineSeconds": given}, "watchdog": watchdog}
+    gate, watched = job_specs(helm3.objects(CHART, merged(SMALLEST, values | deadlines)))
+    assert gate["activeDeadlineSeconds"] == expected
+    assert watched["activeDeadlineSeconds"] == 840
 
 
 def test_a_run_knows_its_job(helm3: Helm) -> None:

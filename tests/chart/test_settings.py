@@ -79,7 +79,7 @@ def make_up(path: Path, told: str) -> None:
     """Write what the Secret would hold, told by the file's name; a name by where it is from."""
     path.parent.mkdir(parents=True, exist_ok=True)
     contents = {
-        "dsn": b"postgresql://role:p%40ss@dsn-host:6432/dsn-database",
+        "dsn": f"postgresql://role:p%40ss@dsn-host:6432/{told}".encode(),
         "host": told.encode(),
         "port": b"6543",
         "database": told.encode(),
@@ -118,7 +118,10 @@ def test_values_that_are_settings_arrive_unchanged(
     installed = Installed(helm3.objects(CHART, SCENARIOS[scenario]), component, tmp_path, monkeypatch)
     loaded = dict(leaves(installed.load().model_dump(by_alias=True, mode="json")))
     values = dict(leaves(values_of(scenario)))
-    differs = {"watchdog": {"deadlineSeconds", "onEmptyDatabase", "patienceSeconds"}, "gate": set()}[component]
+    differs = {
+        "watchdog": {"deadlineSeconds", "migrationDeadlineSeconds", "onEmptyDatabase", "patienceSeconds"},
+        "gate": set(),
+    }[component]
     same = {path for path in loaded if path in values and values[path] not in ("", 0)} - differs
     if not values["stores.visibility.enabled"]:
         same = {path for path in same if not path.startswith("stores.visibility.")}
@@ -244,6 +247,72 @@ class TestStores:
         assert (found[Store.VISIBILITY]["user"], found[Store.VISIBILITY]["port"]) == expected
         assert (found[Store.DEFAULT]["user"], found[Store.DEFAULT]["port"]) == ("gate", "5433")
 
+    def test_all_of_it_may_be_in_a_secret_each(self, login: Login) -> None:
+        """Both stores' Secrets have the same keys; no two parts come from the same place."""
+        keys = {"hostKey": "endpoint", "portKey": "port", "databaseKey": "dbname"}
+        stores = {"default": {"host": "", "secret": keys}, "visibility": {"secret": {"name": "vis"}}}
+        found = login({"stores": stores})
+        for store, name in ((Store.DEFAULT, "temporal-db-app"), (Store.VISIBILITY, "vis")):
+            assert found[store] == {
+                "host": f"{name}-endpoint",
+                "port": "6543",
+                "dbname": f"{name}-dbname",
+                "user": f"{name}-username",
+                "password": "hunter2",
+            }
+
+    def test_a_connection_string_says_it_all(self, login: Login) -> None:
+        """But for visibility's database, and what is given besides."""
+        default = {"host": "", "sslRootCert": "system", "secret": {"dsnKey": "uri"}}
+        found = login({"stores": {"default": default}})
+        assert (
+            found[Store.DEFAULT].items()
+            >= {
+                "host": "dsn-host",
+                "port": "6432",
+                "dbname": "temporal-db-app-uri",
+                "user": "role",
+                "password": "p@ss",
+                "sslmode": "verify-full",
+            }.items()
+        )
+        assert found[Store.VISIBILITY] == found[Store.DEFAULT] | {"dbname": "temporal_visibility"}
+
+    @pytest.mark.parametrize("own", [{"dsnKey": "uri2"}, {"name": "vis"}], ids=["a key", "a Secret"])
+    def test_visibility_may_have_a_connection_string_of_its_own(self, own: Json, login: Login) -> None:
+        default = {"host": "", "secret": {"dsnKey": "uri"}}
+        found = login({"stores": {"default": default, "visibility": {"database": "vis", "secret": own}}})
+        assert found[Store.VISIBILITY] == found[Store.DEFAULT] | {"dbname": "vis"}
+
+    def test_no_password_is_said_by_no_key(self, login: Login) -> None:
+        found = login({"stores": {"default": {"user": "gate", "secret": {"name": "", "passwordKey": ""}}}})
+        assert found[Store.VISIBILITY] == {"host": "db", "dbname": "temporal_visibility", "user": "gate"}
+
+    def test_two_schemas_of_one_database(self, login: Login) -> None:
+        default = {"searchPath": 'temporal, "My Schema"', "options": "-c a=b"}
+        visibility = {"database": "temporal", "searchPath": "visibility"}
+        found = login({"stores": {"default": default, "visibility": visibility}})
+        assert found[Store.DEFAULT]["options"] == '-c a=b -c search_path=temporal,\\ "My\\ Schema"'
+        assert found[Store.VISIBILITY]["options"] == "-c a=b -c search_path=visibility"
+
+    def test_a_ca_may_be_in_a_config_map(self, helm3: Helm) -> None:
+        default = {"sslMode": "verify-full", "caConfigMap": {"name": "rds", "key": "bundle"}}
+        objects = helm3.objects(CHART, merged(SMALLEST, {"stores": {"default": default}}))
+        assert ("default/ca.crt", "rds", "bundle") in secret_files(objects)
+        (source,) = [one for one in sources(objects) if "configMap" in one]
+        assert source["configMap"]["optional"] is True
+
+    def test_another_server_has_tls_of_its_own(self, login: Login) -> None:
+        default = {"sslMode": "verify-full", "caSecret": {"name": "ca"}, "clientSecret": {"name": "client"}}
+        found = login({"stores": {"default": default, "visibility": {"host": "rds", "sslMode": "require"}}})
+        assert {key for key in found[Store.VISIBILITY] if key.startswith("ssl")} == {"sslmode"}
+
+    def test_a_key_that_is_missing_does_not_keep_the_pod_from_starting(self, helm3: Helm) -> None:
+        """The program says which file is missing; a kubelet would wait in silence until Kubernetes ends the Job."""
+        for source in sources(helm3.objects(CHART, SCENARIOS["secret-keys"])):
+            (of_one,) = source.values()
+            assert of_one.get("optional", False) is not any(i["path"].startswith("frontend") for i in of_one["items"])
+
     def test_a_role_by_value_wins_over_the_secrets(self, login: Login) -> None:
         found = login({"stores": {"default": {"user": "gate"}}})
         assert {login["user"] for login in found.values()} == {"gate"}
@@ -314,13 +383,18 @@ def test_a_key_of_visibilitys_own_is_one_of_the_default_stores_secret(
 
 def secret_files(objects: list[Json]) -> list[tuple[str, str, str]]:
     """The gate's files by path, each with the Secret and the key that it is from."""
-    volumes = {one["name"]: one for one in job_specs(objects)[0]["template"]["spec"]["volumes"]}
     return [
         (item["path"], of_one["name"], item["key"])
-        for source in volumes["secrets"]["projected"]["sources"]
+        for source in sources(objects)
         for of_one in source.values()
         for item in of_one["items"]
     ]
+
+
+def sources(objects: list[Json]) -> list[Json]:
+    """What the gate's files are from."""
+    volumes = {one["name"]: one for one in job_specs(objects)[0]["template"]["spec"]["volumes"]}
+    return list(volumes["secrets"]["projected"]["sources"])
 
 
 def test_the_watchdog_makes_no_schema_and_reopens_the_gate(
@@ -333,6 +407,7 @@ def test_the_watchdog_makes_no_schema_and_reopens_the_gate(
     assert loaded.reopen_gate
     assert loaded.deadline_seconds == 540
     assert loaded.patience_seconds == 270
+    assert loaded.migration_deadline_seconds == 540, "the next run waits on"
     short = merged(values, {"patienceSeconds": 60})
     assert Installed(helm3.objects(CHART, short), "watchdog", tmp_path, monkeypatch).load().patience_seconds == 60
 

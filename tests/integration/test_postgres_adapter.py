@@ -26,7 +26,6 @@ from hook.adapters import postgres as adapter
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import Reason
 from hook.observation.versions import Release, Schema, SchemaVersion, Store, expectation
-from hook.settings.stores import StoreSettings
 from lab import temporal, toolchain
 from lab.postgres import Postgres
 from lab.processes import free_port, wait_until
@@ -431,45 +430,6 @@ def test_tables_in_a_schema_of_the_roles_search_path_are_found_and_elsewhere_hid
     finding = refused(databases)
     assert finding.reason is Reason.DATABASE_SCHEMA_HIDDEN
     assert 'schema_version is in schema "Temporal", ' in finding.detail
-
-
-def test_a_rotated_password_is_taken_up_and_a_missing_file_named(
-    databases: Databases, postgres: Postgres, tmp_path: Path
-) -> None:
-    """The file is read at each look; a Secret may come late, or be half written."""
-    file = tmp_path / "password"
-    store = StoreSettings.model_validate(
-        {
-            "host": databases.host,
-            "port": databases.port,
-            "database": databases.default,
-            "user": databases.user,
-            "passwordFile": file,
-        }
-    )
-
-    def look() -> Schema:
-        return adapter.read(Store.DEFAULT, store.conninfo, SECONDS)
-
-    with pytest.raises(FindingError) as caught:
-        look()
-    assert caught.value.finding.reason is Reason.DATABASE_LOGIN_REFUSED
-    assert str(file) in caught.value.finding.detail
-
-    file.write_bytes(b"\xff\xfe secret")
-    with pytest.raises(FindingError) as caught:
-        look()
-    assert caught.value.finding.reason is Reason.DATABASE_LOGIN_REFUSED
-    assert not re.search(r"secret|0xff", str(caught.value.finding))
-
-    file.write_text(f"{databases.password}\n")
-    assert look() == Schema(Store.DEFAULT)
-
-    postgres.execute("postgres", f"ALTER ROLE \"{databases.user}\" PASSWORD 'the next'")
-    with pytest.raises(FindingError, match="password authentication failed"):
-        look()
-    file.write_text("the next")
-    assert look() == Schema(Store.DEFAULT)
 
 
 # --- what a look leaves behind ------------------------------------------------------------------------------------
