@@ -20,7 +20,7 @@ from pydantic.alias_generators import to_camel, to_snake
 from hook.decision.policy import Reachability
 from hook.observation.versions import releases_of
 from hook.settings.settings import Settings, SettingsError, TlsSettings
-from hook.settings.stores import parse_dsn
+from hook.settings.stores import BY_VALUE_OR_FILE, parse_dsn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,18 +47,26 @@ def load(file: Path | None) -> Settings:
 
 
 def _without_replaced(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the file says without the stores that the environment gives as a whole, by a DSN.
+    """Return what the file says without what the environment says of a store: by a DSN all of it, else part by part.
 
-    So the gate's own file serves on a laptop, where its Secret is not mounted.
+    So the gate's own file serves on a laptop, where its Secret is not mounted. A part is given by its value or by its file.
     """
     stores, given = below.get("stores"), above.get("stores", {})
     if not isinstance(stores, dict):
         return dict(below)
-    kept = {}
-    for name, store in stores.items():
-        whole = isinstance(store, dict) and "dsn" in (given.get(name) or {})
-        kept[name] = {key: value for key, value in store.items() if key == "enabled"} if whole else store
+    kept = {name: _without_parts(store, given.get(name) or {}) for name, store in stores.items()}
     return {**below, "stores": kept}
+
+
+def _without_parts(store: object, given: Mapping[str, Any]) -> object:
+    if not isinstance(store, dict):
+        return store
+    if given.keys() & {"dsn", "dsnFile"}:
+        return {key: value for key, value in store.items() if key == "enabled"}
+    replaced = {
+        twin for name in BY_VALUE_OR_FILE for twin in (name, f"{name}File") if given.keys() & {name, f"{name}File"}
+    }
+    return {key: value for key, value in store.items() if key not in replaced}
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,3 +91,16 @@ def test_a_password_file_in_the_environment_takes_the_place_of_one_that_is_not_t
     )
     monkeypatch.setenv("TRH_STORES__DEFAULT__PASSWORDFILE", str(tmp_path / "password"))
     assert load(file).stores.default.host == "db"
+
+
+def test_a_value_in_the_environment_takes_the_place_of_the_files_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chart mounts each part of a login as a file, which a laptop does not have."""
+    file = tmp_path / "settings.yaml"
+    store = {"hostFile": "/not/there", "userFile": "/not/there", "passwordFile": "/not/there"}
+    file.write_text(yaml.safe_dump(BASE | {"stores": {"default": store}}), encoding="utf-8")
+    monkeypatch.setenv("TRH_STORES__DEFAULT__HOST", "localhost")
+    monkeypatch.setenv("TRH_STORES__DEFAULT__USER", "temporal")
+    found = load(file).stores.default
+    assert (found.host, found.user, found.host_file, found.user_file) == ("localhost", "temporal", None, None)
