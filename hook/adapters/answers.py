@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _FIRST_YEAR, _LAST_YEAR = 2000, 2200
 """Go's zero time is of the year 1; nothing that is judged here is older than Kubernetes, or to come in a century."""
 
+_NO_INT64 = 1 << 63
+
 _NAMES = {
     dict: "an object", list: "a list", str: "another text", int: "a number", float: "a fraction", bool: "true or false",
     type(None): "nothing",
@@ -56,7 +58,14 @@ class Answer:
     def text(self, default: str = "") -> str:
         """Return a text."""
         value: str | None = self._as(str, "text")
-        return default if value is None else value
+        return default if value is None else _writable(value)
+
+    def object(self) -> dict[str, Any]:
+        """Return a mapping that has to be there."""
+        value: dict[str, Any] | None = self._as(dict, "an object")
+        if value is None:
+            raise self.not_understood("an object")
+        return value
 
     def name(self) -> str:
         """Return a text that has to be there."""
@@ -70,6 +79,8 @@ class Answer:
         if isinstance(self._value, bool):
             raise self.not_understood("a number")
         value: int | None = self._as(int, "a number")
+        if value is not None and abs(value) >= _NO_INT64:
+            raise self.not_understood("a number of 64 bits")
         return default if value is None else value
 
     def flag(self, *, default: bool = False) -> bool:
@@ -93,7 +104,9 @@ class Answer:
 
     def texts(self) -> dict[str, str]:
         """Return a mapping of texts, such as labels or annotations."""
-        return {name: self[name].text() for name in (self._as(dict, "an object") or {}) if isinstance(name, str)}
+        return {
+            _writable(name): self[name].text() for name in (self._as(dict, "an object") or {}) if isinstance(name, str)
+        }
 
     def not_understood(self, expected: str) -> FindingError:
         """Return the error that says what was expected where. It shows no value: one may hold anything."""
@@ -105,3 +118,8 @@ class Answer:
         if self._value is not None and not isinstance(self._value, kind):
             raise self.not_understood(expected)
         return self._value
+
+
+def _writable(text: str) -> str:
+    """Return a text that any output can encode: JSON may escape half of a surrogate pair."""
+    return text.encode(errors="replace").decode()

@@ -18,6 +18,8 @@ import urllib3
 import yaml
 from kubernetes import client, config
 
+from hook.adapters import refusals
+from hook.adapters.answers import Answer
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import Reason
 
@@ -107,8 +109,7 @@ class Api:
             listed = self._json(self._send("GET", path, query))
         except ApiError as error:
             raise FindingError(self._unreachable(f"GET {path}: {error}; is this the API server?")) from error
-        items: list[dict[str, Any]] = listed.get("items") or []
-        return items
+        return [item.object() for item in Answer(listed, f"GET {path}")["items"]]
 
     def text(self, path: str, query: Mapping[str, str]) -> str:
         """Return a log."""
@@ -205,19 +206,14 @@ class Api:
     def _error(self, status: int, content: bytes, request: str) -> Exception:
         """Translate an error status: what any caller would say alike becomes a finding, the rest is the caller's."""
         try:
-            said = json.loads(content)
-            message, reason = str(said.get("message", "")), str(said.get("reason", ""))
-        except (ValueError, AttributeError):
-            message, reason = " ".join(content[:200].decode(errors="replace").split()), ""
-        match status:
-            case 401:
-                return FindingError(Finding(Reason.API_LOGIN_REFUSED, self._about, message or "401 Unauthorized"))
-            case 403:
-                return FindingError(Finding(Reason.API_FORBIDDEN, self._about, message))
-            case 404 | 409:
-                return ApiError(status, reason, message)
-            case _:
-                return FindingError(self._unreachable(f"{request}: {status} {reason}: {message}"))
+            said = Answer(json.loads(content), self._about)
+            message, reason = said["message"].text(), said["reason"].text()
+        except (ValueError, RecursionError, FindingError):
+            message, reason = content[:200].decode(errors="replace"), ""
+        message = " ".join(message.split())
+        if status in {404, 409} and refusals.denier(message) is None:
+            return ApiError(status, reason, message)
+        return FindingError(refusals.finding(self._about, status, reason, message, request))
 
     def _distrust(self, detail: str) -> Finding:
         remedy = "Set the certificate authority and the client certificate in the kubeconfig as this server wants them."

@@ -310,6 +310,20 @@ class Reason(Enum):
         "The Kubernetes API forbids what the gate has to do.",
         "Give the gate's ServiceAccount the verb that is named, in the namespace that is named (docs/rbac.md lists them all).",
     )
+    API_REQUEST_REFUSED = (
+        "ApiRequestRefused",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "The Kubernetes API refuses the gate's request as invalid; the same request would be refused again.",
+        "Compare the CRDs' version with the release of Argo CD; look at the field that the message names.",
+    )
+    ADMISSION_DENIED = (
+        "AdmissionDenied",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "An admission webhook or policy denies what the gate has to write. RBAC allows it.",
+        "Exempt the gate's ServiceAccount in the webhook or policy that is named, or change what it objects to.",
+    )
     API_LOGIN_REFUSED = (
         "ApiLoginRefused",
         ExitCode.ACCESS,

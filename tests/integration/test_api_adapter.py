@@ -138,7 +138,6 @@ def test_a_path_that_is_not_served_has_no_reason(api: Api) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Refuse(422), "422 Invalid: injected"),
         (Refuse(429, retry_after=3), "429 TooManyRequests: injected"),
         (Refuse(500), "500 InternalError: injected"),
         (Refuse(503, retry_after=1), "503 ServiceUnavailable: injected"),
@@ -334,6 +333,8 @@ def peer(
         (404, b"<h1>Not Found</h1>\n", "404 : <h1>Not Found</h1>; is this the API server?"),
         (404, b'{"message": null}', "404"),
         (400, b"[]", "400"),
+        (500, b'{"message": {"a": 1}}', "500"),
+        (500, b"[" * 100_000, "500"),
     ],
 )
 def test_a_server_that_is_no_api_server_is_unreachable(tmp_path: Path, status: int, body: bytes, said: str) -> None:
@@ -344,6 +345,35 @@ def test_a_server_that_is_no_api_server_is_unreachable(tmp_path: Path, status: i
             finding = refusal(lambda: api.list(PODS, {}))
     assert finding.reason is Reason.API_UNREACHABLE
     assert said in finding.detail
+    assert "\n" not in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        (5, "items: expected a list, found a number"),
+        ({"a": 1}, "items: expected a list, found an object"),
+        ([{}, None], "items[1]: expected an object, found nothing"),
+        (["a"], "items[0]: expected an object, found another text"),
+    ],
+)
+def test_a_list_of_anything_else_is_named_by_its_path(tmp_path: Path, items: object, said: str) -> None:
+    """An item that is no object fails here, not where it is used."""
+    with peer(200, json.dumps({"kind": "PodList", "items": items}).encode()) as found:
+        path = kubeconfig(tmp_path / "k", f"http://127.0.0.1:{found.port}", {"token": SECRET})
+        with closing(Api.connect(path, None, SECONDS)) as api:
+            finding = refusal(lambda: api.list(PODS, {}))
+    assert finding == Finding(Reason.ANSWER_NOT_UNDERSTOOD, f"GET {PODS}", said)
+
+
+@pytest.mark.parametrize("status", [403, 404, 409])
+def test_a_webhook_that_denies_by_any_status_is_named(tmp_path: Path, status: int) -> None:
+    """404 and 409 would else be taken for an object that is gone, or for somebody who was faster."""
+    message = 'admission webhook "a.b.c" denied the request:\n\nno owner'
+    body = {"kind": "Status", "message": message, "reason": "Forbidden", "code": status}
+    with peer(status, json.dumps(body).encode()) as found:
+        finding = asked_once(kubeconfig(tmp_path / "k", f"http://127.0.0.1:{found.port}", {"token": SECRET}))
+    assert (finding.reason, finding.about) == (Reason.ADMISSION_DENIED, 'admission webhook "a.b.c"')
     assert "\n" not in finding.detail
 
 
