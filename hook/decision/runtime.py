@@ -29,7 +29,7 @@ def is_seen(observation: Observation, policy: Policy) -> Step | None:
     runtime = observation.runtime
     if isinstance(runtime, Unknown):
         return None if is_namespace_ahead(observation) else Wait((runtime.finding,))
-    for finding in misfound(observation, policy):
+    for finding in misfound(observation):
         if finding.reason is Reason.RUNTIME_INSTANCES_MIXED:
             return Fail(finding) if waiting.is_over_grace(finding, observation, policy) else Wait((finding,))
         if policy.reachability is Reachability.ALWAYS:
@@ -58,7 +58,7 @@ def has_all_its_pods(observation: Observation, policy: Policy) -> Step | None:
     It comes after what is downstream: a surplus pod that cannot start keeps no bootstrap from being repaired. And no pod is
     trusted that has just started and has no readiness probe: one that crashes at once runs for a moment (seen).
     """
-    if lacking := (*restarts.absent(observation), *misfound(observation, policy)):
+    if lacking := (*restarts.absent(observation), *misfound(observation)):
         return _unless_it_lasts(lacking, (), observation, policy)
     too_young = tuple(restarts.young(observation, policy))
     return Wait(too_young) if too_young else None
@@ -86,7 +86,7 @@ def _unless_it_lasts(
 # --- what the rules ask -------------------------------------------------------------------------------------------
 
 
-def misfound(observation: Observation, policy: Policy) -> Iterator[Finding]:
+def misfound(observation: Observation) -> Iterator[Finding]:
     """Yield that the selector finds more than one instance, or nothing where the runtime's step was reached."""
     runtime = observation.runtime
     if not isinstance(runtime, Runtime):
@@ -94,8 +94,7 @@ def misfound(observation: Observation, policy: Policy) -> Iterator[Finding]:
     about = f"selector {runtime.selected_by}"
     if len(runtime.instances) > 1:
         yield Finding(Reason.RUNTIME_INSTANCES_MIXED, about, f"it finds the instances {', '.join(runtime.instances)}")
-    is_awaited = policy.reachability is Reachability.ALWAYS or not applications.is_ahead(observation.application)
-    if not runtime.is_found and is_awaited:
+    if not runtime.is_found and not applications.is_ahead(observation.application):
         yield Finding(Reason.RUNTIME_PODS_NOT_FOUND, about, "nothing matches it")
 
 

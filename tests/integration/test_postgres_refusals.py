@@ -181,13 +181,13 @@ def test_a_rotated_password_is_taken_up_and_a_missing_file_named(
 
     with pytest.raises(FindingError) as caught:
         look()
-    assert caught.value.finding.reason is Reason.DATABASE_LOGIN_REFUSED
+    assert caught.value.finding.reason is Reason.DATABASE_CREDENTIALS_MISSING
     assert str(file) in caught.value.finding.detail
 
     file.write_bytes(b"\xff\xfe secret")
     with pytest.raises(FindingError) as caught:
         look()
-    assert caught.value.finding.reason is Reason.DATABASE_LOGIN_REFUSED
+    assert caught.value.finding.reason is Reason.DATABASE_CREDENTIALS_MISSING
     assert not re.search(r"secret|0xff", str(caught.value.finding))
 
     file.write_text(f"{databases.password}\n")
