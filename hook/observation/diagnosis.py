@@ -68,9 +68,14 @@ _FATAL = re.compile(
 _KNOWN = re.compile("|".join(pattern for pattern, _ in _SERVER_CRASHES))
 _ERROR = re.compile(r'"level":"error"|level=error|"error":|\bERROR\b|\b[Ee]rror\b')
 
+_ERROR_FIELD = re.compile(r'"error": ?"((?:[^"\\]|\\.)*)"')
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_NO_CONNECTION = "no usable database connection found"
+_POOL = "unable to refresh database connection pool"
+
 TRANSIENT = re.compile(
     r"connection refused|no such host|i/o timeout|connection reset|the database system is|EOF\b|broken pipe"
-    r"|no usable database"
+    r"|no usable database connection found(?!:)"
     r"|connection timed out|[Tt]emporary failure in name resolution|no route to host|deadline exceeded|server misbehaving"
 )
 """What a schema tool says of a database that is not there yet."""
@@ -196,16 +201,22 @@ def last_words(log: str) -> str:
 
     A panic is followed by some 200 lines of goroutines, and an early error may have passed by itself.
     """
-    lines = [line for line in log.splitlines() if line.strip()]
+    lines = [line for line in _COLOURS.sub("", log).splitlines() if line.strip()]
     for sign in (_FATAL, _KNOWN, _ERROR):
         if telling := [line for line in lines if sign.search(line)]:
-            return telling[-1]
+            return _with_pools_cause(telling[-1], lines)
     return lines[-1] if lines else ""
+
+
+def _with_pools_cause(line: str, lines: list[str]) -> str:
+    """Return the line with what the connection pool said before: from 1.25 on the line itself hides it (seen, 1.29.1)."""
+    causes = [found[1] for one in lines if _POOL in one and (found := _ERROR_FIELD.search(one))]
+    return line.replace(_NO_CONNECTION, f"{_NO_CONNECTION}: {causes[-1]}", 1) if causes else line
 
 
 def _told(line: str) -> str:
     """Return what fits into a message of a log line: Temporal's are JSON with a stack trace, and the cause stands last."""
-    found = re.search(r'"error":"((?:[^"\\]|\\.)*)"', line)
+    found = _ERROR_FIELD.search(line)
     text = " ".join((found.group(1).replace('\\"', '"').replace("\\n", " ") if found else line).split())
     words: list[str] = []
     length = 0

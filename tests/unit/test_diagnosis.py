@@ -303,3 +303,21 @@ def test_a_servers_crash_is_told_by_its_cause_in_the_database(line: str, reason:
 )
 def test_what_may_pass_by_itself_is_told_from_what_stays(words: str, *, may_pass: bool) -> None:
     assert bool(diagnosis.TRANSIENT.search(words)) is may_pass
+
+
+POOL = (
+    "\x1b[31mERROR\x1b[0m\tsql handle: unable to refresh database connection pool\t"
+    '{"error": "pq: password authentication failed for user \\"temporal\\"", "logging-call-at": "db_handle.go:109"}'
+)
+TOOL = '\x1b[31mERROR\x1b[0m\tUnable to setup SQL schema.\t{"error": "no usable database connection found"}'
+
+
+def test_what_the_connection_pool_said_is_told_where_the_last_line_hides_it() -> None:
+    """As Temporal's schema tool logs it (seen, 1.29.1): a wrong password is no database that is away."""
+    words = diagnosis.last_words(f"{POOL}\n{TOOL}\n")
+    assert 'no usable database connection found: pq: password authentication failed for user \\"temporal\\"' in words
+    assert not diagnosis.TRANSIENT.search(words)
+    assert diagnosis.TRANSIENT.search(
+        diagnosis.last_words(POOL.replace("pq: password", "dial tcp: connection refused") + f"\n{TOOL}")
+    )
+    assert diagnosis.TRANSIENT.search(diagnosis.last_words(TOOL))
