@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, assert_never
 
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random
 
-from hook.decision import migrations, planner, restarts
+from hook.decision import migrations, planner
 from hook.decision.steps import (
     Act,
     Fail,
@@ -236,7 +236,7 @@ class Gate:
 
         Not seeing them is nothing: a server that stands alone ends it by itself within a minute.
         """
-        if self._restarted is None or restarts.is_of_one_alone(self._restarted):
+        if self._restarted is None or self._restarted.stood_alone:
             return ()
         members = seen_or_unknown(self._world.members)
         return () if isinstance(members, Unknown) else members
@@ -282,12 +282,20 @@ class _Schemas:
         """Nothing was seen yet."""
         self.restarts_before: datetime | None = None
         self.right_after: int | None = None
+        self._is_due = True
         self._was_wrong = False
         self._born: datetime | None = None
 
     def note(self, observation: Observation, policy: Policy) -> None:
-        """Take up what a turn saw; a store that cannot be seen tells nothing, but for one that is not there."""
-        self.restarts_before = self.restarts_before or observation.api_time
+        """Take up what a turn saw; a store that cannot be seen tells nothing, but for one that is not there.
+
+        A moment for restarts is taken from the API server's clock alone, once it has answered.
+        """
+        self._take_up_schemas(observation, policy)
+        if self._is_due and observation.cluster_now is not None:
+            self.restarts_before, self._is_due = observation.cluster_now, False
+
+    def _take_up_schemas(self, observation: Observation, policy: Policy) -> None:
         schemas = observation.stores.values()
         if any(isinstance(one, Unknown) and one.finding.reason is not Reason.DATABASE_MISSING for one in schemas):
             return
@@ -296,7 +304,7 @@ class _Schemas:
             return
         born = next((one.born for one in observation.schemas if one.store is Store.DEFAULT), None)
         if self._was_wrong or (self._born is not None and born != self._born):
-            self.restarts_before = observation.api_time
+            self._is_due = True
         self._was_wrong, self._born = False, born
         if isinstance(observation.migration, Migration):
             self.right_after = observation.migration.attempts

@@ -159,13 +159,15 @@ class LastWords:
     def told(self, pods: tuple[Pod, ...], now: datetime | None) -> tuple[Pod, ...]:
         """Return the pods with what they said and their diagnosis. What cannot be read is left out, and asked for again.
 
-        What crashed last is read first.
+        What crashed last is read first, and what could not be read last, so that it keeps no other from being read.
         """
         # One that has just ended is soon started again, and its log is another's then.
         crashed = [
             (one, pod) for pod in pods for one in pod.containers if one.crash and (one.waiting or pod.phase == "Failed")
         ]
-        for container, pod in sorted(crashed, key=_crashed_at, reverse=True):
+        crashed.sort(key=_crashed_at, reverse=True)
+        tried = {key: turn for turn, key in enumerate(self._unread, start=1)}
+        for container, pod in sorted(crashed, key=lambda one: tried.get((one[1].uid, one[0].name), 0)):
             self._read_log(pod, container)
         told = tuple(self._with_words(pod, now) for pod in pods)
         for pod in told:
@@ -193,7 +195,8 @@ class LastWords:
         try:
             log = self._api.text(path, {**_LOG, **previous, "container": container.name})
         except (ApiError, FindingError) as error:
-            self._unread[key] = str(error)
+            self._unread.pop(key, None)
+            self._unread[key] = str(error)  # as the one that was tried last
             return
         self._unread.pop(key, None)
         self._logs[key] = (container.restarts, diagnosis.last_words(log))
@@ -209,8 +212,10 @@ class LastWords:
             told = [(str(e["lastTimestamp"].time() or ""), e) for e in (Answer(one, "an Event") for one in events)]
             last = max(told, key=lambda one: one[0], default=None)
             self._events[pod.uid] = f"{last[1]['reason'].text()}: {last[1]['message'].text()}" if last else ""
-        except (ApiError, FindingError):
-            self._with_events = False
+        except ApiError:
+            return
+        except FindingError as error:
+            self._with_events = error.finding.reason is not Reason.API_FORBIDDEN
 
 
 def _crashed_at(one: tuple[Container, Pod]) -> str:

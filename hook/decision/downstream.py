@@ -164,7 +164,7 @@ def _while_it_runs(application: Application, observation: Observation, policy: P
     hang = lost_hook(application, observation.jobs)
     for job in jobs_of(application, observation):
         if hang is None and job.phase is JobPhase.SUSPENDED:
-            hang = Finding(Reason.MIGRATION_SUSPENDED, f"Job {job.ref}", "spec.suspend is true")
+            hang = Finding(Reason.JOB_SUSPENDED, f"Job {job.ref}", "spec.suspend is true")
         if hang is None and job.phase is JobPhase.RUNNING:
             hang = diagnosis.of_job(job, observation.api_time)
     if hang is None:

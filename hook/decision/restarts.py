@@ -34,8 +34,6 @@ _HEARTBEAT_COUNTS = timedelta(seconds=20)
 _JOINS_BY_ITSELF = timedelta(seconds=60)
 """A server that stands alone has joined after 40 to 55 s (measured, 1.29.1)."""
 
-_ALONE = "stands alone: it waits for servers of a database that is gone"
-
 _KUBERNETES_RESOLUTION = timedelta(seconds=1)
 """Kubernetes cuts its times to whole seconds: what started at :05 may have started just before :06."""
 
@@ -58,14 +56,16 @@ def nobody_stands_alone(observation: Observation, policy: Policy) -> Step | None
     """Restart once the one new server that found only the rows of old ones: it would wait for them for 40 to 55 s.
 
     It can only be the first: a server writes its row before it reads the others', so that each later one finds it. A
-    container that ended has left a row, too, which is nobody's.
+    container that ended has left a row, too, which is nobody's. A row with the address of a pod that is there is no old
+    server's, whatever its node's clock says.
     """
     default = observation.stores.get(Store.DEFAULT)
     born = default.born if isinstance(default, Schema) else None
     if born is None or not observation.members:
         return None
     members = sorted(observation.members, key=lambda member: member.session_start)
-    old = [member for member in members if member.session_start < born]
+    present = {pod.ip for pod in observation.pods}
+    old = [member for member in members if member.session_start < born and member.address not in present]
     new = sorted(
         {member.address: member for member in members if member.session_start >= born}.values(),
         key=lambda member: member.session_start,
@@ -77,12 +77,8 @@ def nobody_stands_alone(observation: Observation, policy: Policy) -> Step | None
     met_an_old_one = any(member.last_heartbeat > first.session_start - _HEARTBEAT_COUNTS for member in old)
     if not met_an_old_one or observation.now - first.session_start > _JOINS_BY_ITSELF:
         return None
-    return RestartPods((pods[first.address],), _ALONE)
-
-
-def is_of_one_alone(act: RestartPods) -> bool:
-    """Tell whether it is the restart of a server that stood alone: there is one in a run."""
-    return act.why == _ALONE
+    why = "stands alone: it waits for servers of a database that is gone"
+    return RestartPods((pods[first.address],), why, stood_alone=True)
 
 
 def why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | None:

@@ -44,10 +44,11 @@ class Migrate:
 
 @dataclass(frozen=True)
 class RestartPods:
-    """Delete these pods, each only if it still has its uid."""
+    """Delete these pods, each only if it still has its uid. `stood_alone`: it is a new server's second start."""
 
     pods: tuple[Pod, ...]
     why: str
+    stood_alone: bool = False
 
 
 @dataclass(frozen=True)

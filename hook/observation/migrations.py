@@ -140,7 +140,7 @@ def _hang(
     """Return what holds a migration that has neither failed nor ended, and whether that may be over by itself."""
     for job in jobs:
         if job.phase is JobPhase.SUSPENDED:
-            return Finding(Reason.MIGRATION_SUSPENDED, f"Job {job.ref}", "spec.suspend is true"), False
+            return Finding(Reason.JOB_SUSPENDED, f"Job {job.ref}", "spec.suspend is true"), False
         cause = diagnosis.of_job(job, now) if job.phase is JobPhase.RUNNING else None
         if cause is not None:
             detail = cause.detail if cause.about == f"Job {job.ref}" else str(cause)

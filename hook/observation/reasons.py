@@ -197,11 +197,11 @@ class Reason(Enum):
         "The migration's Job neither ends nor works: the fault that holds it lasts, and Kubernetes goes on trying.",
         "Correct what the message names, then sync the migrations Application and the gate's.",
     )
-    MIGRATION_SUSPENDED = (
-        "MigrationSuspended",
+    JOB_SUSPENDED = (
+        "JobSuspended",
         ExitCode.MIGRATION,
         Tolerance.GRACE,
-        "The migration's Job is suspended (spec.suspend), so it runs no pod.",
+        "A Job is suspended (spec.suspend), so it runs no pod.",
         'Resume the Job (kubectl patch job NAME -p \'{"spec":{"suspend":false}}\'), or let its queue admit it.',
     )
     SIDECAR_KEEPS_JOB = (

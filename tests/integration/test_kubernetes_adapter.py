@@ -430,6 +430,22 @@ def test_a_log_that_could_not_be_read_is_asked_for_again(cluster: Cluster) -> No
     assert finding.reason is Reason.NAMESPACE_METADATA_MISSING
 
 
+def test_a_log_that_cannot_be_read_keeps_no_other_from_being_read(cluster: Cluster) -> None:
+    """One is read a turn, and who was tried last comes last."""
+    cluster.server.serve_logs_from(Logs(fatal(LOCK)))
+    cluster.make("first", back_off())
+    cluster.make("second", back_off())
+    cluster.server.faults.plan("GET", "/first/log", Refuse(500), count=9)
+    cluster.server.faults.plan("GET", "/second/log", Refuse(500))
+    for _ in range(3):
+        cluster.look()
+    found = {pod.name: pod for pod in cluster.look().pods}
+    assert {name: pod.finding.reason for name, pod in found.items() if pod.finding} == {
+        "first": Reason.CRASH_LOOPING,
+        "second": Reason.NAMESPACE_METADATA_MISSING,
+    }
+
+
 def test_a_forbidden_log_leaves_the_pods_seen(cluster: Cluster) -> None:
     """The crash is told, and the verb that would explain it."""
     roles = platform.gate_roles()

@@ -114,7 +114,7 @@ def other(phase: JobPhase, ref: JobRef = SEED) -> Job:
         ((other(FAILED), other(COMPLETE, PER_STORE)), ("migrate", 1, "seed-once")),
         ((other(COMPLETE), other(COMPLETE, PER_STORE)), ("wait", Reason.MIGRATION_JOB_AMBIGUOUS)),
         ((busy(),), ("wait", Reason.MIGRATION_RUNNING)),
-        ((job(SUSPENDED),), ("wait", Reason.MIGRATION_SUSPENDED, Reason.MIGRATION_RUNNING)),
+        ((job(SUSPENDED),), ("wait", Reason.JOB_SUSPENDED, Reason.MIGRATION_RUNNING)),
         ((job(FAILED), busy(SEED, makes_schema=False)), ("wait", Reason.MIGRATION_RUNNING)),
     ],
 )

@@ -185,7 +185,7 @@ def test_a_running_migration_is_neither_asked_nor_ended() -> None:
     ("seen", "reason", "words"),
     [
         (migration_of(CRASHING), Reason.MIGRATION_HANGS, "permission denied"),
-        (migration_of(job(JobPhase.SUSPENDED)), Reason.MIGRATION_SUSPENDED, "spec.suspend is true"),
+        (migration_of(job(JobPhase.SUSPENDED)), Reason.JOB_SUSPENDED, "spec.suspend is true"),
         (migration_of(job(RUNNING)), Reason.MIGRATION_HANGS, "it has no pod"),
         (
             migration_of(job(RUNNING, JOB, job_pod(ended("tool"), running("istio-proxy")))),

@@ -487,6 +487,8 @@ def member(of: Pod, started: float) -> Member:
          members=(OLD_SERVER, Member("10.0.9.9", at(-10), at(-10)), member(SECOND, -9), member(FIRST, -5))),
     case("after a minute it has joined by itself", PASSES,
          members=(Member("10.0.0.1", at(-3600), at(-62)), member(FIRST, -61), member(SECOND, -60))),
+    case("a new one whose node's clock is behind is no old one", PASSES,
+         members=(member(SECOND, -95), member(FIRST, -80), Member("10.0.1.3", at(-79), at(-79)))),
     case("no rows can be read", PASSES, members=()),
 )  # fmt: skip
 def test_a_new_server_that_stands_alone_is_restarted_once(

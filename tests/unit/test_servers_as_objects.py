@@ -20,7 +20,7 @@ from worlds import (
     unknown,
 )
 
-from hook.decision import endings, migrations, planner, restarts
+from hook.decision import endings, migrations, planner
 from hook.decision.policy import Policy, Reachability
 from hook.decision.runtime import frontend_trouble
 from hook.decision.steps import Fail, Pass, RestartPods, Wait, outcome_of
@@ -101,7 +101,6 @@ def test_nothing_is_said_of_what_is_not_configured_or_not_seen() -> None:
 
 def test_how_a_run_ends_by_its_last_step() -> None:
     restart = RestartPods((in_back_off("history", -90),), "it crashed")
-    assert not restarts.is_of_one_alone(restart)
     assert "component history: a restart is due: it crashed" in outcome_of(restart).finding.detail
     troubled = outcome_of(Pass((finding(Reason.OUT_OF_MEMORY),)))
     assert troubled.finding.reason is Reason.PASSED_WITH_WARNING
