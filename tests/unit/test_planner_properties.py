@@ -8,21 +8,20 @@ from typing import get_args
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from simulation import (
+from simulation.scenario import (
     COMPONENTS,
     INTERVAL_SECONDS,
     LIMIT_SECONDS,
     PLACES,
     Fault,
     Owned,
-    Play,
     PodsState,
     RuntimeState,
     Scenario,
     SchemaState,
     State,
-    play,
 )
+from simulation.world import Play, play
 
 from hook.decision.policy import OnEmptyDatabase, Reachability
 from hook.decision.steps import Act, Migrate, Refresh, RestartPods, Resync
