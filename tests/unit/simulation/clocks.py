@@ -1,18 +1,45 @@
-"""The world's time, and what is to happen in it."""
+"""The world's time, the clocks that its actors read it from, and what is to happen in it."""
 
 import heapq
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 RUN_STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Actor(Enum):
+    """Whose clock a time was read from."""
+
+    API = "the API server's: what was created when, the Jobs' own times, and the answers' Date"
+    GATE = "the gate's own"
+    NODES = "the nodes': when a container started and ended; Temporal's servers write it into their rows"
+    DATABASE = "that of the machine where the schema tool ran: when a schema was made and written"
+    ARGO_CD = "the application controller's: comparisons and operations"
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """So many seconds each actor's clock is ahead of the true time; one that is behind is below zero."""
+
+    api: float = 0.0
+    gate: float = 0.0
+    nodes: float = 0.0
+    database: float = 0.0
+    argo_cd: float = 0.0
+
+
+IN_STEP = Clocks()
 
 
 class Clock:
     """The world's time, and what is to happen in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clocks: Clocks) -> None:
         self.now = RUN_STARTED
+        self._ahead = {actor: timedelta(seconds=vars(clocks)[actor.name.lower()]) for actor in Actor}
         self._numbers = itertools.count()
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
 
@@ -46,15 +73,20 @@ class Clock:
         """Seconds since the run's start."""
         return (self.now - RUN_STARTED).total_seconds()
 
-    @property
-    def whole_second(self) -> datetime:
-        """The time as Kubernetes writes it."""
-        return self.now.replace(microsecond=0)
+    def read(self, actor: Actor, true: datetime | None = None) -> datetime:
+        """Return what an actor's clock shows at a moment; now, where none is given."""
+        return (true or self.now) + self._ahead[actor]
+
+    def written(self, actor: Actor, true: datetime | None = None) -> datetime:
+        """Return a moment as an actor writes it into an object of the API: in whole seconds (metav1.Time)."""
+        return self.read(actor, true).replace(microsecond=0)
 
 
 def moment(seconds: float) -> datetime:
+    """Return the moment so many seconds after the run's start."""
     return RUN_STARTED + timedelta(seconds=seconds)
 
 
 def before(seconds: float) -> datetime:
+    """Return the moment so many seconds before the run's start."""
     return moment(-seconds)

@@ -8,6 +8,7 @@ from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
 from hook.observation.applications import ApplicationRef
 from hook.observation.reasons import Reason
 from hook.observation.versions import Release, SchemaVersion, Store
+from simulation.clocks import IN_STEP, Clocks
 
 LIMIT_SECONDS = 600.0
 INTERVAL_SECONDS = 4.0
@@ -32,7 +33,19 @@ NEWER, BEHIND, OLD_TOOL = _versions("1.19", "1.10"), _versions("1.16", "1.8"), _
 ON_THE_WAY = SchemaVersion.parse("1.9")
 """A version that the default store passes through when it is made from nothing."""
 
-PLACES = ("run", "migration", "default", "visibility", "application", "runtime", "frontend", "downstream", "acts")
+PLACES = (
+    "run",
+    "migration",
+    "default",
+    "visibility",
+    "application",
+    "runtime",
+    "frontend",
+    "downstream",
+    "jobs",
+    "members",
+    "acts",
+)
 """What the gate looks at, and what it does."""
 
 
@@ -46,21 +59,49 @@ class Fault:
     ends: float
 
 
-State = Literal["succeeded", "failed", "running", "never ran", "ahead", "moved on", "missing"]
+JobState = Literal["complete", "failed", "running", "suspended", "absent"]
+Sidecar = Literal["none", "native", "native, deaf", "plain"]
+"""What runs beside a Job's work. A native one (an init container with restartPolicy Always) ends with the work, one that is
+deaf to SIGTERM by the end of its pod's grace period; a plain one, a main container like the work, keeps the pod for ever
+(kubernetes.io, "Sidecar Containers": "Jobs with sidecar containers")."""
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A Job: what it is at first, and what it does when it runs. A plain one is a managed resource, the others are hooks."""
+
+    state: JobState = "complete"
+    plain: bool = False
+    does: Literal["all", "default", "visibility", "other"] = "all"
+    """Of the migrations' Jobs: which stores it migrates; other: something that is none of the gate's business."""
+    starts: float = 0.3
+    """Seconds until its container is started: it is scheduled, and its image pulled."""
+    seconds: float = 6.0
+    failures: int = 0
+    """So many of its runs fail before one succeeds."""
+    sidecar: Sidecar = "none"
+    resumes: float | None = None
+    """When the one who has suspended it lets it run."""
+    vanishes: float | None = None
+    """When it is deleted if it has ended: by ttlSecondsAfterFinished, or by a person."""
+    pods_are_gone: bool = False
+    """Its pods are deleted when it has ended: their node is drained, or the garbage collector was here."""
+
+
+SyncState = Literal["synced", "ahead", "moved on", "never", "missing"]
+"""Moved on: git has a commit that Argo CD has not compared yet."""
 SchemaState = Literal["right", "newer", "behind", "empty"]
 PodsState = Literal["running", "crashing", "none"]
 RuntimeState = Literal["reached", "ahead", "missing", "not configured"]
+Automated = Literal["no", "yes", "self-heal"]
 
 
 @dataclass(frozen=True)
 class Owned:
-    """An Application and its Job: the migrations, or bootstrap. The plain Job, or the hook, takes so many seconds."""
+    """An Application and its Jobs: the migrations, or bootstrap."""
 
-    state: State = "succeeded"
-    plain: bool = False
-    seconds: float = 6.0
-    failures: int = 0
-    """So many of its runs fail before one succeeds."""
+    sync: SyncState = "synced"
+    jobs: tuple[JobPlan, ...] = (JobPlan(),)
     lag: float = 0.5
     """Seconds until Argo CD has compared a change."""
     window_opens: float = 0.0
@@ -71,12 +112,32 @@ class Owned:
     lost: int = 0
     """So many operations written by the gate are accepted and lost to one of others."""
     foreign: tuple[float, ...] = ()
-    """When others sync it."""
+    """When others sync it: a person, or RollingSync."""
+    commits: tuple[float, ...] = ()
+    """When git has a new commit of it."""
+    automated: Automated = "no"
+    options: tuple[str, ...] = ()
+    """``spec.syncPolicy.syncOptions``."""
+    prune: bool = False
+    """``spec.syncPolicy.automated.prune``."""
 
-    @property
-    def ran_well(self) -> bool:
-        """Whether its Job has succeeded before the run, at whatever revision."""
-        return self.state in {"succeeded", "ahead"}
+
+StuckIn = Literal["ContainerCreating", "ImagePullBackOff", "an init container in back-off", "Unschedulable"]
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A pod of Temporal's is stuck in starting, until something ends it (None: nothing does)."""
+
+    component: str
+    how: StuckIn = "ContainerCreating"
+    is_surplus: bool = True
+    """There is another pod of its component: a rollout has made one more, and waits for it."""
+    ends: float | None = None
+
+
+Neighbour = Literal["none", "told apart", "selected too"]
+"""Another release of Temporal in the namespace: the selector tells it apart by its instance, or finds its pods, too."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +160,16 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     replacements: tuple[float, ...] = ()
     """When the databases are dropped and made anew, empty."""
+    replaced_while: tuple[Literal["migrations", "bootstrap"], float] | None = None
+    """They are, too, so many seconds after a Job of that Application has begun its work for the first time."""
     outages: tuple[tuple[float, float], ...] = ()
     """When PostgreSQL is away."""
     reachability: Reachability = Reachability.AUTO
     on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
     attempts: int = 3
-    node_clock: float = 0.0
-    """So many seconds the nodes' clock is ahead of the API server's; one that is behind is below zero."""
-    database_clock: float = 0.0
-    """So many seconds the clock of the machine where the schema tool runs is ahead of the API server's."""
-    jobs_may_be_read: bool = True
-    stuck_in_starting: tuple[str, ...] = ()
-    """Components of which a surplus pod is stuck in starting."""
+    clocks: Clocks = IN_STEP
+    stuck: Stuck | None = None
+    neighbour: Neighbour = "none"
 
     @property
     def policy(self) -> Policy:
@@ -126,3 +185,8 @@ class Scenario:
             patience=timedelta(seconds=90),
             clock_skew=timedelta(seconds=2),
         )
+
+    @property
+    def replacements_at_most(self) -> int:
+        """How often the databases may be replaced while the gate runs."""
+        return len(self.replacements) + (self.replaced_while is not None)

@@ -2,23 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from hook.adapters.argocd import ATTEMPT_INFO, RUN_INFO, operation
 from hook.decision.policy import Policy, Reachability
-from hook.decision.steps import Act, Migrate, Outcome, Step
+from hook.decision.steps import Act, Fail, Migrate, Outcome, Pass, Step
 from hook.gate import Gate, Timing, World
 from hook.observation import migrations
 from hook.observation.applications import Application, Operation, OperationPhase
-from hook.observation.findings import Finding, FindingError
+from hook.observation.findings import Finding, FindingError, Unknown
 from hook.observation.migrations import Migration
 from hook.observation.observation import Observation, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Store
-from hook.observation.workloads import Pod
-from simulation.argocd import OwnedApplication
-from simulation.clocks import RUN_STARTED, Clock, before
+from hook.observation.workloads import JobRef, JobsSeen, Pod
+from simulation.argocd import SimulatedApplication
+from simulation.clocks import RUN_STARTED, Actor, Clock, before
+from simulation.jobs import SimulatedJob, Work
 from simulation.postgres import Databases
 from simulation.scenario import (
     ACT_SECONDS,
@@ -28,11 +30,12 @@ from simulation.scenario import (
     LOOK_SECONDS,
     MIGRATIONS,
     RUNTIME,
+    JobPlan,
     Owned,
     Scenario,
 )
 from simulation.servers import Servers
-from simulation.work import BootstrapWork, MigrationWork
+from simulation.work import BootstrapWork, MigrationWork, OtherWork
 
 T = TypeVar("T")
 
@@ -46,17 +49,21 @@ class Recorder:
     """Hears the gate."""
 
     acts: list[Act] = field(default_factory=list)
+    has_decided: bool = False
+    """It was told that it passes or fails."""
 
-    def observed(self, observation: Observation, policy: Policy, step: Step) -> None:
-        """Nothing: the world knows better."""
+    def observed(self, observation: Observation, policy: Policy, step: Step) -> None:  # noqa: ARG002 -- a Reporter's
+        """Note the last decision: nothing comes after it."""
+        self.has_decided |= isinstance(step, Pass | Fail)
 
     def acted(self, act: Act, *, done: bool) -> None:
         """Keep what was done."""
         if done:
             self.acts.append(act)
 
-    def ended(self, outcome: Outcome) -> None:
-        """Nothing: it is returned."""
+    def ended(self, outcome: Outcome) -> None:  # noqa: ARG002 -- a Reporter's
+        """Note the end."""
+        self.has_decided = True
 
 
 class SimulatedWorld:
@@ -65,24 +72,60 @@ class SimulatedWorld:
     def __init__(self, scenario: Scenario, killed_after: frozenset[int] = frozenset()) -> None:
         """Begin as the scenario says; ``killed_after`` are the numbers of the acts after which the gate dies."""
         self.scenario, self._killed_after = scenario, killed_after
-        self.clock = Clock()
+        self.clock = Clock(scenario.clocks)
+        self.recorder = Recorder()
         self.violations: list[str] = []
         self.turn_began = RUN_STARTED
+        self.starts = 0
+        """How often the gate's process was started."""
         self._acts = 0
         self.databases = Databases(self.clock, scenario)
         self.servers = Servers(self.clock, self.databases, scenario)
-        self.migration_work = MigrationWork(self.clock, self.databases, scenario)
-        self.migrations = OwnedApplication(self.clock, MIGRATIONS, scenario.migrations, self.migration_work)
-        downstream = scenario.downstream or Owned()
-        self.bootstrap_work = BootstrapWork(downstream, self.databases, self.servers, done=downstream.ran_well)
-        self.downstream = OwnedApplication(self.clock, BOOTSTRAP, downstream, self.bootstrap_work)
-        self.migrations.violations = self.downstream.violations = self.violations
+        self.migration_works: list[MigrationWork] = []
+        self._is_still_to_be_replaced = scenario.replaced_while is not None
+        self.migrations = self._application(scenario.migrations)
+        self.downstream = self._application(scenario.downstream or Owned(), comes_after_temporal=True)
+
+    # --- how it is made ---------------------------------------------------------------------------------------------
+
+    def _application(self, owned: Owned, *, comes_after_temporal: bool = False) -> SimulatedApplication:
+        ref = BOOTSTRAP if comes_after_temporal else MIGRATIONS
+        made = SimulatedApplication(self.clock, ref, owned, self.violations, comes_after_temporal=comes_after_temporal)
+        jobs = []
+        for number, plan in enumerate(owned.jobs):
+            work = self._bootstrap(owned, plan) if comes_after_temporal else self._migration(plan)
+            jobs.append(
+                SimulatedJob(self.clock, JobRef("temporal", f"{ref.name}-{number}"), plan, work, made.job_changed)
+            )
+        made.begin(jobs)
+        return made
+
+    def _migration(self, plan: JobPlan) -> Work:
+        if plan.does == "other":
+            return OtherWork(plan)
+        work = MigrationWork(self.clock, self.databases, self.scenario, plan, self._replace_while)
+        self.migration_works.append(work)
+        return work
+
+    def _bootstrap(self, owned: Owned, plan: JobPlan) -> Work:
+        """One that is not there was deleted after it had succeeded, unless it was never made."""
+        done = plan.state == "complete" or (plan.state == "absent" and owned.sync != "never")
+        return BootstrapWork(self.databases, self.servers, plan, self._replace_while, done=done)
+
+    def _replace_while(self, owner: str) -> None:
+        wanted = self.scenario.replaced_while
+        if self._is_still_to_be_replaced and wanted is not None and wanted[0] == owner:
+            self._is_still_to_be_replaced = False
+            self.clock.after(wanted[1], self.databases.replace)
+
+    # --- what the gate sees and does --------------------------------------------------------------------------------
 
     def as_seen(self) -> World:
         """The gate's view."""
         runtime = self.scenario.runtime
+        run = Run("run", self.clock.written(Actor.API, RUN_STARTED))
         return World(
-            run=lambda: self._look("run", lambda: Run("run", RUN_STARTED)),
+            run=lambda: self._look("run", lambda: run),
             migration=self._look_at_migration,
             migrate=self._migrate,
             stores={store: partial(self._look, store.value, partial(self.databases.look, store)) for store in Store},
@@ -95,11 +138,10 @@ class SimulatedWorld:
             if self.scenario.downstream
             else {},
             delete_pod=self._delete,
-            jobs=lambda _: self.downstream.look_at_jobs(may_be_read=self.scenario.jobs_may_be_read),
-            cluster_time=lambda: self.clock.whole_second,
-            sync=lambda application, attempt, jobs: self._act(
-                partial(self.downstream.sync, application, attempt, jobs)
-            ),
+            jobs=lambda _: self._look_at_jobs(self.downstream),
+            members=lambda: self._look("members", self.servers.look_at_members),
+            cluster_time=lambda: self.clock.written(Actor.API),
+            sync=lambda application, attempt, jobs: self._sync(self.downstream, application, attempt, jobs),
             refresh=self._refresh,
         )
 
@@ -107,6 +149,7 @@ class SimulatedWorld:
         if self.scenario.runtime == "missing":
             raise FindingError(Finding(Reason.APPLICATION_MISSING, f"Application {RUNTIME}"))
         ahead = self.scenario.runtime == "ahead"
+        began, ended = (self.clock.written(Actor.ARGO_CD, before(seconds)) for seconds in (3610, 3600))
         return Application(
             ref=RUNTIME,
             uid=str(RUNTIME),
@@ -114,32 +157,55 @@ class SimulatedWorld:
             sync="OutOfSync" if ahead else "Synced",
             health="Healthy",
             revisions=("new",),
-            compared_at=self.clock.whole_second,
-            operation=Operation(
-                OperationPhase.SUCCEEDED, before(3610), before(3600), revisions=("old" if ahead else "new",)
-            ),
+            compared_at=self.clock.written(Actor.ARGO_CD),
+            operation=Operation(OperationPhase.SUCCEEDED, began, ended, revisions=("old" if ahead else "new",)),
         )
 
     def _look_at_migration(self) -> Migration:
         self.turn_began = self.clock.now
 
         def look() -> Migration:
-            jobs = self.migrations.look_at_jobs(may_be_read=self.scenario.jobs_may_be_read)
-            return migrations.of_application(self.migrations.look(), jobs, self.clock.whole_second)
+            application = self.migrations.look()
+            return migrations.of_application(
+                application, self._look_at_jobs(self.migrations), self.clock.written(Actor.API)
+            )
 
         return self._look("migration", look)
+
+    def _look_at_jobs(self, owner: SimulatedApplication) -> JobsSeen:
+        after_temporal = owner is self.downstream
+        try:
+            self._meet("jobs")
+        except FindingError as error:
+            owner.jobs_were_seen = False
+            return {job.ref: Unknown(error.finding) for job in owner.jobs}
+        owner.jobs_were_seen = True
+        return {
+            job.ref: job.look(
+                makes_schema=not after_temporal and job.plan.does != "other", with_pods_of_complete=after_temporal
+            )
+            for job in owner.jobs
+        }
 
     def _migrate(self, act: Migrate) -> bool:
         application = act.migration.application
         assert application is not None
-        return self._act(partial(self.migrations.sync, application, act.attempt, act.jobs))
+        return self._sync(self.migrations, application, act.attempt, act.jobs)
+
+    def _sync(
+        self, owner: SimulatedApplication, application: Application, attempt: int, jobs: tuple[JobRef, ...]
+    ) -> bool:
+        written = operation(application, jobs, {RUN_INFO: "run", ATTEMPT_INFO: str(attempt)})
+        return self._act(partial(owner.write, application, written))
 
     def _refresh(self, application: Application) -> bool:
         owner = self.migrations if application.ref == MIGRATIONS else self.downstream
         return self._act(partial(owner.refresh, application))
 
     def _delete(self, pod: Pod) -> bool:
-        if not self.databases.were_right_since(self.turn_began):
+        if pod.instance != "temporal":
+            self.violations.append(f"{pod.name} of another release was deleted")
+        if not (self.databases.are_right or self.databases.changed_since(self.turn_began)):
             self.violations.append(f"{pod.name} was restarted before the schema was right")
         if self.servers.served_since(pod, self.turn_began):
             self.violations.append(f"{pod.name} was restarted though it served the present database")
@@ -151,6 +217,8 @@ class SimulatedWorld:
         return read()
 
     def _act(self, act: Callable[[], bool]) -> bool:
+        if self.recorder.has_decided:
+            self.violations.append("something was done after the last decision")
         self._meet("acts")
         done = act()
         self.clock.let_pass(ACT_SECONDS)
@@ -165,6 +233,14 @@ class SimulatedWorld:
             if fault.place == place and self.clock.is_between(fault.begins, fault.ends):
                 raise FindingError(Finding(fault.reason, place))
 
+    def start(self) -> None:
+        """Start the gate's process, which knows nothing of one before it."""
+        self.starts += 1
+        self.migrations.forget()
+        self.downstream.forget()
+
+    # --- the truth --------------------------------------------------------------------------------------------------
+
     @property
     def asks_for_temporal(self) -> bool:
         """The truth: whether policy asks for a Temporal that works, and what comes after it."""
@@ -174,15 +250,23 @@ class SimulatedWorld:
 
     @property
     def lacks(self) -> list[str]:
-        """The truth: what policy asks for and does not hold."""
-        lacking = [] if self.databases.were_right_since(self.turn_began) else ["the schemas are right"]
-        if self.asks_for_temporal and not self.servers.serve:
+        """The truth: what policy asks for and does not hold, unless it was lost since the gate looked."""
+        if self.databases.changed_since(self.turn_began):
+            return []
+        lacking = [] if self.databases.are_right else ["the schemas are right"]
+        if not self.asks_for_temporal:
+            return lacking
+        if not self.servers.serve:
             lacking.append("a workflow can start")
         downstream = self.scenario.downstream
-        asked = downstream is not None and downstream.state != "missing" and not self.downstream.is_ahead
-        if self.asks_for_temporal and asked and not self.bootstrap_work.is_done:
-            lacking.append("the namespaces are there")
+        if downstream is not None and downstream.sync != "missing" and not self.downstream.is_ahead:
+            lacking += [f"{job.ref} ran in the present database" for job in self.downstream.jobs if not job.work.stands]
         return lacking
+
+    def limit(self) -> datetime:
+        """The moment at which the run must have ended: it counts from its Job's creation, which the API server wrote."""
+        counts_from = self.clock.written(Actor.API, RUN_STARTED) - self.clock.read(Actor.GATE, RUN_STARTED)
+        return RUN_STARTED + counts_from + timedelta(seconds=LIMIT_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -201,18 +285,18 @@ class Play:
 
 def play(scenario: Scenario, killed_after: frozenset[int] = frozenset()) -> Play:
     """Run the gate in the scenario's world, started anew under the same run each time that it is killed."""
-    world, recorder = SimulatedWorld(scenario, killed_after), Recorder()
+    world = SimulatedWorld(scenario, killed_after)
     timing = Timing(
-        clock=lambda: world.clock.now,
+        clock=lambda: world.clock.read(Actor.GATE),
         sleep=world.clock.let_pass,
         interval=timedelta(seconds=INTERVAL_SECONDS),
         limit=timedelta(seconds=LIMIT_SECONDS),
     )
     while True:
+        world.start()
         try:
-            outcome = Gate(world.as_seen(), scenario.policy, timing, recorder, lambda: None).run()
+            outcome = Gate(world.as_seen(), scenario.policy, timing, world.recorder, lambda: None).run()
         except Killed:
-            world.migrations.attempts_seen = world.downstream.attempts_seen = 0
             world.clock.let_pass(0.5)
         else:
-            return Play(world, outcome, tuple(recorder.acts))
+            return Play(world, outcome, tuple(world.recorder.acts))
