@@ -42,6 +42,10 @@ class Actor:
         if self._defect is not None:
             raise self._defect
 
+    def is_alive(self) -> bool:
+        """Whether it still takes turns."""
+        return self._thread.is_alive()
+
     def __enter__(self) -> Self:
         return self.start()
 
