@@ -578,6 +578,23 @@ def test_a_failed_plain_job_is_replaced_and_nothing_else_is_touched(tmp_path: Pa
         assert operation["resources"] == [{"group": "batch", "kind": "Job", "namespace": "data", "name": "schema"}]
 
 
+def test_a_failed_plain_job_is_replaced_though_only_what_is_out_of_sync_is_to_be_applied(tmp_path: Path) -> None:
+    """The policy's ApplyOutOfSyncOnly is not for an operation that replaces what is in sync; its other options are."""
+    with cluster(tmp_path, plain_job()) as it:
+        options = ["CreateNamespace=true", "ApplyOutOfSyncOnly=true", "PruneLast=true"]
+        it.client.patch(PATH, {"spec": {"syncPolicy": {"syncOptions": options}}})
+        it.argocd.sync(REF.name)
+        it.until_operation(OperationPhase.SUCCEEDED)
+        failed = it.job("schema")
+        it.end_job("schema", "Failed")
+        it.until_status("Synced", "Degraded")
+        it.sync()
+        assert it.job("schema", without=failed)
+        it.until_operation(OperationPhase.SUCCEEDED)
+        written = it.raw()["status"]["operationState"]["operation"]["sync"]["syncOptions"]
+        assert written == ["CreateNamespace=true", "PruneLast=true", "Replace=true"]
+
+
 def test_a_job_that_git_has_no_more_is_not_the_migration(tmp_path: Path) -> None:
     """Its failure says nothing of its successor, and a sync of it alone would do nothing: the successor's hook runs."""
     with cluster(tmp_path, plain_job("old")) as it:
