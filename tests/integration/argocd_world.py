@@ -8,6 +8,7 @@ from typing import Any
 from lab.api_client import ApiClient, ApiError, Json
 from lab.argocd import ArgoCd, Behaviour
 from lab.fake_api import FakeApi
+from lab.object_status import ended_job
 
 APPLICATIONS = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
 TEMPORAL = APPLICATIONS + "/temporal"
@@ -109,8 +110,9 @@ class World:
 
     def end_job(self, name: str, condition: str) -> None:
         """The Job controller's part."""
-        conditions = [{"type": condition, "status": "True", "message": f"{name} has ended"}]
-        self.client.patch_status(f"{JOBS}/{name}", {"status": {"conditions": conditions}})
+        now = self.job(name)["metadata"]["creationTimestamp"]
+        status = ended_job(condition, f"{name} has ended", started=now, ended=now)
+        self.client.patch_status(f"{JOBS}/{name}", {"status": status})
 
 
 def identity_of(state: Json) -> str:

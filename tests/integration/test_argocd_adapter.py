@@ -34,6 +34,7 @@ from hook.observation.workloads import JobRef
 from lab.api_client import ApiClient, ApiError, Json
 from lab.argocd import REFRESH, ArgoCd, Behaviour
 from lab.fake_api import DropAnswer, FakeApi
+from lab.object_status import ended_job
 from lab.processes import wait_until
 
 REF = ApplicationRef("argocd", "migrations")
@@ -125,8 +126,9 @@ class Cluster:
 
     def end_job(self, name: str, condition: str) -> None:
         """The Job controller's part."""
-        conditions = [{"type": condition, "status": "True", "message": f"{name} has ended"}]
-        self.client.patch_status(f"{JOBS}/{name}", {"status": {"conditions": conditions}})
+        now = self.client.get(f"{JOBS}/{name}")["metadata"]["creationTimestamp"]
+        status = ended_job(condition, f"{name} has ended", started=now, ended=now)
+        self.client.patch_status(f"{JOBS}/{name}", {"status": status})
 
     def run_hook(self, condition: str, without: str = "") -> str:
         """Wait for the hook Job and end it; its uid."""

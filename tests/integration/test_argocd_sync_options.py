@@ -25,6 +25,7 @@ from argocd_world import (
 
 from lab.api_client import ApiError, Json
 from lab.argocd import REFRESH, NotModelledError
+from lab.object_status import ended_job
 
 ELSEWHERE = {"server": "https://kubernetes.default.svc", "namespace": "elsewhere"}
 CREATES = {"syncOptions": ["CreateNamespace=true"]}
@@ -71,10 +72,8 @@ def test_the_namespace_is_made_in_a_phase_of_its_own_before_everything() -> None
         it.operate("one", sync=CREATES)
         found = it.until(lambda it: "hook" in message_of(it))["status"]["operationState"]["syncResult"]["resources"]
         assert [(each["kind"], each["syncPhase"]) for each in found] == [("Namespace", "PreSync"), ("Job", "PreSync")]
-        conditions = [{"type": kind, "status": "True"} for kind in ("SuccessCriteriaMet", "Complete")]
-        status = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:01Z"}
-        path = "/apis/batch/v1/namespaces/elsewhere/jobs/gate"
-        it.client.patch_status(path, {"status": {**status, "conditions": conditions}})
+        status = ended_job("Complete", "", started="2026-01-01T00:00:00Z", ended="2026-01-01T00:00:01Z")
+        it.client.patch_status("/apis/batch/v1/namespaces/elsewhere/jobs/gate", {"status": status})
         results = it.until_ended("one")["syncResult"]["resources"]
         assert [each["kind"] for each in results] == ["Namespace", "Job", "ConfigMap"]
         it.operate("two", sync={**CREATES, "resources": [{"kind": "ConfigMap", "name": "a"}]})
