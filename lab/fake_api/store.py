@@ -4,7 +4,7 @@ It knows what k8s.io/apiserver/pkg/registry/{generic/registry/store.go,rest/{cre
 resourceVersion for the whole store, generation, compare-and-swap, finalizers and graceful deletion. A stored object is
 never changed in place, so that readers need no copy. Of the controllers' work it does two things itself, at once: a
 deleted namespace loses its contents, and a new one has a service account ``default``. It collects no garbage: that is
-``lab.controllers``' part, and a propagationPolicy in a deletion is taken as Background.
+``lab.controllers``' part.
 """
 
 import copy

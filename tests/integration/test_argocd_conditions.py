@@ -205,7 +205,7 @@ def test_a_closed_window_leaves_a_sync_error_as_it_is_and_syncs_nothing() -> Non
     with world(config_map("a")) as it:
         it.argocd.close_sync_window("temporal", manual_sync=True)
         it.client.patch(TEMPORAL, {"spec": {"syncPolicy": {"automated": {}}}})
-        refreshed(it)
+        assert "operation" not in refreshed(it)
         assert it.state == {}
         it.argocd.open_sync_window("temporal")
         refreshed(it)

@@ -66,6 +66,17 @@ def test_the_specifications_options_are_forgotten_by_an_operation_without_them()
         assert not any("tracking-id" in name for name in made)
 
 
+def test_the_specifications_replace_is_forgotten_by_an_operation_without_it() -> None:
+    """A Job in sync is left as it is; with Replace in the operation the PUT is refused."""
+    with world(plain_job(), spec={"syncPolicy": {"syncOptions": ["Replace=true"]}}) as it:
+        it.operate("one")
+        it.until_ended("one")
+        it.operate("two")
+        assert it.until_ended("two")["syncResult"]["resources"][0]["message"] == "job.batch/schema unchanged"
+        it.operate("three", sync={"syncOptions": ["Replace=true"]})
+        assert "field is immutable" in it.until_ended("three")["message"]
+
+
 def test_the_namespace_is_made_in_a_phase_of_its_own_before_everything() -> None:
     """It is in the results of the operation that made it, and no task of the next one (``autoCreateNamespace``)."""
     with world(hook_job(kind="PreSync"), config_map("a"), spec={"destination": ELSEWHERE}) as it:
