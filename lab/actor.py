@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class NotModelledError(Exception):
+    """The real one would do something that this stand-in cannot: a defect, so that no test passes for want of it."""
+
+
 class Actor:
     """Takes turns from ``start`` to ``stop``; a context manager, so that nothing stays behind.
 

@@ -5,7 +5,6 @@ ApplicationSet controller have no part in it.
 """
 
 from lab.argocd.controller import REFRESH, SKIP, ArgoCd, Behaviour, DeletingError, OperationInProgressError
-from lab.argocd.options import NotModelledError
 
 __all__ = [
     "REFRESH",
@@ -13,6 +12,5 @@ __all__ = [
     "ArgoCd",
     "Behaviour",
     "DeletingError",
-    "NotModelledError",
     "OperationInProgressError",
 ]

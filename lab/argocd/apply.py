@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from lab.actor import NotModelledError
 from lab.api_client import ApiClient, ApiError, Json
 from lab.argocd import manifests
 from lab.argocd.manifests import HOOK_FINALIZER
-from lab.argocd.options import NotModelledError
 
 _GONE_SECONDS = 10.0
 _POLL_SECONDS = 0.01

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.actor import NotModelledError
 from lab.api_client import Json
 from lab.argocd import conditions, health, manifests
 from lab.argocd.manifests import Key
-from lab.argocd.options import NotModelledError
 
 _MOST_CAUSES = 3
 EVALUATED = (conditions.COMPARISON, conditions.SHARED)

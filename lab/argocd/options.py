@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lab.actor import NotModelledError
+
 _NOT_MODELLED = ("RespectIgnoreDifferences=true", "PrunePropagationPolicy=orphan", "Prune=confirm")
 """Validate, SkipDryRunOnMissingResource and ClientSideApplyMigration say nothing to a stand-in without dry runs and
 field managers, and foreground deletion differs from background in what nobody here looks at: they are accepted."""
-
-
-class NotModelledError(Exception):
-    """The real one would do something that the stand-in cannot."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from lab.actor import NotModelledError
 from lab.api_client import ApiClient, Json
 from lab.controllers.objects import owned_by, owner_reference, phase_of, safe_encode, timestamp
 from lab.object_status import condition_of
@@ -24,6 +25,9 @@ def sync_deployment(
     api: ApiClient, deployment: Json, replica_sets: Sequence[Json], pods: Sequence[Json], now: datetime
 ) -> None:
     """One step of the rollout, and the status."""
+    if deployment["spec"].get("paused"):
+        message = f"not modelled: Deployment {deployment['metadata']['name']} is paused"
+        raise NotModelledError(message)
     own = sorted(owned_by(deployment, replica_sets), key=_revision)
     label = template_hash(deployment["spec"]["template"])
     new = next((one for one in own if one["metadata"]["labels"][HASH_LABEL] == label), None)

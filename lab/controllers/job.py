@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lab import merge_patch
+from lab.actor import NotModelledError
 from lab.api_client import ApiClient, ApiError, Json
 from lab.controllers.objects import (
     controller_of,
@@ -26,6 +27,8 @@ from lab.controllers.pod_failures import matching_rule
 from lab.controllers.refusals import Refusals
 from lab.object_status import condition_of, is_ready
 
+OWN = "kubernetes.io/job-controller"
+"""Of ``managedBy``; a Job of any other is left to that one."""
 TRACKING = "batch.kubernetes.io/job-tracking"
 MAX_BACKOFF_SECONDS = 600.0
 """``MaxJobPodFailureBackOff``."""
@@ -66,6 +69,12 @@ class JobController:
 
     def sync(self, job: Json, pods: Sequence[Json], now: datetime) -> None:
         """One step of one Job, and its status."""
+        spec = job["spec"]
+        if spec.get("managedBy", OWN) != OWN:
+            return
+        if spec.get("completionMode") == "Indexed" or spec.get("successPolicy"):
+            message = f"not modelled: Job {job['metadata']['name']} is Indexed or has a success policy"
+            raise NotModelledError(message)
         if is_finished(job):
             self._clean_up(job, now)
         else:

@@ -174,16 +174,20 @@ def test_a_failed_automated_sync_is_told_and_not_tried_again() -> None:
         it.until(lambda it: "conditions" not in it["status"])
 
 
-@pytest.mark.parametrize("automated", [{"enabled": False}, {"prune": False}])
-def test_what_may_not_be_synced_by_itself_is_not(automated: Json) -> None:
+@pytest.mark.parametrize(
+    ("automated", "left"),
+    [({"enabled": False}, [config_map("a", key="new"), config_map("b")]), ({"prune": False}, [config_map("b")])],
+)
+def test_what_may_not_be_synced_by_itself_is_not(automated: Json, left: list[Json]) -> None:
     """Disabled, or only to be pruned where pruning is not automated."""
     with world(config_map("a"), config_map("b")) as it:
         it.operate("one")
         it.until_ended("one")
         before = it.until_status("Synced", "Healthy")["operationState"]
         it.client.patch(TEMPORAL, {"spec": {"syncPolicy": {"automated": automated}}})
-        it.argocd.commit("temporal", [config_map("b")])
-        assert refreshed(it)["status"]["sync"]["status"] == "OutOfSync"
+        it.argocd.commit("temporal", left)
+        found = refreshed(it)
+        assert (found["status"]["sync"]["status"], "operation" in found) == ("OutOfSync", False)
         assert it.state == before
 
 

@@ -23,8 +23,9 @@ from argocd_world import (
     world,
 )
 
+from lab.actor import NotModelledError
 from lab.api_client import ApiError, Json
-from lab.argocd import REFRESH, NotModelledError
+from lab.argocd import REFRESH
 from lab.object_status import ended_job
 
 ELSEWHERE = {"server": "https://kubernetes.default.svc", "namespace": "elsewhere"}

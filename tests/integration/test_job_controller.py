@@ -20,8 +20,11 @@ from kubelet_world import (
     make_job,
 )
 
+from lab.actor import NotModelledError
 from lab.api_client import Json
+from lab.controllers import ControllerManager
 from lab.controllers.job import TRACKING
+from lab.fake_api import FakeApi
 from lab.processes import wait_until
 
 EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"
@@ -237,3 +240,35 @@ def test_a_pod_that_ends_before_it_was_placed_has_failed(world: World) -> None:
     assert status["uncountedTerminatedPods"] == {}
     old = [pod["metadata"]["uid"]]
     wait_until(lambda: [one["metadata"]["uid"] for one in world.of_job("far")] not in ([], old), SECONDS, "another")
+
+
+def test_a_job_that_another_controller_manages_is_left_to_it(world: World) -> None:
+    """``managedByExternalController``."""
+    make_job(world, "others", "exit 0", managedBy="example.org/controller")
+    make_job(world, "own", "exit 0", managedBy="kubernetes.io/job-controller")
+    until(world, "own", lambda job: condition(job, "Complete"), "completion")
+    assert (world.of_job("others"), world.api.get(f"{JOBS}/others")["status"]) == ([], {})
+
+
+@pytest.mark.parametrize("kind", ["indexed", "paused"])
+def test_what_is_not_modelled_ends_the_stand_in(kind: str) -> None:
+    """Instead of a Job whose indexes are forgotten, or a rollout that goes on."""
+    pod = {"containers": [{"name": "main", "image": "lab/main:1"}]}
+    with FakeApi() as server:
+        server.add_user("lab", admin=True)
+        api = server.client("lab")
+        api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        if kind == "indexed":
+            spec: Json = {
+                "completionMode": "Indexed",
+                "completions": 2,
+                "template": {"spec": {"restartPolicy": "Never", **pod}},
+            }
+            api.create(JOBS, {"metadata": {"name": "many"}, "spec": spec})
+        else:
+            template = {"metadata": {"labels": {"app": "web"}}, "spec": pod}
+            spec = {"paused": True, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+            api.create(DEPLOYMENTS, {"metadata": {"name": "web"}, "spec": spec})
+        with pytest.raises(NotModelledError), ControllerManager(api, [NAMESPACE]) as controllers:
+            wait_until(lambda: not controllers.is_alive(), SECONDS, "its end")
+        api.close()
