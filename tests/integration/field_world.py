@@ -292,6 +292,11 @@ class Field:
         asked = self.api.requests.by("gate")
         return [one.path.partition("?")[0].rpartition("/")[2] for one in asked if one.method == "DELETE"]
 
+    @property
+    def passed(self) -> float:
+        """Seconds since it was made, by the run's clock: what a slow machine took of them as well."""
+        return (self._clock() - self.now).total_seconds()
+
     def _clock(self) -> datetime:
         return datetime.now(UTC) + self.skipped
 

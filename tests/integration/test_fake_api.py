@@ -279,6 +279,8 @@ def test_an_applications_schema_is_held(client: ApiClient, namespace: str) -> No
         {"retry": {"limit": "2"}},
     ):
         assert refusal(lambda operation=wrong: client.patch(path, {"operation": operation})).status == 422  # type: ignore[misc]
+    for status in ({"reconciledAt": "yesterday"}, {"conditions": [{"type": "SyncError"}]}):
+        assert refusal(lambda status=status: client.patch(path, {"status": status})).status == 422  # type: ignore[misc]
     homeless = application("homeless")
     del homeless["spec"]["destination"]
     assert refusal(lambda: client.create(applications(namespace), homeless)).status == 422
