@@ -139,9 +139,12 @@ class JobReader:
         if job.phase is JobPhase.COMPLETE and not with_pods_of_complete:
             return job
         try:
-            return replace(job, pods=self._pods(ref, job.uid))
+            pods = self._pods(ref, job.uid)
         except FindingError as error:
             return replace(job, pods_unseen=error.finding)
+        if job.is_running and not pods:
+            return replace(job, message=self._words.refused(ref.namespace, job.uid))
+        return replace(job, pods=pods)
 
     def _orphaned(self, ref: JobRef) -> Job | None:
         """Return a Job that is not there, or may not be read, by the pods that still run in its name; None without any."""
