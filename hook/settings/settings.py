@@ -315,9 +315,9 @@ class ReportSettings(Block):
 
     format: Literal["auto", "json", "console"] = "auto"
     """auto: readable lines on a terminal, JSON elsewhere."""
-    events: bool | None = None
-    """Tell what the gate does by Events on the Applications. None: yes, but for `argocd.server`, whose token has no such
-    right: true then needs `create` on events in their namespace, and the API server that has the pods."""
+    events: bool | Literal["auto"] = "auto"
+    """Whether what the gate does is told by Events on the Applications. auto: yes, but not with `argocd.server`, whose token
+    has no such right: true then needs `create` on events in their namespace, in the cluster that has the pods."""
     termination_message_file: Path = Path("/dev/termination-log")
     """Kubernetes' own default (terminationMessagePath)."""
 
@@ -373,7 +373,8 @@ class Settings(Block):
     @property
     def posts_events(self) -> bool:
         """Tell whether Events are posted."""
-        return bool(self.targets) and (self.argocd.server is None if self.report.events is None else self.report.events)
+        events = self.argocd.server is None if self.report.events == "auto" else self.report.events
+        return bool(self.targets) and events
 
     @property
     def projects(self) -> dict[ApplicationRef, str]:
