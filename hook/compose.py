@@ -21,7 +21,7 @@ from hook.observation.workloads import JobRef, JobsSeen
 from hook.report.listeners import EventsListener, Log
 from hook.report.teller import Teller
 from hook.settings.loading import secrets
-from hook.settings.settings import KubeconfigSettings, Settings, SettingsError
+from hook.settings.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hook.observation.migrations import Migration
     from hook.observation.versions import SchemaVersion
     from hook.report.teller import Listener
+    from hook.settings.argocd import KubeconfigSettings
 
 
 class Composition:
