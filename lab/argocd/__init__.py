@@ -5,11 +5,13 @@ ApplicationSet controller have no part in it.
 """
 
 from lab.argocd.controller import REFRESH, SKIP, ArgoCd, Behaviour, DeletingError, OperationInProgressError
+from lab.argocd.server import ArgoCdServer
 
 __all__ = [
     "REFRESH",
     "SKIP",
     "ArgoCd",
+    "ArgoCdServer",
     "Behaviour",
     "DeletingError",
     "OperationInProgressError",

@@ -102,6 +102,14 @@ class ArgoCd(Actor):
         """End it."""
         self._windows.pop(application, None)
 
+    def is_blocked(self, application: str, *, manual: bool) -> bool:
+        """Whether a window keeps an operation from it."""
+        return application in self._windows and not (manual and self._windows[application])
+
+    def newest(self, application: str) -> str:
+        """The newest commit of an Application's target. Raises ``RevisionError``."""
+        return self._git.resolve(application, "HEAD")[0]
+
     def sync(self, application: str, **sync: Any) -> None:
         """A person's sync, as argocd-server makes it; refused while an operation is there or a deletion under way."""
         found = self._client.get(f"{self._root}/applications/{application}")
@@ -114,14 +122,11 @@ class ArgoCd(Actor):
         self._set_operation(application, {"initiatedBy": {"username": "admin"}, **own})
 
     def _set_operation(self, application: str, operation: Json) -> None:
-        """``SetAppOperation``: the state of the operation before is forgotten."""
+        """``SetAppOperation``, again where the Application changed meanwhile."""
         path = f"{self._root}/applications/{application}"
         for _ in range(_SYNC_TRIES):
             found = self._client.get(path)
-            if "operation" in found:
-                raise OperationInProgressError(application)
-            found["operation"] = operation
-            found.get("status", {}).pop("operationState", None)
+            set_operation(found, operation)
             try:
                 self._client.replace(path, found)
             except ApiError as error:
@@ -177,7 +182,7 @@ class ArgoCd(Actor):
     def _operate(self, application: Json, now: datetime) -> str:
         settings = Settings(
             merges_operation_state=self._behaviour.merges_operation_state,
-            blocked=lambda name, manual: name in self._windows and not (manual and self._windows[name]),
+            blocked=lambda name, manual: self.is_blocked(name, manual=manual),
             project_exists=lambda project: project in self._projects,
         )
         path = f"{self._root}/applications/{application['metadata']['name']}"
@@ -306,6 +311,14 @@ class ArgoCd(Actor):
         compared = application.get("status", {}).get("sync", {}).get("comparedTo", {})
         spec = application["spec"]
         return any(spec.get(field) != compared.get(field) for field in ("source", "sources"))
+
+
+def set_operation(application: Json, operation: Mapping[str, Any]) -> None:
+    """``SetAppOperation`` on an Application that was read; raises ``OperationInProgressError``."""
+    if "operation" in application:
+        raise OperationInProgressError(application["metadata"]["name"])
+    application["operation"] = dict(operation)
+    application.get("status", {}).pop("operationState", None)
 
 
 def _may_be_doubled(operation: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from hook.adapters.argocd import ATTEMPT_INFO, RUN_INFO, operation
+from hook.adapters.argocd import ATTEMPT_INFO, RUN_INFO, sync_operation
 from hook.decision.policy import Policy, Reachability
 from hook.decision.steps import Act, Fail, Migrate, Outcome, Pass, Step
 from hook.gate import Gate, Timing, World
@@ -195,7 +195,11 @@ class SimulatedWorld:
     def _sync(
         self, owner: SimulatedApplication, application: Application, attempt: int, jobs: tuple[JobRef, ...]
     ) -> bool:
-        written = operation(application, jobs, {RUN_INFO: "run", ATTEMPT_INFO: str(attempt)})
+        info = {RUN_INFO: "run", ATTEMPT_INFO: str(attempt)}
+        written = {
+            "info": [{"name": name, "value": value} for name, value in info.items()],
+            "sync": sync_operation(application, jobs),
+        }
         return self._act(partial(owner.write, application, written))
 
     def _refresh(self, application: Application) -> bool:
