@@ -162,9 +162,9 @@ def _audit_parser(command: Callable[[str, str, str, str], argparse.ArgumentParse
     audit = command(
         "audit",
         "tell whether a gate gates: what holds each Application of a rollout, and what does not",
-        "Looks at an ApplicationSet and its Applications, in a cluster or in manifests. Tells what holds each of them, what\n"
-        "does not, and what to do. Changes nothing. What cannot be seen from what was given (charts behind a manifest,\n"
-        "Argo CD's version) is named, and counts for neither.\n"
+        "Looks at an ApplicationSet and its Applications, in a cluster or in manifests. Tells what holds each of them,\n"
+        "what does not, and what to do. Changes nothing. What cannot be seen from what was given (charts behind a\n"
+        "manifest, Argo CD's version) is named, and counts for neither.\n"
         "Of what an Application renders, give all (`argocd app manifests NAME`); of an ApplicationSet whose generators ask\n"
         "others for their parameters, its Applications too (`argocd appset generate FILE -o yaml`).",
         "exit codes:\n"

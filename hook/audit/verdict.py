@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hook.audit.holds import Finding, Hold, Severity, Unseen
 from hook.audit.rules import RULES
-from hook.audit.rules.guards import guard_of, is_guarded
+from hook.audit.rules.guards import guard_of, is_guarded, own_migration
 from hook.audit.steps import place_of
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ def _holds(ref: ApplicationRef, seen: Seen, findings: list[Finding], unseen: lis
         return ()
     holds = []
     guard = guard_of(seen.app(ref))
-    if guard is not None and is_guarded(seen, ref):
+    if (migration := own_migration(seen, ref)) is not None:
+        holds.append(f"its own {migration}, a PreSync hook: servers are applied after it")
+    elif guard is not None and is_guarded(seen, ref):
         wave = f" in wave {guard.wave}" if guard.wave is not None else ""
         holds.append(f"its guard{wave}: its own sync applies nothing before the guard has passed")
     gate_step, step = _step(seen.roles.gate, seen) if seen.roles.gate else "", _step(ref, seen)

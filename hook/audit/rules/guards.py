@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hook.audit.holds import Finding, Hold, Unseen
 from hook.audit.rollout import CHART, PRE_SYNC, SYNC, Resource
+from hook.audit.rules.jobs import is_schema_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +34,21 @@ def guard_of(app: App | None) -> Resource | None:
     return None
 
 
+def own_migration(seen: Seen, ref: ApplicationRef) -> Resource | None:
+    """Return the schema Job that holds the servers of its own Application, as Temporal's 1.x chart renders both by default.
+
+    A PreSync hook that fails ends the sync before anything managed is applied.
+    """
+    app = seen.app(ref)
+    if app is None or ref != seen.roles.migrations:
+        return None
+    return next((job for job in app.jobs if is_schema_job(job) and PRE_SYNC in job.phases), None)
+
+
 def is_guarded(seen: Seen, ref: ApplicationRef) -> bool:
-    """Tell whether a guard holds the Application."""
+    """Tell whether a guard holds the Application, or its own migration."""
+    if own_migration(seen, ref) is not None:
+        return True
     app = seen.app(ref)
     guard = guard_of(app)
     return ref != seen.roles.gate and app is not None and guard is not None and not _why_it_is_late(app, guard)
@@ -67,7 +81,7 @@ def missing(seen: Seen) -> Iterator[Finding | Unseen]:
     """An order alone can be overtaken: by RollingSync itself, and by a person's sync."""
     for ref in seen.roles.held:
         app = seen.app(ref)
-        if app is None or guard_of(app) is not None:
+        if app is None or guard_of(app) is not None or own_migration(seen, ref) is not None:
             continue
         if app.resources is None:
             yield Unseen(ref, f"whether it has a guard ({Hold.NO_GUARD}): give what it renders")

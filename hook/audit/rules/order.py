@@ -65,7 +65,11 @@ def in_a_step(seen: Seen) -> Iterator[Finding | Unseen]:
 
 
 def in_order(seen: Seen) -> Iterator[Finding | Unseen]:
-    """Migrations and gate may share a step; runtime and downstream come after them, one after the other."""
+    """Migrations and gate may share a step; runtime and downstream come after them, one after the other.
+
+    Where one Application is both migrations and runtime the gate may stand before it or beside it.
+    """
+    is_one = seen.roles.migrations == seen.roles.runtime
     placed = [
         (role, ref, found, number)
         for role, ref, app, found in _rolling(seen)
@@ -74,7 +78,9 @@ def in_order(seen: Seen) -> Iterator[Finding | Unseen]:
     ranks = {Role.MIGRATIONS: 0, Role.GATE: 1, Role.RUNTIME: 2, Role.DOWNSTREAM: 3}
     for role, ref, found, number in placed:
         for before, other, its_set, earlier in placed:
-            if ranks[before] >= ranks[role] or its_set.ref != found.ref:
+            if ranks[before] >= ranks[role] or its_set.ref != found.ref or ref == other:
+                continue
+            if is_one and Role.GATE in {before, role} and seen.roles.runtime in {ref, other}:
                 continue
             may_share = (before, role) == (Role.MIGRATIONS, Role.GATE)
             if earlier > number or (earlier == number and not may_share):
