@@ -80,6 +80,8 @@ def _names(question: Question, settings: Settings | None) -> Names:
         return Name("--config", setting.name, setting.namespace) if setting is not None else None
 
     gate = settings.gate if settings else None
+    if settings is not None and gate is not None and gate.ref in settings.targets.values():
+        gate = None  # they are a guard's, whose own Application is what it holds
     migrations = settings.migrations.application if settings else None
     runtime = settings.runtime.application if settings else None
     downstream = tuple(Name.parse("--downstream", one) for one in question.downstream)

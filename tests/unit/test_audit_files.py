@@ -429,8 +429,12 @@ def test_versions(text: str, numbers: tuple[int, ...] | None) -> None:
             "document 1: spec.sources: expected a list",
         ),
         (
-            "kind: ApplicationSet\napiVersion: argoproj.io/v1alpha1\nspec: {strategy: {rollingSync: "
-            + "{steps: [{matchExpressions: [{key: a, values: [265]}]}]}}}",
+            yaml.safe_dump(
+                application_set(
+                    LIST,
+                    strategy={"rollingSync": {"steps": [{"matchExpressions": [{"key": "a", "values": [265]}]}]}},
+                )
+            ),
             "steps[0].matchExpressions[0].values[0]: expected text, found a number",
         ),
         ("just text", "document 1: the answer: expected an object, found another text"),

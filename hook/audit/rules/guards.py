@@ -85,5 +85,7 @@ def missing(seen: Seen) -> Iterator[Finding | Unseen]:
             continue
         if app.resources is None:
             yield Unseen(ref, f"whether it has a guard ({Hold.NO_GUARD}): give what it renders")
+        elif unread := [job for job in app.jobs if job.is_hook and job.images is None]:
+            yield Unseen(ref, f"whether {unread[0]}, a hook, is a guard ({Hold.NO_GUARD}): it was not read")
         else:
             yield Finding.of(Hold.NO_GUARD, ref, "no hook Job of this chart is among what it renders", ref)

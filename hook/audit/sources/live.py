@@ -113,7 +113,7 @@ class _Reading:
             self._not_seen(ref, f"{one} itself", error)
             return one
         found = manifests.resource(Answer(read, str(one)))
-        return replace(found, phases=found.phases or one.phases)
+        return replace(found, phases=found.phases or one.phases, wave=found.wave if one.wave is None else one.wave)
 
     # --- Argo CD --------------------------------------------------------------------------------------------------
 
