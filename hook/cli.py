@@ -64,7 +64,7 @@ def _conclude(parsed: argparse.Namespace, carry_out: Callable[[Callable[[Path | 
 
     def loaded(config: Path | None) -> Settings:
         nonlocal file, settings, known
-        settings = load(config)
+        settings = load(config, opens_files=parsed.command != "audit")  # which needs the names alone
         file, known = settings.report.termination_message_file, secrets(settings)
         return settings
 
