@@ -55,6 +55,7 @@ class ApplicationSet:
 
     `tracks` is whether its status has an entry for its Applications, which only progressive syncs write; None in a manifest.
     `updates` is whether its policy lets the controller change an Application, which is how RollingSync syncs one.
+    `prunes` is what its template's sync policy says, which Argo CD up to 3.2 takes out of the Applications; None: not seen.
     """
 
     ref: ApplicationRef
@@ -65,6 +66,7 @@ class ApplicationSet:
     default_prune: bool = False
     updates: bool = True
     tracks: bool | None = None
+    prunes: bool | None = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ class App:
 
     `labels`, their values, `prune`, `values` and `resources` are None where they were not seen, and so is `retry` where
     `retry_is_seen` does not say that there is none. `values` are the Helm values and images of its specification by their
-    path. `revision` is the commit that a live one was compared with.
+    path. `revision` is the commit that a live one was compared with. `hooks_are_seen` tells whether `resources` has the
+    hooks, too, which Argo CD's status names only after a whole sync.
     """
 
     ref: ApplicationRef
@@ -149,6 +152,7 @@ class App:
     is_from_git: bool = True
     resources: tuple[Resource, ...] | None = None
     revision: str = ""
+    hooks_are_seen: bool = True
 
     @property
     def jobs(self) -> tuple[Resource, ...]:
@@ -156,9 +160,9 @@ class App:
         return tuple(one for one in self.resources or () if one.kind == "Job")
 
     def of_hook_chart(self, setting: str) -> str | None:
-        """Return what the specification sets in this project's chart, whether that is its chart or a dependency."""
+        """Return what the specification sets in this project's chart: its own chart, or a dependency under any alias."""
         for path, value in (self.values or {}).items():
-            if path == setting or path.endswith(f"{CHART}.{setting}"):
+            if path == setting or path.endswith(f".{setting}"):
                 return value
         return None
 

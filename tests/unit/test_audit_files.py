@@ -171,7 +171,7 @@ def test_a_patch_is_merged_or_what_it_may_change_is_not_seen(read: Callable[...,
     gate = read([application_set(LIST, templatePatch=code)], names=names).apps[GATE]
     assert gate.labels is None
     assert not gate.retry_is_seen
-    assert gate.values == {}
+    assert gate.values == {"path": GATE.name}
     sources = "{{ if .a }}\nspec: {source: {helm: {parameters: []}}}\n{{ end }}"
     gate = read([application_set(LIST, templatePatch=sources)], names=names).apps[GATE]
     assert gate.labels == {"rollout-phase": "300"}
@@ -245,7 +245,7 @@ def test_the_values_of_an_application_by_all_ways_of_giving_them() -> None:
         "kustomize.images[0].image": "a=b:1",
     }
     assert found.of_hook_chart("receipt.revision") == "$ARGOCD_APP_REVISION"
-    assert found.of_hook_chart("revision") is None
+    assert found.of_hook_chart("evision") is None
     assert found.charts == (Chart("temporal", "0.73.2"),)
     assert not found.is_from_git
     assert manifests.release_names(answer) == {RUNTIME.name, "other"}
@@ -340,6 +340,7 @@ def test_live_objects_in_a_file_are_read_with_their_status(read: Callable[..., S
             "sync": {"revision": "a1"},
         }
     }
+    live["status"]["operationState"]["phase"] = "Failed"
     seen = read([{"apiVersion": "v1", "kind": "List", "items": [live, application(RUNTIME)]}])
     gate = seen.apps[GATE]
     assert gate.resources == (
@@ -349,6 +350,45 @@ def test_live_objects_in_a_file_are_read_with_their_status(read: Callable[..., S
     assert gate.revision == "a1"
     assert gate.jobs[0].is_of_chart
     assert seen.apps[RUNTIME].resources is None
+
+
+@pytest.mark.parametrize(
+    ("state", "are_seen"),
+    [
+        ({}, False),
+        ({"phase": "Succeeded", "syncResult": {"resources": [{"kind": "ConfigMap"}]}}, True),
+        ({"phase": "Failed", "syncResult": {"resources": [{"kind": "ConfigMap"}]}}, False),
+        ({"phase": "Running", "syncResult": {"resources": [{"kind": "Job", "hookType": "Sync"}]}}, True),
+        ({"phase": "Succeeded", "operation": {"sync": {"resources": [{"kind": "Job", "name": "a"}]}}}, False),
+    ],
+)
+def test_when_a_status_names_the_hooks(state: Json, are_seen: bool) -> None:  # noqa: FBT001
+    """Not before the first sync, nor after one of some resources alone, nor after one that failed before it got to any."""
+    assert manifests.hooks_are_seen(Answer({"status": {"operationState": state}}, "it")) is are_seen
+
+
+def test_a_live_set_in_a_file_tells_whether_progressive_syncs_are_on(read: Callable[..., Seen]) -> None:
+    """By its status, where nothing else does."""
+    live = application_set(LIST)
+    assert read([live]).argocd.progressive_syncs is None
+    assert read([live | {"status": {"conditions": []}}]).argocd.progressive_syncs is False
+    tracking = live | {"status": {"applicationStatus": [{"application": GATE.name}]}}
+    assert read([tracking]).argocd.progressive_syncs is True
+    assert read([tracking, parameters(**{FLAG: "false"})]).argocd.progressive_syncs is False
+
+
+@pytest.mark.parametrize(
+    ("template", "prunes"),
+    [
+        ({}, False),
+        ({"syncPolicy": {"automated": {"prune": True}}}, True),
+        ({"syncPolicy": {"automated": {"prune": "{{ .prune }}"}}}, None),
+    ],
+)
+def test_the_templates_prune(template: Json, prunes: bool | None) -> None:  # noqa: FBT001
+    """Argo CD 3.2 takes it out of the live Applications, and heeds it all the same (SyncDesiredApplications)."""
+    found = application_set(LIST, template={"metadata": {"name": "a"}, "spec": template})
+    assert manifests.application_set(Answer(found, "set")).prunes is prunes
 
 
 # --- Argo CD ------------------------------------------------------------------------------------------------------
@@ -437,6 +477,8 @@ def test_versions(text: str, numbers: tuple[int, ...] | None) -> None:
             ),
             "steps[0].matchExpressions[0].values[0]: expected text, found a number",
         ),
+        ("server:\n  image: {tag: x}\n", "holds no object of Kubernetes"),
+        ("", "holds no object of Kubernetes"),
         ("just text", "document 1: the answer: expected an object, found another text"),
         ("kind: Job\nmetadata: {labels: [a]}", "metadata.labels: expected an object"),
     ],

@@ -321,7 +321,7 @@ def plain_set(seen: Seen, ref: ApplicationRef) -> Seen:
             id="a PostSync guard",
         ),
         pytest.param(
-            with_resources(RUNTIME, GUARD, SERVER, replace(SCHEMA_JOB, phases=("PreSync",), name="setup")),
+            with_resources(RUNTIME, GUARD, SERVER, replace(GUARD, phases=("PreSync",), name="seed", labels={})),
             Hold.GUARD_NOT_FIRST,
             RUNTIME,
             FAILS,
@@ -539,6 +539,13 @@ def test_what_was_not_seen_is_said_and_counts_for_neither(
         ("server.image", "temporalio/server:1.29.1", True),
         ("kustomize.images[0].image", "temporalio/server=registry.example/server:main", True),
         ("imageTag", "1.29", True),
+        ("image.tag", "main", True),
+        ("path", "temporal/releases/1.29.1", True),
+        ("path", "temporal/runtime", False),
+        ("helm.valueFiles[0]", "../release.yaml", False),
+        ("helm.valueFiles[1]", "values-1.29.1.yaml", True),
+        ("plugin.env.TEMPORAL_VERSION", "1.29.1", True),
+        ("stage", "1.29", False),
         ("receipt.revision", "$ARGOCD_APP_REVISION", False),
         ("image.tag", "$ARGOCD_APP_REVISION_SHORT", False),
         ("image.pullPolicy", "IfNotPresent", False),
@@ -571,6 +578,25 @@ def test_one_application_of_chart_1_holds_its_servers_itself() -> None:
     (held,) = [each for each in judge(one).applications if each.ref == RUNTIME]
     assert held.holds == ("its own Job temporal-schema, a PreSync hook: servers are applied after it",)
     assert judge(one).fails == ()
+
+
+@pytest.mark.parametrize("kind", ["Secret", "ServiceAccount", "ConfigMap"])
+def test_what_runs_nothing_may_come_before_a_guard(kind: str) -> None:
+    """Its own Secret has to."""
+    assert found(with_resources(RUNTIME, Resource(kind, "a", wave=-10), GUARD, SERVER)(HOLDS)) == {}
+    assert Hold.GUARD_NOT_FIRST in found(
+        with_resources(RUNTIME, Resource("Widget", "a", wave=-10), GUARD, SERVER)(HOLDS)
+    )
+
+
+def test_hooks_that_the_last_sync_did_not_name_are_unseen() -> None:
+    """A first sync that is still to come, or one of some resources alone: neither no guard nor no gate."""
+    seen = with_app(RUNTIME, with_app(GATE, PLAIN, resources=(RECEIPT,), hooks_are_seen=False), hooks_are_seen=False)
+    told = {one.ref: " ".join(one.unseen) for one in judge(seen).applications}
+    assert "its last sync does not name its hooks" in told[RUNTIME]
+    assert "the gate's Job" in told[GATE]
+    assert set(found(seen)) == {Hold.NO_GUARD}  # of the bootstrap
+    assert found(seen)[Hold.NO_GUARD][0] == BOOTSTRAP
 
 
 def test_a_watchdog_is_no_guard() -> None:

@@ -66,7 +66,7 @@ def receipt(seen: Seen) -> Iterator[Finding | Unseen]:
         return
     hooks = [job for job in gate_jobs(app) if job.is_hook]
     if not hooks:
-        if not gate_jobs(app):
+        if not gate_jobs(app) and app.hooks_are_seen:  # else `phase` says so
             yield Finding.of(Hold.NO_RECEIPT, app.ref, "it renders no Job at all")
         return
     managed = [one for one in app.resources if not one.is_hook]

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from hook.observation.applications import ApplicationRef
 
 
+_INERT = {
+    *("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount", "NetworkPolicy", "LimitRange"),
+    *("ConfigMap", "Secret", "ExternalSecret", "SealedSecret", "PersistentVolumeClaim", "Service"),
+    *("Namespace", "CustomResourceDefinition"),
+}
+"""What may come before a guard, or has to: its own Secret, for one. None of it runs anything."""
+
+
 def guard_of(app: App | None) -> Resource | None:
     """Return the Job that guards an Application, None where none was seen; it may come too late to hold anything."""
     if app is None:
@@ -60,7 +68,7 @@ def _why_it_is_late(app: App, guard: Resource) -> str:
     if PRE_SYNC in guard.phases or guard.wave is None:
         return ""
     for one in app.resources or ():
-        if one.is_of_chart:
+        if one.is_of_chart or one.kind in _INERT or is_schema_job(one):
             continue
         if PRE_SYNC in one.phases or (one.wave is not None and one.wave <= guard.wave and "PostSync" not in one.phases):
             where = "runs before a Sync hook" if PRE_SYNC in one.phases else f"has wave {one.wave}"
@@ -85,6 +93,8 @@ def missing(seen: Seen) -> Iterator[Finding | Unseen]:
             continue
         if app.resources is None:
             yield Unseen(ref, f"whether it has a guard ({Hold.NO_GUARD}): give what it renders")
+        elif not app.hooks_are_seen:
+            yield Unseen(ref, f"whether it has a guard ({Hold.NO_GUARD}): its last sync does not name its hooks")
         elif unread := [job for job in app.jobs if job.is_hook and job.images is None]:
             yield Unseen(ref, f"whether {unread[0]}, a hook, is a guard ({Hold.NO_GUARD}): it was not read")
         else:

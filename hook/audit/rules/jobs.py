@@ -107,13 +107,14 @@ def renewed(seen: Seen) -> Iterator[Finding | Unseen]:
         yield Unseen(app.ref, f"its Jobs ({Hold.JOB_NOT_RENEWED}, {Hold.JOB_WITH_TTL}): give what it renders")
         return
     found = seen.set_of(app.ref)
-    prune = app.prune if app.prune or found is None else found.default_prune
+    prunes = app.prune or (found is not None and (found.default_prune or found.prunes))
+    is_seen = app.prune is not None and (found is None or found.prunes is not None)
     for job in _schema_jobs(app):
         if not job.is_plain_job or job.is_replaced:
             continue
         if not is_renewed(job, app):
             yield Finding.of(Hold.JOB_NOT_RENEWED, app.ref, f"{job} keeps its name from commit to commit")
-        elif prune is False:
+        elif is_seen and not prunes:
             yield Finding.of(Hold.JOB_NOT_RENEWED, app.ref, f"{job} gets another name, and the last one is not pruned")
 
 

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
     from hook.audit.rollout import Seen
 
-_NAMES_A_RELEASE = re.compile(r"(^|[._-])(image|images|tag|version|release)$|(tag|version|release)$", re.IGNORECASE)
+_TAG = re.compile(r"(^|[._-]|image)tag$", re.IGNORECASE)
+_NAMES_A_RELEASE = re.compile(r"(image|version|release)$", re.IGNORECASE)
 _LOOKS_LIKE_ONE = re.compile(r"(^|[:@])v?\d+\.\d+|@?sha256:|\{\{|[:@][\w.-]+$|^[0-9a-f]{7,40}$")
+_PLACE = re.compile(r"^path$|^helm\.valueFiles\[\d+\]$")
+_HOLDS_ONE = re.compile(r"(?<![\d.])v?\d+\.\d+(\.\d+)?(?!\.?\d)")
+"""A folder or a file that is named after a release: the next one changes the specification alone, too."""
 
 
 def retries(seen: Seen) -> Iterator[Finding | Unseen]:
@@ -67,5 +71,10 @@ def releases(values: Mapping[str, str]) -> list[str]:
     return [
         path
         for path, value in values.items()
-        if _NAMES_A_RELEASE.search(path) and _LOOKS_LIKE_ONE.search(value) and "$ARGOCD_" not in value
+        if "$ARGOCD_" not in value
+        and (
+            (_TAG.search(path) and value)
+            or (_NAMES_A_RELEASE.search(path) and _LOOKS_LIKE_ONE.search(value))
+            or (_PLACE.search(path) and _HOLDS_ONE.search(value))
+        )
     ]

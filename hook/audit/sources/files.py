@@ -11,7 +11,7 @@ import yaml
 
 from hook.adapters.answers import Answer
 from hook.audit.holds import Unseen
-from hook.audit.rollout import App, ApplicationSet, ArgoCd, Resource, Seen
+from hook.audit.rollout import App, ApplicationSet, ArgoCd, Resource, Roles, Seen
 from hook.audit.rules.jobs import is_schema_job
 from hook.audit.sources import manifests, templates
 from hook.audit.sources.naming import Names, NamesError
@@ -50,19 +50,26 @@ def read(files: Iterable[str], names: Names, version: tuple[int, ...] | None) ->
     """Return what the files tell. Raises `FileError` and `NamesError`."""
     found = _Found(version=version)
     for file in files:
+        kinds = set()
         for number, document in enumerate(_documents(file), 1):
             try:
-                _take(Answer(document, f"document {number}"), file, found)
+                kinds.add(_take(Answer(document, f"document {number}"), file, found))
             except FindingError as error:
                 message = f"--file {file}: {error.finding.about}: {error.finding.detail}"
                 raise FileError(message) from None
+        if not kinds - {""}:
+            message = (
+                f"--file {file}: holds no object of Kubernetes: give manifests, as kubectl, argocd or helm print them"
+            )
+            raise FileError(message)
     apps = _applications(found)
     roles = names.roles(apps, _NAMESPACE)
     if not any(ref in apps for _, ref in roles):
         there = ", ".join(str(ref) for ref in sorted(apps)) or "none"
         message = f"none of the Applications that are named is in the files; there are: {there}"
         raise NamesError(message)
-    return Seen(roles, _with_resources(apps, found, roles.migrations), found.sets, _argocd(found), tuple(found.unseen))
+    apps = _with_resources(apps, found, roles.migrations)
+    return Seen(roles, apps, found.sets, _argocd(found, apps, roles), tuple(found.unseen))
 
 
 # --- documents ----------------------------------------------------------------------------------------------------
@@ -95,8 +102,8 @@ def _documents(file: str) -> Iterator[Any]:
             yield document
 
 
-def _take(answer: Answer, file: str, found: _Found) -> None:
-    """Sort one object in."""
+def _take(answer: Answer, file: str, found: _Found) -> str:
+    """Sort one object in; return its kind."""
     kind = answer["kind"].text()
     is_argo = answer["apiVersion"].text().startswith("argoproj.io/")
     if is_argo and kind == "ApplicationSet":
@@ -107,7 +114,7 @@ def _take(answer: Answer, file: str, found: _Found) -> None:
         for name in manifests.release_names(answer):
             found.instances.setdefault(name, set()).add(app.ref)
         if live := manifests.status_resources(answer):
-            found.apps[app.ref] = replace(app, resources=live)
+            found.apps[app.ref] = replace(app, resources=live, hooks_are_seen=manifests.hooks_are_seen(answer))
     elif kind == "ConfigMap" and answer["metadata"]["name"].text() == manifests.PARAMETERS_CONFIG_MAP:
         found.parameters = manifests.parameters(answer)
     elif kind == "Deployment" and manifests.is_controller(answer):
@@ -117,6 +124,7 @@ def _take(answer: Answer, file: str, found: _Found) -> None:
         found.version = found.version or version
     elif kind and kind != "CustomResourceDefinition":
         found.rendered.append((file, answer))
+    return kind
 
 
 def _take_set(answer: Answer, found: _Found) -> None:
@@ -192,9 +200,13 @@ def _with_resources(
     return {ref: replace(app, resources=tuple(owned[ref])) if ref in owned else app for ref, app in apps.items()}
 
 
-def _argocd(found: _Found) -> ArgoCd:
-    """Return what is known of Argo CD: the controller's own words win over the ConfigMap that they read."""
+def _argocd(found: _Found, apps: dict[ApplicationRef, App], roles: Roles) -> ArgoCd:
+    """Return what is known of Argo CD: the controller's own words, the ConfigMap that it reads, what it left in a status."""
     switched, why = found.controller.progressive_syncs, found.controller.why
     if switched is None and found.parameters is not None:
         switched, why = found.parameters[0] is True, found.parameters[1]
+    if switched is None:
+        for ref in dict.fromkeys(apps[one].set_ref for _, one in roles if one in apps):
+            if ref in found.sets:
+                return manifests.by_status(found.sets[ref], has_applications=True, version=found.version)
     return ArgoCd(switched, why, found.version)

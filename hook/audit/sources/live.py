@@ -44,7 +44,7 @@ class _Reading:
 
     def seen(self, set_ref: ApplicationRef, names: Names, version: Version | None) -> Seen:
         """Return all that may be read."""
-        found = manifests.application_set(self._object("ApplicationSet", "applicationsets", set_ref), is_live=True)
+        found = manifests.application_set(self._object("ApplicationSet", "applicationsets", set_ref))
         answers = self._of_namespace(set_ref.namespace)
         roles = names.roles(answers, set_ref.namespace)
         for _, ref in roles:
@@ -83,9 +83,7 @@ class _Reading:
             if ref is None or ref == own:
                 continue
             try:
-                found[ref] = manifests.application_set(
-                    self._object("ApplicationSet", "applicationsets", ref), is_live=True
-                )
+                found[ref] = manifests.application_set(self._object("ApplicationSet", "applicationsets", ref))
             except FindingError as error:
                 self._not_seen(None, f"ApplicationSet {ref}", error)
         return found
@@ -102,7 +100,7 @@ class _Reading:
             resources = tuple(self._read(app.ref, one) if _is_read(one) else one for one in resources)
         elif any(_is_read(one) for one in resources):
             self._unseen.append(Unseen(app.ref, "its Jobs and the receipt themselves: they are in another cluster"))
-        return replace(app, resources=resources)
+        return replace(app, resources=resources, hooks_are_seen=manifests.hooks_are_seen(answer))
 
     def _read(self, ref: ApplicationRef, one: Resource) -> Resource:
         try:
@@ -129,20 +127,8 @@ class _Reading:
             return controller
         if switched is not None and switched[0] is not None:
             return ArgoCd(*switched, controller.version)
-        return self._by_status(found, apps, roles, controller.version)
-
-    def _by_status(
-        self, found: ApplicationSet, apps: dict[ApplicationRef, App], roles: Roles, version: Version | None
-    ) -> ArgoCd:
-        """Only progressive syncs write ``status.applicationStatus``, for each Application at each look."""
-        if found.tracks:
-            return ArgoCd(
-                progressive_syncs=True, why="the ApplicationSet's status has its Applications", version=version
-            )
-        if any(ref in apps and apps[ref].set_ref == found.ref for _, ref in roles):
-            why = "the ApplicationSet's status.applicationStatus is empty"
-            return ArgoCd(progressive_syncs=False, why=why, version=version)
-        return ArgoCd(version=version)
+        is_used = any(ref in apps and apps[ref].set_ref == found.ref for _, ref in roles)
+        return manifests.by_status(found, has_applications=is_used, version=controller.version)
 
     def _not_seen(self, about: ApplicationRef | None, what: str, error: FindingError) -> None:
         """Note what may not be read; whatever else went wrong ends the audit."""

@@ -13,6 +13,7 @@ import yaml
 from hook.audit.rollout import App, ApplicationSet, ArgoCd, Chart, Expression, Resource, Retry, Step
 from hook.audit.sources.templates import BRACES
 from hook.observation.applications import ApplicationRef
+from hook.observation.findings import FindingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,8 +48,8 @@ def ref_of(answer: Answer, namespace: str = "argocd") -> ApplicationRef:
 # --- ApplicationSets ----------------------------------------------------------------------------------------------
 
 
-def application_set(answer: Answer, *, is_live: bool = False) -> ApplicationSet:
-    """Return an ApplicationSet."""
+def application_set(answer: Answer) -> ApplicationSet:
+    """Return an ApplicationSet; one with a status is a live one."""
     spec, strategy = answer["spec"], answer["spec"]["strategy"]
     rolling = strategy["rollingSync"]
     generators = list(spec["generators"])
@@ -60,8 +61,31 @@ def application_set(answer: Answer, *, is_live: bool = False) -> ApplicationSet:
         generators=tuple(dict.fromkeys(name for one in generators for name in _generators(one))),
         default_prune=rolling["defaultPrune"].flag(),
         updates=spec["syncPolicy"]["applicationsSync"].text("sync") in {"sync", "create-update"},
-        tracks=bool(list(answer["status"]["applicationStatus"])) if is_live else None,
+        tracks=bool(list(answer["status"]["applicationStatus"])) if answer["status"].is_there else None,
+        prunes=_prunes(spec),
     )
+
+
+def _prunes(spec: Answer) -> bool | None:
+    if spec["templatePatch"].text():
+        return None
+    try:
+        return spec["template"]["spec"]["syncPolicy"]["automated"]["prune"].flag()
+    except FindingError:  # a template's braces
+        return None
+
+
+def by_status(found: ApplicationSet, *, has_applications: bool, version: tuple[int, ...] | None) -> ArgoCd:
+    """Return whether progressive syncs are on by what they leave: an entry of ``status.applicationStatus`` for each.
+
+    Nothing else writes it (UpdateApplicationSetApplicationStatus).
+    """
+    if found.tracks:
+        return ArgoCd(progressive_syncs=True, why="the ApplicationSet's status has its Applications", version=version)
+    if has_applications and found.tracks is False:
+        why = "the ApplicationSet's status.applicationStatus is empty"
+        return ArgoCd(progressive_syncs=False, why=why, version=version)
+    return ArgoCd(version=version)
 
 
 def _step(step: Answer) -> Step:
@@ -152,6 +176,10 @@ def _values(sources: list[Answer]) -> dict[str, str] | None:
         found |= {
             f"kustomize.images[{number}].image": one.text() for number, one in enumerate(source["kustomize"]["images"])
         }
+        found |= {f"plugin.env.{one['name'].text()}": one["value"].text() for one in source["plugin"]["env"]}
+        found |= {f"helm.valueFiles[{number}]": one.text() for number, one in enumerate(helm["valueFiles"])}
+        if path := source["path"].text():
+            found["path"] = path
     return found
 
 
@@ -247,6 +275,14 @@ def status_resources(answer: Answer) -> tuple[Resource, ...]:
         if one["hookType"].text()
     ]
     return (*managed, *hooks)
+
+
+def hooks_are_seen(answer: Answer) -> bool:
+    """Tell whether the status names every hook: after a whole sync that came to its end, or got to one of them."""
+    state = answer["status"]["operationState"]
+    is_selective = bool(list(state["operation"]["sync"]["resources"]))
+    got_to_hooks = any(one["hookType"].text() for one in state["syncResult"]["resources"])
+    return not is_selective and (got_to_hooks or state["phase"].text() == "Succeeded")
 
 
 # --- Argo CD itself -----------------------------------------------------------------------------------------------
