@@ -377,7 +377,17 @@ def test_a_guard_makes_up_for_its_own_application_alone() -> None:
     """A runtime in no step is held by its guard; a bootstrap's guard is no help to it."""
     seen = phase(RUNTIME, None)(HOLDS)
     assert found(seen)[Hold.IN_NO_STEP] == (RUNTIME, WARNS)
+    assert found(with_resources(BOOTSTRAP, SERVER)(seen))[Hold.IN_NO_STEP] == (RUNTIME, WARNS)
     assert found(with_resources(RUNTIME, SERVER)(seen))[Hold.IN_NO_STEP] == (RUNTIME, FAILS)
+
+
+def test_guards_need_no_rolling_sync() -> None:
+    """Plain Applications with a guard each are a way of their own, with a gate beside them or without; not one without."""
+    plain = HOLDS
+    for ref in HOLDS.apps:
+        plain = plain_set(plain, ref)
+    assert judge(plain).all_findings == ()
+    assert found(with_resources(RUNTIME, SERVER)(plain))[Hold.NOT_ROLLING_SYNC][1] is FAILS
 
 
 def test_without_gate_and_guard_nothing_holds() -> None:

@@ -62,6 +62,11 @@ def is_guarded(seen: Seen, ref: ApplicationRef) -> bool:
     return ref != seen.roles.gate and app is not None and guard is not None and not _why_it_is_late(app, guard)
 
 
+def hold_all(seen: Seen) -> bool:
+    """Tell whether a guard holds each Application that is to be held."""
+    return bool(seen.roles.held) and all(is_guarded(seen, ref) for ref in seen.roles.held)
+
+
 def _why_it_is_late(app: App, guard: Resource) -> str:
     if not set(guard.phases) & {PRE_SYNC, SYNC}:
         return f"the phase of {guard} is {', '.join(guard.phases)}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hook.audit.holds import Finding, Hold, Unseen
 from hook.audit.rollout import Role, is_rolling
+from hook.audit.rules import guards
 from hook.audit.steps import members, most_at_once, place_of
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def rolling_sync(seen: Seen) -> Iterator[Finding | Unseen]:
-    """RollingSync orders the Applications of one ApplicationSet, and no others."""
+    """RollingSync orders the Applications of one ApplicationSet, and no others. Guards alone need none."""
     gate = seen.app(seen.roles.gate)
+    needs_one = any(app.set_ref for app in seen.apps.values()) or not guards.hold_all(seen)
     for role, ref in seen.roles:
         app = seen.app(ref)
         if app is None:
@@ -27,7 +29,8 @@ def rolling_sync(seen: Seen) -> Iterator[Finding | Unseen]:
             continue  # the gate asks them to migrate wherever they are
         left = _left_by(role, ref)
         if app.set_ref is None:
-            yield Finding.of(Hold.NOT_ROLLING_SYNC, ref, "no ApplicationSet owns it", *left)
+            if needs_one:
+                yield Finding.of(Hold.NOT_ROLLING_SYNC, ref, "no ApplicationSet owns it", *left)
         elif (found := seen.sets.get(app.set_ref)) is None:
             yield Unseen(ref, f"its ApplicationSet {app.set_ref}")
         elif why := _why_it_does_not_roll(found):
