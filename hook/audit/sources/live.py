@@ -50,8 +50,12 @@ class _Reading:
         for _, ref in roles:
             if ref not in answers:
                 answers[ref] = self._object("Application", "applications", ref)
-        apps = {ref: manifests.application(answer) for ref, answer in answers.items()}
         named = {ref for _, ref in roles}
+        apps = {  # what is another's may be malformed
+            ref: manifests.application(answer)
+            for ref, answer in answers.items()
+            if ref in named or manifests.owner_of(answer) == found.ref.name
+        }
         apps |= {ref: self._with_resources(apps[ref], answers[ref]) for ref in named}
         sets = {found.ref: found} | self._other_sets(apps, named, found.ref)
         argocd = self._argocd(found, apps, roles)

@@ -123,14 +123,14 @@ def application(answer: Answer, namespace: str = "argocd") -> App:
     """Return an Application as its specification has it; not what it renders."""
     metadata, spec = answer["metadata"], answer["spec"]
     ref = ref_of(answer, namespace)
-    owners = [one["name"].text() for one in metadata["ownerReferences"] if one["kind"].text() == "ApplicationSet"]
+    owner = owner_of(answer)
     policy = spec["syncPolicy"]
     retry = policy["retry"]
     sources = [one for one in (spec["source"], *spec["sources"]) if one.is_there]
     labels = {key: _seen(value) for key, value in metadata["labels"].texts().items()}
     return App(
         ref=ref,
-        set_ref=ApplicationRef(ref.namespace, owners[0]) if owners else None,
+        set_ref=ApplicationRef(ref.namespace, owner) if owner else None,
         labels=None if any(BRACES.search(key) for key in labels) else labels,
         retry=Retry(retry["limit"].number(), retry["refresh"].flag()) if retry.is_there else None,
         prune=policy["automated"]["prune"].flag(),
@@ -143,6 +143,12 @@ def application(answer: Answer, namespace: str = "argocd") -> App:
         is_from_git=not any(one["chart"].text() or one["repoURL"].text().startswith("oci://") for one in sources),
         revision=answer["status"]["sync"]["revision"].text(),
     )
+
+
+def owner_of(answer: Answer) -> str:
+    """Return the ApplicationSet that made an Application, "" for none."""
+    owners = answer["metadata"]["ownerReferences"]
+    return next((one["name"].text() for one in owners if one["kind"].text() == "ApplicationSet"), "")
 
 
 def release_names(answer: Answer) -> set[str]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from hook.adapters.answers import Answer
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from hook.adapters.answers import Answer
 
 BRACES = re.compile(r"\{\{")
 _GO = re.compile(r"\{\{-?\s*\.([\w.]+)\s*(?:\|\s*(?:quote|toString)\s*)?-?\}\}")
@@ -43,7 +43,7 @@ def rendered(spec: Answer) -> tuple[list[dict[str, Any]], bool]:
         own = _own_template(generator)
         merged = _merged(template, own)
         found += [_application(merged, patch, one, uses_go=uses_go) for one in parameters[:_MOST]]
-    named = [one for one in found if not BRACES.search(str(one.get("metadata", {}).get("name", "{{")))]
+    named = [one for one in found if not BRACES.search(Answer(one, "the template")["metadata"]["name"].text("{{"))]
     return named, complete and len(named) == len(found)
 
 
