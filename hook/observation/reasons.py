@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     ACCESS = 6
     TEMPORAL = 7
     DOWNSTREAM = 8
+    AUDIT = 9
     INTERRUPTED = 130
     STOPPED = 143
 
@@ -102,6 +103,13 @@ class Reason(Enum):
         Tolerance.NONE,
         "Only `check` ends so: `run` would not pass now, but wait or act first. What it would do next is named.",
         "Nothing, if a run is under way or due; else sync the gate's Application, and it does what is named.",
+    )
+    GATE_DOES_NOT_HOLD = (
+        "GateDoesNotHold",
+        ExitCode.AUDIT,
+        Tolerance.NONE,
+        "Only `audit` ends so: something that could be seen does not hold what it is to hold. Each finding is named.",
+        "Do what the findings say (docs/gating.md lists them all), then audit again.",
     )
     STOPPED = (
         "Stopped",

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "TRH_"
 
 
-def load(file: Path | None) -> Settings:
+def load(file: Path | None, *, opens_files: bool = True) -> Settings:
     """Read the settings from ``file`` (YAML, may be None) and the environment; contact nothing.
 
-    Raises `SettingsError`, with a line for each fault found.
+    The files that they name have to be there, unless nothing that needs them is to come. Raises `SettingsError`, with a line
+    for each fault found.
     """
     from_environment = _environment()
     from_file = _read(file) if file else {}
@@ -40,7 +41,7 @@ def load(file: Path | None) -> Settings:
         settings = Settings.model_validate(_merged(_without_replaced(from_file, from_environment), from_environment))
     except ValidationError as error:
         raise SettingsError(*(_line(fault) for fault in error.errors())) from None  # its text would show the values
-    faults = (*_contradictions(settings), *_file_faults(settings))
+    faults = (*_contradictions(settings), *(_file_faults(settings) if opens_files else ()))
     if faults:
         raise SettingsError(*faults)
     return settings

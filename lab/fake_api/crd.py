@@ -112,6 +112,11 @@ _SCHEMAS = {
         },
         ("metadata", "spec"),
     ),
+    "ApplicationSet": Schema(
+        "object",
+        {**_TOP, "spec": Schema("object", {}, ("generators", "template")), "status": _ANY},
+        ("metadata", "spec"),
+    ),
     "AppProject": Schema("object", {**_TOP, "spec": _ANY, "status": _ANY}, ("metadata", "spec")),
 }
 _PYTHON: dict[str, type | tuple[type, ...]] = {

@@ -90,6 +90,15 @@ RESOURCES = (
         selectable=("status.successful",),
     ),
     Resource("argoproj.io", "v1alpha1", "applications", "Application", custom=True),
+    Resource(
+        "argoproj.io",
+        "v1alpha1",
+        "applicationsets",
+        "ApplicationSet",
+        has_status=True,
+        custom=True,
+        subresources=("status",),
+    ),
     Resource("argoproj.io", "v1alpha1", "appprojects", "AppProject", custom=True),
     Resource(
         "authorization.k8s.io",

@@ -24,6 +24,21 @@ project: {{ . | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* The audit of the rollout that it is part of; only the ApplicationSet's name is left to fill in. */}}
+{{- define "trh.auditCommand" -}}
+{{- $root := . -}}
+{{- $gate := include "trh.gate" . | fromYaml -}}
+temporal-recovery-hook audit --applicationset {{ $gate.namespace }}/APPLICATIONSET
+{{- $named := list (list "migrations" .Values.migrations.application) (list "runtime" .Values.runtime.application) -}}
+{{- range .Values.downstream }}{{ $named = append $named (list "downstream" .) }}{{ end -}}
+{{- range $named -}}
+{{- if (last .).name -}}
+{{- $one := include "trh.application" (dict "root" $root "application" (last .)) | fromYaml }} --{{ first . }} {{ $one.namespace }}/{{ $one.name }}
+{{- end -}}
+{{- end -}}
+{{- if ge (int .Values.hook.wave) 0 }} --gate {{ $gate.namespace }}/{{ $gate.name }}{{ end -}}
+{{- end -}}
+
 {{/*
 A block of a store that names a Secret or a ConfigMap, name and keys: dict root, store, block (caSecret, caConfigMap,
 clientSecret). The visibility store's is completed from the default store's where anything of it is given; else it has no name,
