@@ -183,8 +183,9 @@ class MigrationsSettings(Block):
     strategy: Literal["argocd", "command"] = "argocd"
     application: ApplicationSettings | None = None
     command: CommandSettings | None = None
-    attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    """Three: one for the fault itself, one for a database that came up meanwhile, one more; then a person should look."""
+    attempts: Annotated[int, Field(ge=0, le=20)] = 3
+    """Three: one for the fault itself, one for a database that came up meanwhile, one more; then a person should look.
+    None (0): the run waits for the schemas and asks nobody."""
     pause_seconds: Seconds = 10
     """After a failed attempt; doubles each time. Ten, as a Job's own back-off begins."""
     jobs: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -278,7 +279,11 @@ class Settings(Block):
     reachability: Reachability = Reachability.AUTO
     on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
     gate: ApplicationSettings | None = None
-    """The gate's own Application: it gets the Events, and is refused as a target."""
+    """The gate's own Application: it gets the Events, and is refused as a target, except by a guard."""
+    guard: bool = False
+    """The run is part of its own Application's sync and guards it, in a wave before everything else of it. It may be the
+    runtime or downstream then: it is read and never synced. A guard acts on nothing but the migrations, restarts no pod, and
+    ends where git has a newer commit for its Application, which could not be synced while it waits."""
     reopen_gate: bool = False
     """Sync the gate's own Application where it failed and all is right now: for a watchdog, never for the gate itself."""
     argocd: KubeconfigSettings = KubeconfigSettings()
@@ -351,11 +356,13 @@ class Settings(Block):
             estimated_from=estimated_from,
             on_empty_database=self.on_empty_database,
             reachability=self.reachability,
-            attempts=self.migrations.attempts,
+            attempts=max(1, self.migrations.attempts),
+            may_migrate=self.migrations.attempts > 0,
             pause=timedelta(seconds=self.migrations.pause_seconds),
             grace=timedelta(seconds=self.grace_seconds),
             patience=timedelta(seconds=self.patience_seconds),
             stable=timedelta(seconds=self.runtime.stable_seconds),
             clock_skew=timedelta(seconds=self.clock_skew_seconds),
             schema_jobs=self.migrations.jobs,
+            is_guard=self.guard,
         )

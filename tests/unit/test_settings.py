@@ -182,7 +182,7 @@ WRONG = [
     ),
     ("stores.visibility.enabled", "perhaps", "must be true or false"),
     ("migrations.attempts", 2.5, "must be a whole number"),
-    ("migrations.attempts", 0, "must be greater than or equal to 1"),
+    ("migrations.attempts", -1, "must be greater than or equal to 0"),
     ("migrations.attempts", 21, "must be less than or equal to 20"),
     ("migrations.application.name", "", "must not be empty"),
     ("migrations.pauseSeconds", "ten", "must be a number of seconds, such as 300"),

@@ -13,19 +13,21 @@ names only their Application's status tells.
 {{- define "trh.applicationRights" -}}
 {{- $v := .Values -}}
 {{- $asks := include "trh.asksReachability" . -}}
-{{- $migrations := dict "application" $v.migrations.application "patch" true "acts" true -}}
+{{- $isGuard := eq (include "trh.isGuard" .) "true" -}}
+{{- $mayAsk := gt (int $v.migrations.attempts) 0 -}}
+{{- $migrations := dict "application" $v.migrations.application "patch" $mayAsk "acts" $mayAsk -}}
 {{- $all := list $migrations -}}
 {{- if $v.runtime.application.name -}}
 {{- /* Compared afresh before the run ends on a pod's fault; told by an Event that its pods were restarted. */ -}}
-{{- $looks := not (empty $v.runtime.namespace) -}}
-{{- $all = append $all (dict "application" $v.runtime.application "patch" (and $asks $looks) "acts" $looks) -}}
+{{- $looks := and $v.runtime.namespace (not $isGuard) -}}
+{{- $all = append $all (dict "application" $v.runtime.application "patch" (not (empty (and $asks $looks))) "acts" (not (empty $looks))) -}}
 {{- end -}}
-{{- range $v.downstream -}}
+{{- range $isGuard | ternary list $v.downstream -}}
 {{- $all = append $all (dict "application" . "patch" $asks "acts" $asks) -}}
 {{- end -}}
-{{- if $v.report.events -}}
+{{- if or $v.report.events $isGuard -}}
 {{- with include "trh.gate" . -}}
-{{- /* An Event carries its uid. */ -}}
+{{- /* An Event carries its uid; and to a guard it tells which commit git is at. */ -}}
 {{- $all = append $all (dict "application" (fromYaml .) "patch" false "acts" true) -}}
 {{- end -}}
 {{- end -}}
@@ -47,11 +49,12 @@ each, whatever runs there.
 */}}
 {{- define "trh.podRights" -}}
 {{- $v := .Values -}}
+{{- $isGuard := eq (include "trh.isGuard" .) "true" -}}
 {{- $named := dict -}}
 {{- $unnamed := dict -}}
 {{- $migrations := $v.migrations.namespace | default $v.runtime.namespace -}}
 {{- $_ := set (ternary $unnamed $named (empty $v.migrations.jobs)) $migrations true -}}
-{{- range $v.downstream }}{{ $_ := set $unnamed (.jobsNamespace | default $v.runtime.namespace) true }}{{ end -}}
+{{- range $isGuard | ternary list $v.downstream }}{{ $_ := set $unnamed (.jobsNamespace | default $v.runtime.namespace) true }}{{ end -}}
 {{- $rights := dict -}}
 {{- range $namespace := concat (keys $named) (keys $unnamed) (list $v.runtime.namespace) | uniq -}}
 {{- if $namespace -}}
@@ -68,7 +71,7 @@ each, whatever runs there.
 {{- if not (hasKey $unnamed $namespace) }}{{ $_ := set $jobs "resourceNames" $v.migrations.jobs }}{{ end -}}
 {{- $rules = append $rules $jobs -}}
 {{- end -}}
-{{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods") "verbs" ($runs | ternary (list "list" "delete") (list "list"))) -}}
+{{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods") "verbs" (and $runs (not $isGuard) | ternary (list "list" "delete") (list "list"))) -}}
 {{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods/log") "verbs" (list "get")) -}}
 {{- if $v.rbac.events -}}
 {{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "events") "verbs" (list "list")) -}}
@@ -84,14 +87,14 @@ each, whatever runs there.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
-  {{- include "trh.metadata" (merge (dict "wave" "-1") .) | nindent 2 }}
+  {{- include "trh.metadata" (merge (dict "wave" -1) .) | nindent 2 }}
 rules:
   {{- .rules | trim | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
-  {{- include "trh.metadata" (merge (dict "wave" "-1") .) | nindent 2 }}
+  {{- include "trh.metadata" (merge (dict "wave" -1) .) | nindent 2 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
