@@ -71,7 +71,8 @@ class Composition:
     def world(self, run: Callable[[], Run]) -> World:
         """Return the world as ``run`` sees it."""
         settings = self._settings
-        applications, servers, frontend = self._applications(), self._servers(), self._frontend()
+        applications = self._applications()
+        servers, frontend = (self._servers(), self._frontend()) if settings.looks_at_temporal else (None, None)
         migration, migrate = self._migrations(applications)
         runtime = settings.runtime.application
         return World(
@@ -88,12 +89,21 @@ class Composition:
                 )
                 for store in settings.stores.enabled
             },
-            application=partial(applications.read, runtime.ref) if applications and runtime else None,
+            application=partial(applications.read, runtime.ref)
+            if applications and runtime and settings.looks_at_temporal
+            else None,
             runtime=servers.look if servers else None,
             frontend=frontend.look if frontend else None,
-            downstream={one.ref: partial(applications.read, one.ref) for one in settings.downstream if applications},
+            downstream={
+                one.ref: partial(applications.read, one.ref)
+                for one in settings.downstream
+                if applications and not settings.guard
+            },
             gate=partial(applications.read, settings.gate.ref)
             if applications and settings.gate and settings.reopen_gate
+            else None,
+            guarded=partial(applications.read, settings.gate.ref)
+            if applications and settings.gate and settings.guard
             else None,
             jobs=partial(self._jobs_of, with_pods_of_complete=True) if applications else lambda _: {},
             members=partial(

@@ -68,6 +68,7 @@ class World:
     frontend: Callable[[], Frontend] | None = None
     downstream: Mapping[ApplicationRef, Callable[[], Application]] = field(default_factory=dict)
     gate: Callable[[], Application] | None = None
+    guarded: Callable[[], Application] | None = None
     jobs: Callable[[Application], JobsSeen] = lambda _: {}
     members: Callable[[], tuple[Member, ...]] = tuple
     cluster_time: Callable[[], datetime | None] = lambda: None
@@ -134,11 +135,12 @@ def observe(
         frontend=seen(world.frontend) if world.frontend else None,
         downstream={ref: seen(read) for ref, read in world.downstream.items()},
         gate=seen(world.gate) if world.gate else None,
+        guarded=seen(world.guarded) if world.guarded else None,
         gate_ref=world.gate_ref,
         refused=refused,
     )
     jobs: dict[JobRef, Job | Unknown | None] = {}
-    for application in looked_at.downstream.values():
+    for application in (looked_at.application, *looked_at.downstream.values()):
         if isinstance(application, Application) and not applications.is_ahead(application):
             insist()
             jobs |= world.jobs(application)
@@ -171,6 +173,7 @@ class Gate:
         self._at_work_at: datetime | None = None
         self._schemas = _Schemas()
         self._restarted: RestartPods | None = None
+        self._guarded_at_first: tuple[str, ...] = ()
 
     def run(self) -> Outcome:
         """Turn until the plan is to pass or to fail, the deadline comes, or the run is stopped."""
@@ -223,8 +226,11 @@ class Gate:
         present = (*_findings(observation), *_waited_for(self._last_step))
         self._since = {finding.key: self._since.get(finding.key, observation.now) for finding in present}
         self._schemas.note(observation, self._policy)
+        if isinstance(observation.guarded, Application):
+            self._guarded_at_first = self._guarded_at_first or observation.guarded.revisions
         return replace(
             observation,
+            guarded_at_first=self._guarded_at_first,
             since=self._since,
             members=self._members(),
             restarts_before=self._schemas.restarts_before,
@@ -363,6 +369,7 @@ def _findings(observation: Observation) -> Iterator[Finding]:
         observation.runtime,
         observation.frontend,
         observation.gate,
+        observation.guarded,
         *observation.downstream.values(),
     )
     yield from (value.finding for value in values if isinstance(value, Unknown))

@@ -24,6 +24,7 @@ ENDINGS = {
     ExitCode.ACCESS: "A login or a permission is refused, or something that is named does not exist.",
     ExitCode.TEMPORAL: "Temporal does not come up, for a cause that is named.",
     ExitCode.DOWNSTREAM: "An Application after Temporal failed.",
+    ExitCode.SUPERSEDED: "A guard ended for a newer commit of its Application.",
     ExitCode.INTERRUPTED: "Ctrl-C.",
     ExitCode.STOPPED: "SIGTERM.",
 }

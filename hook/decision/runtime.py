@@ -78,7 +78,10 @@ def _unless_it_lasts(
         patience = policy.grace if stage(observation, policy) is Stage.DRIFTING else policy.patience
         return endings.wait_while_patient((*lacking, *trouble), observation, replace(policy, patience=patience))
     application = observation.application
-    if isinstance(application, Application) and not applications.is_compared(application, observation.run_started_at):
+    is_old = isinstance(application, Application) and not applications.is_compared(
+        application, observation.run_started_at
+    )
+    if isinstance(application, Application) and is_old and not policy.is_guard:
         return waiting.compare(application, f"before ending on {causes[0].reason}", observation)
     return endings.end_unrepaired(causes, observation, policy)
 

@@ -318,6 +318,11 @@ class Settings(Block):
         } | {f"downstream[{number}]": one for number, one in enumerate(self.downstream)}
         return {name: application.ref for name, application in named.items() if application is not None}
 
+    @property
+    def looks_at_temporal(self) -> bool:
+        """Whether Temporal's servers matter: not to a guard before them, through which what mends them has to get."""
+        return not self.guard or self.reachability is Reachability.ALWAYS
+
     def policy_as_far_as_known(self, release: Release | None = None) -> Policy:
         """Return the policy for the release that is set, else for ``release``; expecting nothing where none is known."""
         try:

@@ -160,7 +160,7 @@ REFUSALS: dict[str, tuple[Json, str]] = {
     ),
     "as its own migrations": (
         {"migrations": {"application": {"name": "gate"}}},
-        "migrations.application is the gate's own Application (argocd/gate): syncing it from inside its own sync is a deadlock",
+        "migrations.application is the gate's own Application (argocd/gate): syncing it from inside its own",
     ),
     "of the runtime, for servers that start after it": (
         merged(RUNTIME, {"reachability": "always", "temporal": {"frontend": {"address": "frontend:7233"}}}),

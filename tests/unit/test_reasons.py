@@ -54,6 +54,7 @@ def test_exit_codes_are_the_documented_ones() -> None:
         "ACCESS": 6,
         "TEMPORAL": 7,
         "DOWNSTREAM": 8,
+        "SUPERSEDED": 10,
         "INTERRUPTED": 130,
         "STOPPED": 143,
     }
