@@ -70,7 +70,7 @@ def at_an_old_commit(**changes: Any) -> Application:
 
 def world(guarded: Application | None = None, **changes: Any) -> Observation:
     """What the guard of the runtime sees."""
-    nothing = {"application": None, "runtime": None, "frontend": None, "downstream": {}}
+    nothing: dict[str, Any] = {"application": None, "runtime": None, "frontend": None, "downstream": {}}
     own = guarded or being_synced()
     run = Run("run", at(RUN_STARTED), owner=own.ref.name, job=GUARD_JOB)
     given = {"run": run, "gate_ref": own.ref, "guarded": own, "guarded_at_first": own.revisions}
