@@ -107,13 +107,25 @@ RIGHTS: dict[str, tuple[Json, dict[str, set[str]]]] = {
                 "create /events *",
             },
             "temporal": {
-                "list apps/deployments *",
-                "list apps/statefulsets *",
                 "get batch/jobs *",
                 "list /pods *",
                 "get /pods/log *",
                 "list /events *",
             },
+        },
+    ),
+    "before servers whose Jobs are elsewhere: their namespace does not matter to it": (
+        merged(
+            RUNTIME, {"runtime": {"namespace": "temporal"}, "migrations": {"namespace": "schema", "jobs": ["schema"]}}
+        ),
+        {
+            "argocd": {
+                "get argoproj.io/applications data-migrations-temporal",
+                "get argoproj.io/applications gate",
+                "patch argoproj.io/applications data-migrations-temporal",
+                "create /events *",
+            },
+            "schema": {"get batch/jobs schema", "list /pods *", "get /pods/log *", "list /events *"},
         },
     ),
     "one that asks for no migration changes nothing at all": (
@@ -131,7 +143,7 @@ RIGHTS: dict[str, tuple[Json, dict[str, set[str]]]] = {
             "temporal": {"frontend": {"address": "frontend:7233"}},
             "reachability": "always",
             "downstream": [{"name": "gate"}],
-            "runtime": {"application": {"name": "data-temporal"}},
+            "runtime": {"application": {"name": "data-temporal"}, "namespace": "temporal"},
         },
         {
             "argocd": {
@@ -139,7 +151,15 @@ RIGHTS: dict[str, tuple[Json, dict[str, set[str]]]] = {
                 "get argoproj.io/applications data-temporal",
                 "get argoproj.io/applications gate",
                 "create /events *",
-            }
+            },
+            "temporal": {
+                "list apps/deployments *",
+                "list apps/statefulsets *",
+                "get batch/jobs *",
+                "list /pods *",
+                "get /pods/log *",
+                "list /events *",
+            },
         },
     ),
 }
@@ -184,6 +204,15 @@ def test_what_would_not_guard_is_refused_in_one_line(values: Json, line: str, he
         helm3.template(CHART, merged(GUARD, values))
     (only,) = said(str(refused.value))[-1:]
     assert line in only
+
+
+@pytest.mark.parametrize("reopens", [True, False])
+def test_a_watchdog_that_reopens_may_sync_the_runtime_whose_guard_failed(helm3: Helm, *, reopens: bool) -> None:
+    """Also where nothing of Temporal is asked for."""
+    watchdog = {"watchdog": {"enabled": True, "reopenGate": reopens}}
+    objects = helm3.objects(CHART, merged(SMALLEST, {"runtime": {"application": {"name": "data-temporal"}}} | watchdog))
+    found = canonical(rights(objects, "gate-temporal-recovery-hook-watchdog"))
+    assert ("patch argoproj.io/applications data-temporal" in found["argocd"]) == reopens
 
 
 def test_a_gate_needs_nothing_of_it(helm3: Helm) -> None:

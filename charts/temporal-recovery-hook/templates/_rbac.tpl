@@ -9,6 +9,11 @@ names only their Application's status tells.
 {{- if and (ne .Values.reachability "never") .Values.temporal.frontend.address }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether Temporal's servers matter (`looks_at_temporal` in hook/settings/settings.py): not to a guard before them. */}}
+{{- define "trh.looksAtTemporal" -}}
+{{- if or (not (include "trh.isGuard" .)) (eq .Values.reachability "always") }}true{{ end -}}
+{{- end -}}
+
 {{/* YAML: namespace to {get: [names], patch: [names], events: bool}, of the Applications' namespaces. */}}
 {{- define "trh.applicationRights" -}}
 {{- $v := .Values -}}
@@ -17,10 +22,11 @@ names only their Application's status tells.
 {{- $mayAsk := gt (int $v.migrations.attempts) 0 -}}
 {{- $migrations := dict "application" $v.migrations.application "patch" $mayAsk "acts" $mayAsk -}}
 {{- $all := list $migrations -}}
-{{- if $v.runtime.application.name -}}
-{{- /* Compared afresh before the run ends on a pod's fault; told by an Event that its pods were restarted. */ -}}
-{{- $looks := and $v.runtime.namespace (not $isGuard) -}}
-{{- $all = append $all (dict "application" $v.runtime.application "patch" (not (empty (and $asks $looks))) "acts" (not (empty $looks))) -}}
+{{- if and $v.runtime.application.name (include "trh.looksAtTemporal" .) -}}
+{{- /* Compared afresh before the run ends on a pod's fault; told by an Event that its pods were restarted; synced by a watchdog. */ -}}
+{{- $acts := not (or $isGuard (empty $v.runtime.namespace)) -}}
+{{- $reopens := and $v.watchdog.enabled $v.watchdog.reopenGate -}}
+{{- $all = append $all (dict "application" $v.runtime.application "patch" (or $reopens (and $acts (not (empty $asks)))) "acts" $acts) -}}
 {{- end -}}
 {{- range $isGuard | ternary list $v.downstream -}}
 {{- $all = append $all (dict "application" . "patch" $asks "acts" $asks) -}}
@@ -50,15 +56,16 @@ each, whatever runs there.
 {{- define "trh.podRights" -}}
 {{- $v := .Values -}}
 {{- $isGuard := eq (include "trh.isGuard" .) "true" -}}
+{{- $looks := eq (include "trh.looksAtTemporal" .) "true" -}}
 {{- $named := dict -}}
 {{- $unnamed := dict -}}
 {{- $migrations := $v.migrations.namespace | default $v.runtime.namespace -}}
 {{- $_ := set (ternary $unnamed $named (empty $v.migrations.jobs)) $migrations true -}}
 {{- range $isGuard | ternary list $v.downstream }}{{ $_ := set $unnamed (.jobsNamespace | default $v.runtime.namespace) true }}{{ end -}}
 {{- $rights := dict -}}
-{{- range $namespace := concat (keys $named) (keys $unnamed) (list $v.runtime.namespace) | uniq -}}
+{{- range $namespace := concat (keys $named) (keys $unnamed) ($looks | ternary (list $v.runtime.namespace) list) | uniq -}}
 {{- if $namespace -}}
-{{- $runs := eq $namespace $v.runtime.namespace -}}
+{{- $runs := and $looks (eq $namespace $v.runtime.namespace) -}}
 {{- $rules := list -}}
 {{- if $runs -}}
 {{- $rules = append $rules (dict "apiGroups" (list "apps") "resources" (list "deployments" "statefulsets") "verbs" (list "list")) -}}
