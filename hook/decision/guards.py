@@ -65,3 +65,8 @@ def holds(application: Application | Unknown | None, observation: Observation) -
     if guard is None or guard.phase is JobPhase.COMPLETE or application.operation.phase is OperationPhase.SUCCEEDED:
         return None
     return guard
+
+
+def is_ahead(application: Application | Unknown | None, observation: Observation) -> bool:
+    """Tell whether nothing of an Application's present commit was applied: its step is still to come, or its guard holds."""
+    return applications.is_ahead(application) or holds(application, observation) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hook.decision import endings, restarts, waiting
+from hook.decision import endings, guards, restarts, waiting
 from hook.decision.policy import Reachability
 from hook.decision.stage import Stage, is_asked_for, stage
 from hook.decision.steps import Fail, Pass, Wait
@@ -97,7 +97,7 @@ def misfound(observation: Observation) -> Iterator[Finding]:
     about = f"selector {runtime.selected_by}"
     if len(runtime.instances) > 1:
         yield Finding(Reason.RUNTIME_INSTANCES_MIXED, about, f"it finds the instances {', '.join(runtime.instances)}")
-    if not runtime.is_found and not applications.is_ahead(observation.application):
+    if not runtime.is_found and not guards.is_ahead(observation.application, observation):
         yield Finding(Reason.RUNTIME_PODS_NOT_FOUND, about, "nothing matches it")
 
 
@@ -105,7 +105,7 @@ def is_namespace_ahead(observation: Observation) -> bool:
     """Tell whether the pods' namespace is missing because the runtime's own step makes it."""
     runtime = observation.runtime
     is_missing = isinstance(runtime, Unknown) and runtime.finding.reason is Reason.NAMESPACE_MISSING
-    return is_missing and applications.is_ahead(observation.application)
+    return is_missing and guards.is_ahead(observation.application, observation)
 
 
 def frontend_trouble(observation: Observation, policy: Policy) -> Iterator[Finding]:

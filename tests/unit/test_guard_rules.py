@@ -147,6 +147,24 @@ def test_before_the_bootstrap_it_waits_until_temporal_answers() -> None:
     assert reason(waiting) == ("wait", Reason.FRONTEND_UNREACHABLE)
 
 
+@pytest.mark.parametrize("phase", [JobPhase.RUNNING, JobPhase.FAILED, JobPhase.COMPLETE])
+def test_it_waits_for_servers_that_another_guard_holds_back(phase: JobPhase) -> None:
+    """All is synced at once, and the migration takes long: no pod is not the wrong selector then."""
+    other = replace(guard_job(phase), ref=JobRef("temporal", "another-guard"))
+    synced = FAILED if phase is JobPhase.FAILED else operation(OperationPhase.RUNNING)
+    held = application(RUNTIME, sync="OutOfSync", operation=synced, hook_jobs=(other.ref,))
+    nothing = Runtime(selected_by="temporal, app.kubernetes.io/name=temporal")
+    lacking = finding(Reason.RUNTIME_PODS_NOT_FOUND, f"selector {nothing.selected_by}")
+    seen = before_the_bootstrap(
+        application=held, runtime=nothing, frontend=WHY_DOWN, jobs={other.ref: other},
+        since={lacking.key: at(-1000)},
+    )  # fmt: skip
+    taken = reason(step(seen, ALWAYS_GUARD))
+    is_held = phase is not JobPhase.COMPLETE
+    expected = ("wait", Reason.FRONTEND_UNREACHABLE) if is_held else ("fail", Reason.RUNTIME_PODS_NOT_FOUND)
+    assert taken == expected
+
+
 def test_it_restarts_no_pod() -> None:
     """Others are responsible for the servers; a gate in its place restarts them."""
     crashed = runtime(in_back_off("frontend", -90_000))
