@@ -28,8 +28,8 @@ def superseded(observation: Observation) -> Finding | None:
 
     Argo CD runs one operation at a time and never lets one take up another commit, but for its retries where
     ``retry.refresh`` says so (appcontroller.go, processRequestedAppOperation, 3.2 and 3.6): a guard that waits on would keep
-    out the very commit that mends it. Auto-sync and RollingSync sync what was just compared, so any difference is a newer
-    commit; a person may have asked for an old one, so there it has to come during the run. A rollback by Argo CD runs no
+    out the very commit that mends it. One that this run saw come is newer. Auto-sync and RollingSync sync what was just
+    compared, so there any difference is, also one from before this process; a person may have asked for an old commit. A rollback by Argo CD runs no
     hooks. A migration that works is waited for: the newer commit's guard would have to, too.
     """
     guarded = observation.guarded
@@ -38,9 +38,9 @@ def superseded(observation: Observation) -> Finding | None:
         return None
     if not operation.revisions or not applications.has_newer_commit(guarded) or migrations.is_at_work(observation):
         return None
-    if guarded.compared_at is None or guarded.compared_at <= observation.run_started_at + _SETTLED:
-        return None
-    if not operation.is_automated and guarded.revisions == observation.guarded_at_first:
+    came_meanwhile = guarded.revisions != observation.guarded_at_first
+    settled = guarded.compared_at is not None and guarded.compared_at > observation.run_started_at + _SETTLED
+    if not came_meanwhile and not (operation.is_automated and settled):
         return None
     old, new = ", ".join(operation.revisions), ", ".join(guarded.revisions)
     return Finding(

@@ -250,6 +250,13 @@ def test_else_it_waits(guarded: Application, changes: dict[str, Any]) -> None:
     assert isinstance(step(world(guarded, **WAITING | changes)), Wait)
 
 
+def test_a_commit_that_it_saw_come_needs_no_second_comparison() -> None:
+    """The next one may be minutes away, without a webhook."""
+    soon = replace(at_an_old_commit(), compared_at=at(RUN_STARTED + 1))
+    seen = replace(world(soon, **WAITING), guarded_at_first=OLDER_REVISION)
+    assert reason(step(seen)) == ("fail", Reason.GUARD_SUPERSEDED)
+
+
 def test_a_persons_sync_is_ended_by_a_commit_that_comes_while_it_waits() -> None:
     by_hand = at_an_old_commit(is_automated=False)
     seen = replace(world(by_hand, **WAITING), guarded_at_first=OLDER_REVISION)
