@@ -29,8 +29,8 @@ def superseded(observation: Observation) -> Finding | None:
     Argo CD runs one operation at a time and never lets one take up another commit, but for its retries where
     ``retry.refresh`` says so (appcontroller.go, processRequestedAppOperation, 3.2 and 3.6): a guard that waits on would keep
     out the very commit that mends it. One that this run saw come is newer. Auto-sync and RollingSync sync what was just
-    compared, so there any difference is, also one from before this process; a person may have asked for an old commit. A rollback by Argo CD runs no
-    hooks. A migration that works is waited for: the newer commit's guard would have to, too.
+    compared, so there any difference is, also one from before this process; a person may have asked for an old commit. A
+    rollback by Argo CD runs no hooks. A migration that works is waited for: the newer commit's guard would have to, too.
     """
     guarded = observation.guarded
     operation = guarded.operation if isinstance(guarded, Application) else None
