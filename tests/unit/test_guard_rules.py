@@ -49,6 +49,7 @@ from hook.observation.observation import Observation, Run
 from hook.observation.reasons import ExitCode, Reason
 from hook.observation.versions import Schema, Store
 from hook.observation.workloads import Job, JobPhase, JobRef, Runtime
+from hook.report import checklist
 
 GUARD = policy(is_guard=True)
 """Of the runtime: nothing of Temporal itself is looked at (hook.compose)."""
@@ -303,6 +304,11 @@ def test_a_runtime_that_its_guard_holds_is_ahead(phase: JobPhase, synced: Operat
     seen = held_runtime(phase, application={"operation": synced}, runtime=pods)
     assert stage(seen, policy()) is Stage.AHEAD
     assert step(seen, policy()) == Pass()
+
+
+def test_the_list_says_that_a_guard_holds_the_runtime() -> None:
+    (item,) = (one for one in checklist.items(held_runtime(), policy()) if one.subject == "runtime's Application")
+    assert (item.mark, item.seen) == (checklist.Mark.NOT_ASKED, f"its guard holds it: Job {GUARD_JOB} is running")
 
 
 def test_servers_of_the_release_are_asked_for_though_a_guard_holds() -> None:
