@@ -13,7 +13,8 @@ from hook.audit.sources.naming import Name, Names, NamesError
 from hook.decision.steps import Outcome
 from hook.observation.applications import ApplicationRef
 from hook.observation.findings import Finding
-from hook.settings.settings import KubeconfigSettings, SettingsError
+from hook.settings.argocd import KubeconfigSettings
+from hook.settings.settings import SettingsError
 
 if TYPE_CHECKING:
     from hook.audit.rollout import Seen
@@ -63,9 +64,7 @@ def _look(question: Question, settings: Settings | None) -> Seen:
     named = Name.parse("--applicationset", question.application_set)
     from hook.adapters.api import Api  # noqa: PLC0415 -- files need no client library
 
-    server = KubeconfigSettings()
-    if settings is not None:
-        server = settings.argocd if settings.argocd != KubeconfigSettings() else settings.kubernetes
+    server = settings.applications_server if settings is not None else KubeconfigSettings()
     timeout = settings.request_timeout_seconds if settings is not None else _TIMEOUT_SECONDS
     with closing(Api.connect(server.kubeconfig_file, server.context, timeout)) as api:
         return live.read(api, ApplicationRef(named.namespace or "argocd", named.name), names, version)
