@@ -1,4 +1,6 @@
-"""``examples/rollout`` as a team has it in its repository: its own names, hosts and charts, everything else as it stands.
+"""An example as a team has it in its repository: its own names, hosts and charts, everything else as it stands.
+
+It is ``examples/rollout``, or that with another one's files over it.
 
 Knows the examples, YAML and nothing that runs. What a scenario wants otherwise it changes in the parsed values and commits.
 """
@@ -6,6 +8,7 @@ Knows the examples, YAML and nothing that runs. What a scenario wants otherwise 
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,32 +33,33 @@ TEMPORAL_NAMESPACE = "orders"
 """The namespace that the bootstrap registers in Temporal."""
 
 _ROOT = Path(__file__).parent.parent
-_ROLLOUT = _ROOT / "examples" / "rollout"
-_FOLDERS = {
-    MIGRATIONS: "migrations", GATE: "gate", RUNTIME: "runtime", SECOND_GATE: "second-gate", BOOTSTRAP: "bootstrap",
-}  # fmt: skip
+_EXAMPLES = _ROOT / "examples"
 _CHARTS = {
-    MIGRATIONS: _ROOT / "lab" / "charts" / "temporal",
-    RUNTIME: _ROOT / "lab" / "charts" / "temporal",
-    GATE: _ROOT / "charts" / "temporal-recovery-hook",
-    SECOND_GATE: _ROOT / "charts" / "temporal-recovery-hook",
+    "temporal": _ROOT / "lab" / "charts" / "temporal",
+    "temporal-recovery-hook": _ROOT / "charts" / "temporal-recovery-hook",
 }
-"""The charts that the examples depend on, put where ``helm dependency`` would put them."""
+"""The charts that the examples depend on, put where ``helm dependency`` would put them, at the version that is asked for."""
 
 
 class GitTree:
     """What one team commits. ``values`` by Application, ``release`` and ``application_set`` are there to be changed."""
 
-    def __init__(self, team: str, repository_url: str, databases: Databases, host: str) -> None:
+    def __init__(
+        self, team: str, repository_url: str, databases: Databases, host: str, example: str = "rollout"
+    ) -> None:
         """A team whose name is the prefix of its Applications and its namespace, with its database at ``host``."""
         self.team = team
-        self.release: Json = _parsed(_ROLLOUT / "temporal" / "release.yaml")
-        self.application_set = self._application_set(repository_url)
+        self._layers = [_EXAMPLES / "rollout", _EXAMPLES / example]
+        self.release: Json = _parsed(self._file("temporal/release.yaml"))
+        self.application_set: Json = _parsed(self._file("applicationset.yaml"))
+        self._folders: dict[str, str] = {one["name"]: one["folder"] for one in self._elements()}
+        self._adapt_application_set(repository_url)
         self.values: dict[str, Json] = {
-            name: _parsed(_ROLLOUT / "temporal" / folder / "values.yaml") for name, folder in _FOLDERS.items()
+            name: _parsed(self._file(f"{folder}/values.yaml")) for name, folder in self._folders.items()
         }
         self.more: dict[str, str] = {}
         """Further files by path, such as a template of a team's own chart."""
+        self.roll_to(self.release["temporal"]["server"]["image"]["tag"])
         self._adapt(databases, host)
 
     def name(self, application: str) -> str:
@@ -85,7 +89,7 @@ class GitTree:
     def roll_to(self, release: str, admin_tools: str | None = None) -> None:
         """Say in the release's file which Temporal is rolled out; ``admin_tools`` where the schema's tool is another's."""
         self.release["temporal"]["server"]["image"]["tag"] = release
-        self.release["migrations"]["admintools"]["image"]["tag"] = admin_tools_tag(admin_tools or release)
+        self.release["temporal"]["admintools"]["image"]["tag"] = admin_tools_tag(admin_tools or release)
         self.release["temporal-recovery-hook"]["temporal"]["version"] = release
 
     def merge_steps(self, *phases: str) -> None:
@@ -118,44 +122,47 @@ class GitTree:
     def files(self) -> dict[str, str]:
         """Everything, by path in the repository."""
         found = {"temporal/release.yaml": _dumped(self.release)}
-        for name, folder in _FOLDERS.items():
-            source = _ROLLOUT / "temporal" / folder
-            found |= _texts(source, f"temporal/{folder}")
-            found[f"temporal/{folder}/values.yaml"] = _dumped(self.values[name])
-            if name in _CHARTS:
-                chart = _CHARTS[name]
-                found |= _texts(chart, f"temporal/{folder}/charts/{chart.name}")
+        for name, folder in self._folders.items():
+            for layer in self._layers:
+                found |= _texts(layer / folder, folder)
+            found[f"{folder}/values.yaml"] = _dumped(self.values[name])
+            for dependency in yaml.safe_load(found[f"{folder}/Chart.yaml"]).get("dependencies", []):
+                chart = f"{folder}/charts/{dependency['name']}"
+                found |= _texts(_CHARTS[dependency["name"]], chart)
+                version = f"version: {dependency['version']}"
+                found[f"{chart}/Chart.yaml"] = re.sub(r"(?m)^version: .*", version, found[f"{chart}/Chart.yaml"])
         return found | self.more
+
+    def _file(self, path: str) -> Path:
+        """Where this file of the example is."""
+        return next(found for layer in reversed(self._layers) if (found := layer / path).is_file())
 
     def _elements(self) -> list[Json]:
         generators = self.application_set["spec"]["generators"][0]["matrix"]["generators"]
         elements: list[Json] = generators[1]["list"]["elements"]
         return elements
 
-    def _application_set(self, repository_url: str) -> Json:
-        found: Json = _parsed(_ROLLOUT / "applicationset.yaml")
-        found["metadata"]["name"] = self.team
-        spec = found["spec"]
+    def _adapt_application_set(self, repository_url: str) -> None:
+        self.application_set["metadata"]["name"] = self.team
+        spec = self.application_set["spec"]
         git = spec["generators"][0]["matrix"]["generators"][0]["git"]
         git["repoURL"] = repository_url
         git["requeueAfterSeconds"] = 5  # a minute in the examples
-        for element in spec["generators"][0]["matrix"]["generators"][1]["list"]["elements"]:
+        for element in self._elements():
             element["name"] = self.name(element["name"])
         template = spec["template"]["spec"]
         template["source"]["repoURL"] = repository_url
         template["destination"]["namespace"] = self.team
-        return found
 
     def _adapt(self, databases: Databases, host: str) -> None:
-        place = {"host": host, "port": databases.port}
-        for chart in (self.migrations, self.runtime):
-            persistence = copy.deepcopy(chart["server"]["config"]["persistence"])  # the examples share it by an anchor
-            for store in ("default", "visibility"):
-                persistence[store]["sql"] |= place
-            chart["server"]["config"] = {"persistence": persistence}
+        for name in {MIGRATIONS, RUNTIME} & self.values.keys():
+            config = _dependency(self.values[name])["server"]["config"]
+            config["persistence"] = copy.deepcopy(config["persistence"])  # an example may share it by an anchor
+            _adapt_persistence(config["persistence"], host, databases.port)
         address = f"temporal-frontend.{self.team}.svc:7233"
-        for chart in (self.gate, self.second_gate):
-            chart["stores"]["default"] |= place
+        for name in {GATE, SECOND_GATE} & self.values.keys():
+            chart = _dependency(self.values[name])
+            chart["stores"]["default"] |= {"host": host, "port": databases.port}
             chart["temporal"]["frontend"]["address"] = address
             chart["runtime"]["namespace"] = self.team
             for reference in (
@@ -164,8 +171,16 @@ class GitTree:
                 *chart.get("downstream", []),
             ):
                 reference["name"] = self.name(reference["name"])
-        bootstrap = self.values[BOOTSTRAP]
-        bootstrap["address"] = address
+        self.values[BOOTSTRAP]["address"] = address
+
+
+def _adapt_persistence(persistence: Json, host: str, port: int) -> None:
+    """Of Temporal's chart 0.x, or of 1.x with its ``datastores``."""
+    for store in ("default", "visibility"):
+        if "datastores" in persistence:
+            persistence["datastores"][store]["sql"]["connectAddr"] = f"{host}:{port}"
+        else:
+            persistence[store]["sql"] |= {"host": host, "port": port}
 
 
 def _dependency(values: Json) -> Json:
