@@ -92,6 +92,17 @@ class GitTree:
         self.release["temporal"]["admintools"]["image"]["tag"] = admin_tools_tag(admin_tools or release)
         self.release["temporal-recovery-hook"]["temporal"]["version"] = release
 
+    def sync_by_hand(self) -> None:
+        """Leave every sync to people: no RollingSync, no automated sync, no retry."""
+        spec = self.application_set["spec"]
+        policy = spec["template"]["spec"]["syncPolicy"]
+        del spec["strategy"], policy["automated"], policy["retry"]
+
+    def give_up_at_once(self) -> None:
+        """Let the schema Job fail the first time: 0.x has that in ``schema.setup``, 1.x in ``schema``."""
+        schema = _dependency(self.values[MIGRATIONS if MIGRATIONS in self.values else RUNTIME])["schema"]
+        schema.get("setup", schema)["backoffLimit"] = 0
+
     def merge_steps(self, *phases: str) -> None:
         """Put the Applications of these phases into one step of RollingSync, where the first of them is."""
         steps = self.application_set["spec"]["strategy"]["rollingSync"]["steps"]

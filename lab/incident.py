@@ -35,13 +35,8 @@ class Repair:
 
 def break_by_hand(team: Team, *, back_off_seconds: float = 30.0) -> None:
     """Leave a new team with failed migrations, servers that crash-loop and a failed bootstrap; nothing syncs by itself."""
-    spec = team.git.application_set["spec"]
-    del (
-        spec["strategy"],
-        spec["template"]["spec"]["syncPolicy"]["automated"],
-        spec["template"]["spec"]["syncPolicy"]["retry"],
-    )
-    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
+    team.git.sync_by_hand()
+    team.git.give_up_at_once()
     team.postgres.stop()
     team.roll_out()
     team.sync_to_end(MIGRATIONS)
