@@ -124,7 +124,8 @@ def _without_other_jobs(application: Application, seen: JobsSeen, names: tuple[s
 
     Others of it, such as the one that registers namespaces (a plain Job in Temporal's chart from 1.1.1 on) or a test after
     the sync, wait for the servers. A hook that is gone, as the chart's is once it has succeeded, or that may not be read is
-    told by its phase or its name; a plain Job that may not be read is left alone.
+    told by its phase or its name; a plain Job that may not be read is left alone, and so is one that a hook comes before: it
+    makes another schema, as an umbrella chart may have it.
     """
 
     def is_of_schema(ref: JobRef) -> bool:
@@ -138,12 +139,9 @@ def _without_other_jobs(application: Application, seen: JobsSeen, names: tuple[s
     if operation is not None and operation.waits_for is not None and not is_hook_of_schema(operation.waits_for):
         later = f"batch/Job/{operation.waits_for.name}"
         operation = replace(operation, waits_for=None, waits_for_health_of=later)
-    return replace(
-        application,
-        operation=operation,
-        jobs=tuple(one for one in application.jobs if isinstance(seen.get(one.ref), Job) and is_of_schema(one.ref)),
-        hook_jobs=tuple(ref for ref in application.hook_jobs if is_hook_of_schema(ref)),
-    )
+    hooks = tuple(ref for ref in application.hook_jobs if is_hook_of_schema(ref))
+    plain = tuple(one for one in application.jobs if isinstance(seen.get(one.ref), Job) and is_of_schema(one.ref))
+    return replace(application, operation=operation, hook_jobs=hooks, jobs=plain if names or not hooks else ())
 
 
 def _goes_on_with_servers(application: Application) -> bool:

@@ -53,7 +53,7 @@ class Rendered:
 
 @pytest.fixture(params=[3, 4])
 def major(request: pytest.FixtureRequest) -> int:
-    """Helm's: a null takes a default of the chart's away, which it did not with every release of it."""
+    """Helm's: with both a null has to take the default of the chart that is depended on away."""
     return int(request.param)
 
 

@@ -209,6 +209,8 @@ CLOSED = cases(
         world(WORKING, stores=EMPTY, jobs=(managed(),), server_wave=0)),
     row("in the wave before, it is migrated by its Job alone", ("migrate", 1),
         world(job(), stores=EMPTY, jobs=(managed(wave=-1), managed(NAMESPACES)), server_wave=0)),
+    row("another program's schema is made beside them, Temporal's by the hook", PASSES,
+        world(job(), None, jobs=(managed(),), hook_jobs=(TEST,), pre_sync_jobs=(TEST,), server_wave=0)),
     row("a Job beside them that makes no schema is no fault", PASSES,
         world(REGISTERED, jobs=(managed(NAMESPACES),), server_wave=0)),
 )  # fmt: skip
@@ -224,6 +226,7 @@ def test_a_gate_that_stays_closed(changes: dict[str, Any], policy: Policy, expec
     [
         (held(None, hook_jobs=(JOB,)), ()),
         (held(REGISTERED, jobs=(managed(NAMESPACES),)), ()),
+        (held(job(), None, jobs=(managed(),), hook_jobs=(TEST,), pre_sync_jobs=(TEST,), server_wave=0), ()),
         (held(job(), REGISTERED, jobs=(managed(wave=-1), managed(NAMESPACES))), (JOB,)),
         (held(REGISTERED, jobs=(managed(NAMESPACES),), names=(NAMESPACES.name,)), (NAMESPACES,)),
         (held(unknown(Reason.API_FORBIDDEN), jobs=(managed(),)), ()),
