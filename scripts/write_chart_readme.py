@@ -1,7 +1,10 @@
-"""Writes the chart's README: its values' tables from `values.yaml`, its scenarios from `ci/`, its version from `Chart.yaml`.
+"""Writes what documents the chart: its README, and the descriptions of its values in `values.schema.json`.
 
-python scripts/write_chart_readme.py           write it
-python scripts/write_chart_readme.py --check   only tell whether it is as written
+The values' texts are those of `values.yaml`, the scenarios those of `ci/`, the version that of `Chart.yaml`. Editors show
+the schema's descriptions where a value is written; nothing else of the schema is changed.
+
+python scripts/write_chart_readme.py           write both
+python scripts/write_chart_readme.py --check   only tell whether they are as written
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 CHART = Path(__file__).resolve().parent.parent / "charts" / "temporal-recovery-hook"
 DOCUMENT = CHART / "README.md"
+SCHEMA = CHART / "values.schema.json"
 
 INTRODUCTION = """\
 # temporal-recovery-hook
@@ -148,17 +152,30 @@ def _comment(file: Path) -> str:
     return " ".join(line.removeprefix("#").strip() for line in first)
 
 
+def render_schema() -> str:
+    """Return the schema with each value's description. Raises KeyError for a value that is not in it."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    for _, values in sections((CHART / "values.yaml").read_text(encoding="utf-8")):
+        for value in values:
+            block = schema
+            for part in value.path.split("."):  # what is below a $ref is shared by several values: it is not followed
+                block = block["properties"][part]
+            block["description"] = value.text
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
 def main() -> int:
-    """Write the document, or compare it."""
-    parser = argparse.ArgumentParser(description="Write the chart's README.md.")
-    parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when it is not as written")
+    """Write both, or compare them."""
+    parser = argparse.ArgumentParser(description="Write the chart's README.md and its schema's descriptions.")
+    parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when they are not as written")
     only_check = parser.parse_args().check
-    text = render()
+    wanted = {DOCUMENT: render(), SCHEMA: render_schema()}
     if only_check:
-        same = DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == text
-        print("the chart's README is as written" if same else "the chart's README is out of date: run without --check")
-        return 0 if same else 1
-    DOCUMENT.write_text(text, encoding="utf-8")
+        old = [file.name for file, text in wanted.items() if file.read_text(encoding="utf-8") != text]
+        print(f"out of date: {', '.join(old)}: run without --check" if old else "README and schema are as written")
+        return 1 if old else 0
+    for file, text in wanted.items():
+        file.write_text(text, encoding="utf-8")
     return 0
 
 
