@@ -31,40 +31,41 @@ INTRODUCTION = """\
 
 <!-- Written by scripts/write_chart_readme.py from values.yaml, Chart.yaml and ci/: change it there. -->
 
-{description} Chart {version}, program {app_version}, Kubernetes `{kubernetes}`, helm 3 and 4.
+{description} Chart {version}, program {app_version}, Kubernetes `{kubernetes}`, Helm 3 and 4.
 
-An Application of its own, between the migrations' and the runtime's. Its Job is a `Sync` hook, and a ConfigMap in a later
-wave, the *receipt*, is applied only when the Job has succeeded: until then the Application is OutOfSync, which holds a
-RollingSync. The Job waits until both of Temporal's schemas serve the release that comes next, repairs what it can, and ends
-with a reason, an exit code and a remedy.
+The chart is an Application of its own, between the schema migration and Temporal's servers. Its Job is a `Sync` hook.
+A ConfigMap in a later wave, the *receipt*, is applied only after the Job has succeeded. Until then the Application is
+OutOfSync, which holds a RollingSync. The Job waits until both of Temporal's schemas match the release that is
+deployed, repairs what it can, and ends with a reason, an exit code and a remedy.
 
-## As little as it takes
+## The smallest values
 
 ```yaml
 {smallest}```
 
-The Secret is in the gate's namespace, with `username` and `password`, as CloudNativePG's `<cluster>-app` has them; helm
-never reads it. With `runtime.namespace` pods are restarted, with `temporal.frontend.address` Temporal itself is
-asked, with `downstream` the namespace bootstrap is synced again.
+The Secret is in the gate's namespace, with the keys `username` and `password`, as in CloudNativePG's `<cluster>-app`.
+Helm never reads it. Set `runtime.namespace` to have pods restarted, `temporal.frontend.address` to have Temporal
+itself checked, and `downstream` to have the namespace bootstrap synced again.
 
-Before the gate's first sync there must be its own namespace, and `runtime.namespace` where it is set (a Role is made in it);
-its AppProject allows Roles and RoleBindings there and in the Applications' namespaces.
+Before the gate's first sync, its own namespace must exist, and also `runtime.namespace` if you set it: a Role is
+created in it. The AppProject must allow Roles and RoleBindings there and in the Applications' namespaces.
 
 ## What is installed
 
 | wave | object | why |
 |---:|---|---|
-| -1 | ServiceAccount, Roles, RoleBindings, ConfigMap | the gate's rights where it needs some, and its settings |
-| 0 | Job (hook) | the gate; run by each sync, and by `helm install` and `helm upgrade` |
-| 1 | ConfigMap `…-receipt` | a checksum over all of the above, and `receipt.revision` |
+| -1 | ServiceAccount, Roles, RoleBindings, ConfigMap | the gate's rights, where it needs some, and its settings |
+| -1 | `extraObjects` | what you add, unless it has a wave of its own |
+| 0 | Job (hook) | the gate; runs at each sync, and at `helm install` and `helm upgrade` |
+| 1 | ConfigMap `…-receipt` | a checksum of all the above, and `receipt.revision` |
 | 1 | CronJob (`watchdog.enabled`) | the same program on a schedule |
 
-No cluster-wide right, no Secret's value in any object. Helm leaves the Job behind on `helm uninstall`, as it does with every
-hook.
+There is no cluster-wide right, and no Secret's value in any object. `helm uninstall` leaves the Job behind, as it
+does with every hook.
 
 ## Scenarios
 
-Each is rendered, linted and validated by the tests, with helm 3 and 4.
+The tests render, lint and validate each of them, with Helm 3 and 4.
 
 | values | scenario |
 |---|---|
@@ -72,9 +73,8 @@ Each is rendered, linted and validated by the tests, with helm 3 and 4.
 
 ## Values
 
-Empty text, 0 and an empty list mean: not given. A value that is not listed is refused, and so is a contradiction, with one
-line that says what to do.
-"""
+An empty string, 0 or [] means that the value is unset. Values that are not listed are refused, and so are
+contradictions, with one line that says what to do. """
 
 
 @dataclass(frozen=True)

@@ -217,24 +217,32 @@ def test_the_docs_copy_of_a_secret_renders(helm3: Helm) -> None:
     assert {item["key"] for one in wanted for item in one["items"]} == keys
 
 
-def sides(diff: str) -> tuple[Json, Json]:
-    """What a diff is of, before and after."""
-    lines = diff.splitlines()
-    return tuple(yaml.safe_load("\n".join(line[1:] for line in lines if line[:1] in side)) for side in (" -", " +"))  # type: ignore[return-value]
+def side(diff: str, marks: str) -> Json:
+    """The lines of a diff that begin with one of the marks: what it is before (" -"), or after (" +")."""
+    return dict(yaml.safe_load("\n".join(line[1:] for line in diff.splitlines() if line[:1] in marks)))
 
 
-def test_the_docs_diff_gives_the_gate_a_step() -> None:
-    """Before it, every Application had one; after it, the gate as well, with the migrations, and before the runtime."""
+@pytest.mark.parametrize(
+    ("marks", "steps", "parameters"),
+    [
+        (" -", [["265"], ["450"], ["455"]], ["global.environment"]),
+        (
+            " +",
+            [["265", "300"], ["450"], ["455"]],
+            ["global.environment", "temporal-recovery-hook.receipt.revision"],
+        ),
+    ],
+    ids=["before", "after"],
+)
+def test_the_docs_diff_gives_the_gate_a_step(marks: str, steps: list[list[str]], parameters: list[str]) -> None:
+    """Every Application has one, before and after: the gate the migrations', and before the runtime."""
     (diff,) = blocks("docs/install.md", "diff")
-    for side, gated in zip(sides(diff), (False, True), strict=True):
-        spec = side["spec"]
-        phases = [element["phase"] for element in spec["generators"][0]["list"]["elements"]]
-        steps = [step["matchExpressions"][0]["values"] for step in spec["strategy"]["rollingSync"]["steps"]]
-        assert [phase for step in steps for phase in step] == phases
-        assert ("300" in phases) == gated
-        names = {parameter["name"] for parameter in spec["template"]["spec"]["source"]["helm"]["parameters"]}
-        assert ("temporal-recovery-hook.receipt.revision" in names) == gated
-    assert steps[0] == ["265", "300"]
+    spec = side(diff, marks)["spec"]
+    phases = [element["phase"] for element in spec["generators"][0]["list"]["elements"]]
+    found = [step["matchExpressions"][0]["values"] for step in spec["strategy"]["rollingSync"]["steps"]]
+    assert found == steps
+    assert phases == [phase for step in steps for phase in step]
+    assert [one["name"] for one in spec["template"]["spec"]["source"]["helm"]["parameters"]] == parameters
 
 
 def test_the_worked_example_renders(helm3: Helm) -> None:
