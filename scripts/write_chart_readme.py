@@ -50,6 +50,14 @@ itself checked, and `downstream` to have the namespace bootstrap synced again.
 Before the gate's first sync, its own namespace must exist, and also `runtime.namespace` if you set it: a Role is
 created in it. The AppProject must allow Roles and RoleBindings there and in the Applications' namespaces.
 
+With Argo CD, give them as `helm.valuesObject` or in a values file. With Helm alone, the Job is a post-install and
+post-upgrade hook, and Helm waits for it:
+
+```
+helm install temporal-recovery-hook {repository} --version {version} \\
+  --namespace temporal --values values.yaml --set gate.application.enabled=false --timeout 7h
+```
+
 ## What is installed
 
 | wave | object | why |
@@ -128,12 +136,14 @@ def _plain(node: yaml.Node) -> Any:  # noqa: ANN401 -- whatever the YAML holds
 def render() -> str:
     """Return the document."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    image = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["image"]
     scenarios = sorted((CHART / "ci").glob("*-values.yaml"))
     smallest = (CHART / "ci" / "smallest-values.yaml").read_text(encoding="utf-8")
     lines = [
         INTRODUCTION.format(
             description=chart["description"],
             version=chart["version"],
+            repository=f"oci://{image['repository']}/charts/{chart['name']}",  # as release.yaml pushes it
             app_version=chart["appVersion"],
             kubernetes=chart["kubeVersion"],
             smallest=re.sub(r"^#.*\n", "", smallest, flags=re.MULTILINE),
