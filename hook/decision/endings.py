@@ -28,7 +28,12 @@ def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
     """Return what a person should know whatever the step: of the release and its schemas, and of what was passed over."""
     return tuple(
         dict.fromkeys(
-            (*_of_release(observation, policy), *_of_migration(observation), *_of_runtime(observation, policy))
+            (
+                *_of_release(observation, policy),
+                *_of_migration(observation),
+                *_of_runtime(observation, policy),
+                *_of_guarded(observation),
+            )
         )
     )
 
@@ -57,7 +62,7 @@ def _of_migration(observation: Observation) -> Iterator[Finding]:
         names = ", ".join(dict.fromkeys(str(finding.detail or finding.about) for finding in migration.unseen))
         yield Finding(Reason.JOBS_UNSEEN, f"Application {application.ref}", names)
     are_done = bool(migration.jobs) and all(job.phase is JobPhase.COMPLETE for job in migration.jobs)
-    if are_done and application.health in {"Progressing", "Degraded", "Suspended"}:
+    if are_done and not migration.holds_servers and application.health in {"Progressing", "Degraded", "Suspended"}:
         what = ", ".join(application.unhealthy) or "not its Jobs, which are Complete"
         yield Finding(Reason.APPLICATION_UNHEALTHY, f"Application {application.ref}", f"{application.health}: {what}")
 
@@ -71,6 +76,12 @@ def _of_runtime(observation: Observation, policy: Policy) -> Iterator[Finding]:
     if stage(observation, policy) is Stage.DRIFTING and isinstance(observation.application, Application):
         about = f"Application {observation.application.ref}"
         yield Finding(Reason.RUNTIME_DRIFTS, about, applications.describe(observation.application))
+
+
+def _of_guarded(observation: Observation) -> Iterator[Finding]:
+    """Yield that a guard could not see whether a newer commit waits for it; that holds nobody up while it can pass."""
+    if isinstance(observation.guarded, Unknown):
+        yield observation.guarded.finding
 
 
 def end_unrepaired(findings: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:

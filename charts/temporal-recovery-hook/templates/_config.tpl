@@ -24,6 +24,21 @@ project: {{ . | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* The audit of the rollout that it is part of; only the ApplicationSet's name is left to fill in. */}}
+{{- define "trh.auditCommand" -}}
+{{- $root := . -}}
+{{- $gate := include "trh.gate" . | fromYaml -}}
+temporal-recovery-hook audit --applicationset {{ $gate.namespace }}/APPLICATIONSET
+{{- $named := list (list "migrations" .Values.migrations.application) (list "runtime" .Values.runtime.application) -}}
+{{- range .Values.downstream }}{{ $named = append $named (list "downstream" .) }}{{ end -}}
+{{- range $named -}}
+{{- if (last .).name -}}
+{{- $one := include "trh.application" (dict "root" $root "application" (last .)) | fromYaml }} --{{ first . }} {{ $one.namespace }}/{{ $one.name }}
+{{- end -}}
+{{- end -}}
+{{- if ge (int .Values.hook.wave) 0 }} --gate {{ $gate.namespace }}/{{ $gate.name }}{{ end -}}
+{{- end -}}
+
 {{/*
 A block of a store that names a Secret or a ConfigMap, name and keys: dict root, store, block (caSecret, caConfigMap,
 clientSecret). The visibility store's is completed from the default store's where anything of it is given; else it has no name,
@@ -133,6 +148,7 @@ visibility store only what is not the default store's, which the program inherit
 {{- end -}}
 
 {{- $migrations := dict "attempts" (int $v.migrations.attempts) "pauseSeconds" $v.migrations.pauseSeconds -}}
+{{- with $v.migrations.beforeServers }}{{ $_ := set $migrations "beforeServers" . }}{{ end -}}
 {{- with $v.migrations.jobs }}{{ $_ := set $migrations "jobs" . }}{{ end -}}
 {{- $_ := set $migrations "application" (include "trh.application" (dict "root" $root "application" $v.migrations.application) | fromYaml) -}}
 
@@ -165,6 +181,7 @@ visibility store only what is not the default store's, which the program inherit
   "report" (dict "format" $v.report.format "events" $v.report.events)
 -}}
 {{- with include "trh.gate" $root }}{{ $_ := set $config "gate" (fromYaml .) }}{{ end -}}
+{{- if include "trh.isGuard" $root }}{{ $_ := set $config "guard" true }}{{ end -}}
 {{- if and .watchdog $v.watchdog.reopenGate }}{{ $_ := set $config "reopenGate" true }}{{ end -}}
 {{- with $v.argocd -}}
 {{- if .kubeconfigSecret.name -}}
