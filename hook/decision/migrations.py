@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from hook.decision.steps import Step
     from hook.observation.applications import Application
     from hook.observation.observation import Observation
-    from hook.observation.versions import Store
-    from hook.observation.workloads import JobRef
+    from hook.observation.workloads import Job, JobRef
 
 _MOMENT = timedelta(seconds=5)
 """The schema tool takes one for all of its versions, and each of them passes through states that look like an end."""
@@ -51,14 +50,17 @@ def is_still(observation: Observation, policy: Policy) -> Step | None:
 
 
 def _held_up(migration: Migration, hang: Finding, observation: Observation, policy: Policy) -> Step | None:
-    """Wait for what may pass, boundedly; then end, unless the schemas are right and it hangs on another matter."""
+    """Wait for what may pass, boundedly; then end, unless the schemas are right and it hangs on another matter.
+
+    Whatever it hangs on holds the servers, too, where they are made by the same sync.
+    """
     unseen = tuple(one.finding for one in observation.stores.values() if isinstance(one, Unknown))
     unreachable = tuple(finding for finding in unseen if finding.reason.tolerance is Tolerance.DEADLINE)
     running = Finding(Reason.MIGRATION_RUNNING, migration.owner, migration.message)
     longest = policy.grace + (_LONGEST_BACK_OFF if migration.hang_may_pass else timedelta(0))
     if unreachable or not waiting.lasts(hang, observation, longest):
         return Wait((hang, running, *unreachable))
-    return None if are_right(observation, policy) else Fail(hang)
+    return None if are_right(observation, policy) and not migration.holds_servers else Fail(hang)
 
 
 def stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
@@ -78,10 +80,9 @@ def stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
 def schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     """Ask the owner to migrate what is empty or behind, boundedly."""
     migration = observation.migration
-    wrong = _wrong(observation, policy)
-    if not wrong or not isinstance(migration, Migration):
+    state = what_is_wrong(observation, policy)
+    if not state or not isinstance(migration, Migration):
         return None
-    state = ", ".join(wrong.values())
     empty = [schema for schema in observation.schemas if schema.version is None]
     if empty and policy.on_empty_database is OnEmptyDatabase.FAIL:
         return Fail(Finding(Reason.DATABASE_EMPTY, f"store {empty[0].store}", state))
@@ -89,17 +90,17 @@ def schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
         return Wait((busy,))
     if not policy.may_migrate:
         return Wait((Finding(Reason.MIGRATION_AWAITED, migration.owner, state),))
-    if (step := _judged_by_git(migration, state, observation)) is not None:
+    if (step := _judged_by_git(migration, state, observation, policy)) is not None:
         return step
     if migration.attempts >= policy.attempts:
-        detail = f"{migration.attempts} attempts, the last: {_with_cause(migration) or migration.phase}; {state}"
+        detail = f"{migration.attempts} attempts, the last: {with_cause(migration) or migration.phase}; {state}"
         return Fail(Finding(Reason.MIGRATION_FAILED, migration.owner, detail))
     if (step := waiting.own_sync(migration.application, observation)) is not None:
         return step
     failed = migration.phase is not MigrationPhase.SUCCEEDED
     if failed and waiting.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
-        return Wait((_pausing(migration, policy),))
-    jobs = _jobs_to_run(migration, policy)
+        return Wait((pausing(migration, policy),))
+    jobs = _jobs_to_run(migration, observation, policy)
     if jobs is None:
         detail = f"{', '.join(str(job.ref) for job in migration.jobs)}; {state}"
         ambiguous = Finding(Reason.MIGRATION_JOB_AMBIGUOUS, migration.owner, detail)
@@ -130,7 +131,7 @@ def failed_jobs_are_done(observation: Observation, policy: Policy) -> Step | Non
     if migration.phase not in {MigrationPhase.IDLE, MigrationPhase.FAILED}:
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
     if waiting.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
-        return Wait((_pausing(migration, policy),))
+        return Wait((pausing(migration, policy),))
     why = "the schemas are right, but its Job failed and would hold its step"
     return Migrate(migration, migration.attempts + 1, why, failed)
 
@@ -167,31 +168,38 @@ def _is_to_be_made(schema: Unknown, observation: Observation, policy: Policy) ->
     return schema.finding.reason is Reason.DATABASE_MISSING and may_make_databases(observation, policy)
 
 
-def _wrong(observation: Observation, policy: Policy) -> dict[Store, str]:
-    """Return what is wrong with each store that the migration may bring right."""
+def what_is_wrong(observation: Observation, policy: Policy) -> str:
+    """Return what is wrong with the stores that the migration may bring right, an empty text where nothing is."""
     wrong = {schema.store: policy.describe(schema) for schema in observation.schemas if not policy.is_right(schema)}
-    return wrong | {
+    wrong |= {
         store: f"{store} does not exist"
         for store, schema in observation.stores.items()
         if isinstance(schema, Unknown) and _is_to_be_made(schema, observation, policy)
     }
+    return ", ".join(wrong.values())
 
 
 def _busy(migration: Migration, state: str, observation: Observation) -> Finding | None:
     """Return why nobody can be asked to migrate now: somebody changes the schema, or Argo CD is not done with the last."""
     if changing := [schema for schema in observation.schemas if schema.is_being_changed]:
         return Finding(Reason.SCHEMA_BEING_CHANGED, f"store {changing[0].store}", state)
+    return held_back(migration)
+
+
+def held_back(migration: Migration) -> Finding | None:
+    """Return why Argo CD does not go on with an operation of its own now, None where it does."""
     if migration.phase is MigrationPhase.BLOCKED:
         return Finding(Reason.MIGRATION_BLOCKED, migration.owner, migration.message)
     if migration.phase is MigrationPhase.PAUSING:
-        return Finding(Reason.MIGRATION_PAUSING, migration.owner, _with_cause(migration))
+        return Finding(Reason.MIGRATION_PAUSING, migration.owner, with_cause(migration))
     return None
 
 
-def _judged_by_git(migration: Migration, state: str, observation: Observation) -> Step | None:
+def _judged_by_git(migration: Migration, state: str, observation: Observation, policy: Policy) -> Step | None:
     """Believe no status that could not be compared, and end on no success at a commit that is not the newest.
 
-    Nor on one after which the schemas were right: their databases were replaced since.
+    Nor on one after which the schemas were right: their databases were replaced since. Nor on that of one Job where
+    another was not asked yet: a store may have a Job of its own.
     """
     application = migration.application
     if application is not None and application.sync == "Unknown":
@@ -202,31 +210,47 @@ def _judged_by_git(migration: Migration, state: str, observation: Observation) -
         return waiting.compare(application, f"before ending on {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}", observation)
     if application is not None and applications.has_newer_commit(application):
         return None
+    asked_for = {not _is_from_before_the_run(job, observation) for job in _makers(migration, policy) or ()}
+    if asked_for == {True, False}:
+        return None
     return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
 
 
-def _pausing(migration: Migration, policy: Policy) -> Finding:
-    detail = f"attempt {migration.attempts} of {policy.attempts} failed: {_with_cause(migration)}"
+def pausing(migration: Migration, policy: Policy) -> Finding:
+    """Return that the pause after this run's last attempt still runs."""
+    detail = f"attempt {migration.attempts} of {policy.attempts} failed: {with_cause(migration)}"
     return Finding(Reason.MIGRATION_PAUSING, migration.owner, detail)
 
 
-def _with_cause(migration: Migration) -> str:
+def with_cause(migration: Migration) -> str:
     """Return the migration's message with what its pods say, where they say something."""
     causes = [str(pod.finding.detail) for job in migration.jobs for pod in job.pods if pod.finding]
     return "; ".join(filter(None, (migration.message, *dict.fromkeys(causes))))
 
 
-def _jobs_to_run(migration: Migration, policy: Policy) -> tuple[JobRef, ...] | None:
+def _jobs_to_run(migration: Migration, observation: Observation, policy: Policy) -> tuple[JobRef, ...] | None:
     """Return the plain Jobs to be run again alone; none: a full sync; None: they cannot be told from others.
 
-    Of those that make the schema the failed ones, else all: one that succeeded did so on a schema that is gone.
+    Of those that make the schema the failed ones; else those that succeeded before this run, else all: one that succeeded
+    did so on a schema that is gone.
     """
+    if migration.unseen and migration.application is not None and migration.application.jobs:
+        return applications.jobs_that_are_there(migration.application)
+    makers = _makers(migration, policy)
+    if makers is None:
+        return None
+    failed = [job.ref for job in makers if job.phase is JobPhase.FAILED]
+    done = [job for job in makers if job.phase is JobPhase.COMPLETE]
+    old = [job.ref for job in done if _is_from_before_the_run(job, observation)]
+    return tuple(failed or old or [job.ref for job in done])
+
+
+def _makers(migration: Migration, policy: Policy) -> tuple[Job, ...] | None:
+    """Return the plain Jobs that make the schema; none: a full sync makes it; None: they cannot be told from others."""
     application = migration.application
     if application is None or not application.jobs:
         return ()
     managed = {job.ref for job in application.jobs}
-    if migration.unseen:
-        return applications.jobs_that_are_there(application)
     hooks = [job for job in migration.jobs if job.ref not in managed]
     there = [job for job in migration.jobs if job.ref in managed]
     if policy.schema_jobs:
@@ -242,10 +266,13 @@ def _jobs_to_run(migration: Migration, policy: Policy) -> tuple[JobRef, ...] | N
     ):
         return ()
     candidates = makers or [job for job in there if job.phase is JobPhase.FAILED] or (there if len(there) == 1 else [])
-    if not candidates:
-        return None
-    failed = [job.ref for job in candidates if job.phase is JobPhase.FAILED]
-    return tuple(failed or [job.ref for job in candidates if job.phase is JobPhase.COMPLETE])
+    return tuple(candidates) or None
+
+
+def _is_from_before_the_run(job: Job, observation: Observation) -> bool:
+    """Tell whether it succeeded before this run asked for it; both times are by the API server's clock."""
+    is_older = job.created_at is not None and job.created_at < observation.run_started_at
+    return is_older and job.phase is JobPhase.COMPLETE
 
 
 def _failed_jobs(migration: Migration, application: Application) -> tuple[JobRef, ...]:

@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     ACCESS = 6
     TEMPORAL = 7
     DOWNSTREAM = 8
+    AUDIT = 9
     SUPERSEDED = 10
     INTERRUPTED = 130
     STOPPED = 143
@@ -76,6 +77,13 @@ class Reason(Enum):
         "The gate is told to sync the Application whose sync runs it, which would be a deadlock.",
         "Give the gate an Application of its own, apart from migrations, runtime and downstream.",
     )
+    SCHEMA_JOB_BESIDE_SERVERS = (
+        "SchemaJobBesideServers",
+        ExitCode.SETTINGS,
+        Tolerance.NONE,
+        "With migrations.beforeServers set, the Application makes its servers in the same sync wave as its schema Job.",
+        "Make the schema Job a PreSync hook (Temporal's chart 1.x: schema.useHelmHooks: true), or split the chart into two Applications.",
+    )
     RUNTIME_INSTANCES_MIXED = (
         "RuntimeInstancesMixed",
         ExitCode.SETTINGS,
@@ -117,6 +125,13 @@ class Reason(Enum):
         Tolerance.NONE,
         "Only `check` ends so: `run` would not pass now, but wait or act first. What it would do next is named.",
         "Nothing, if a run is under way or due; else sync the gate's Application, and it does what is named.",
+    )
+    GATE_DOES_NOT_HOLD = (
+        "GateDoesNotHold",
+        ExitCode.AUDIT,
+        Tolerance.NONE,
+        "Only `audit` ends so: something that could be seen does not hold what it is to hold. Each finding is named.",
+        "Do what the findings say (docs/gating.md lists them all), then audit again.",
     )
     STOPPED = (
         "Stopped",
@@ -230,7 +245,7 @@ class Reason(Enum):
         "OperationStuck",
         ExitCode.MIGRATION,
         Tolerance.GRACE,
-        "Argo CD's operation waits for a hook Job that does not exist, and will wait for ever.",
+        "Argo CD's operation waits for what cannot come: a hook Job that does not exist, or servers whose schema is gone.",
         "Terminate the operation (argocd app terminate-op NAME), then sync the Application.",
     )
     OPERATION_RETRIES_OLD_COMMIT = (
@@ -322,14 +337,14 @@ class Reason(Enum):
         "ApiForbidden",
         ExitCode.ACCESS,
         Tolerance.GRACE,
-        "The Kubernetes API forbids what the gate has to do.",
+        "The Kubernetes API, or Argo CD's, forbids what the gate has to do.",
         "Give the gate's ServiceAccount the verb that is named, in the namespace that is named (docs/rbac.md lists them all).",
     )
     API_REQUEST_REFUSED = (
         "ApiRequestRefused",
         ExitCode.ACCESS,
         Tolerance.GRACE,
-        "The Kubernetes API refuses the gate's request as invalid; the same request would be refused again.",
+        "The Kubernetes API, or Argo CD's, refuses the gate's request as invalid; the same request would be refused again.",
         "Compare the CRDs' version with the release of Argo CD; look at the field that the message names.",
     )
     ADMISSION_DENIED = (
@@ -343,7 +358,7 @@ class Reason(Enum):
         "ApiLoginRefused",
         ExitCode.ACCESS,
         Tolerance.GRACE,
-        "The Kubernetes API does not accept the gate's token or certificate.",
+        "The Kubernetes API, or Argo CD's, does not accept the gate's token or certificate.",
         "Check the kubeconfig, or the ServiceAccount's token.",
     )
     APPLICATION_MISSING = (
@@ -352,6 +367,13 @@ class Reason(Enum):
         Tolerance.GRACE,
         "There is no such Application.",
         "Create it, or correct its name and namespace.",
+    )
+    APPLICATION_IN_OTHER_PROJECT = (
+        "ApplicationInOtherProject",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "Argo CD has the Application in another project than the settings name.",
+        "Set argocd.server.project, or the Application's own project, to the one that is named.",
     )
     RECONCILIATION_SKIPPED = (
         "ReconciliationSkipped",
@@ -386,7 +408,7 @@ class Reason(Enum):
         ExitCode.ACCESS,
         Tolerance.GRACE,
         "The API server does not know Argo CD's Applications.",
-        "Install Argo CD in this cluster, or set argocd.kubeconfigFile to the cluster where it runs.",
+        "Install Argo CD in this cluster, set argocd.kubeconfigFile to the cluster where it runs, or reach its own API by argocd.server.",
     )
     FRONTEND_TLS_REFUSED = (
         "FrontendTlsRefused",
@@ -470,14 +492,14 @@ class Reason(Enum):
         "ApiUnreachable",
         ExitCode.DEADLINE,
         Tolerance.DEADLINE,
-        "The Kubernetes API does not answer, or answers with an error of its own.",
+        "The Kubernetes API, or Argo CD's, does not answer, or answers with an error of its own.",
         "Check the API server, and network policies between it and the gate.",
     )
     ANSWER_NOT_UNDERSTOOD = (
         "AnswerNotUnderstood",
         ExitCode.DEADLINE,
         Tolerance.DEADLINE,
-        "The Kubernetes API answered with something that its own schema does not allow, so what it describes is unknown.",
+        "The Kubernetes API, or Argo CD's, answered with something that its own schema does not allow, so what it describes is unknown.",
         "Look at the object at the path that is named; a proxy or a conversion webhook may have changed it.",
     )
     MIGRATION_RUNNING = (

@@ -23,16 +23,17 @@ from hook.settings.settings import Settings, SettingsError, TlsSettings
 from hook.settings.stores import BY_VALUE_OR_FILE, parse_dsn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 ENVIRONMENT_PREFIX = "TRH_"
 
 
-def load(file: Path | None) -> Settings:
+def load(file: Path | None, *, opens_files: bool = True) -> Settings:
     """Read the settings from ``file`` (YAML, may be None) and the environment; contact nothing.
 
-    Raises `SettingsError`, with a line for each fault found.
+    The files that they name have to be there, unless nothing that needs them is to come. Raises `SettingsError`, with a line
+    for each fault found.
     """
     from_environment = _environment()
     from_file = _read(file) if file else {}
@@ -40,7 +41,7 @@ def load(file: Path | None) -> Settings:
         settings = Settings.model_validate(_merged(_without_replaced(from_file, from_environment), from_environment))
     except ValidationError as error:
         raise SettingsError(*(_line(fault) for fault in error.errors())) from None  # its text would show the values
-    faults = (*_contradictions(settings), *_file_faults(settings))
+    faults = (*_contradictions(settings), *(_file_faults(settings) if opens_files else ()))
     if faults:
         raise SettingsError(*faults)
     return settings
@@ -123,10 +124,20 @@ def secrets(settings: Settings) -> frozenset[str]:
         except OSError:
             continue
         values |= {known.get("password", ""), known.get("sslpassword", "")}
-    with suppress(OSError):
-        header = settings.temporal.frontend.authorization() or ""
-        values |= {header, header.partition(" ")[2]}
+    for authorization in _authorizations(settings).values():
+        with suppress(OSError):
+            header = authorization() or ""
+            values |= {header, header.partition(" ")[2]}
     return frozenset(values - {""})
+
+
+def _authorizations(settings: Settings) -> dict[str, Callable[[], str | None]]:
+    """Return how each token is read, by its setting."""
+    server = settings.argocd.server
+    found: dict[str, Callable[[], str | None]] = {
+        "temporal.frontend.tokenFile": settings.temporal.frontend.authorization
+    }
+    return found | ({"argocd.server.tokenFile": server.authorization} if server else {})
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
@@ -135,6 +146,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     by_hand = settings.temporal.schema_versions
     if by_hand is not None and by_hand.visibility is None and settings.stores.visibility.enabled:
         yield "temporal.schemaVersions.visibility: required unless stores.visibility.enabled is false: set it"
+    if settings.projects and settings.argocd.server is None:
+        yield "project of an Application: only argocd.server asks for it: remove it, or set argocd.server"
     if settings.reopen_gate and settings.gate is None:
         yield "reopenGate needs gate: the Application to reopen"
     if settings.guard and settings.reopen_gate:
@@ -156,10 +169,17 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 def _target_contradictions(settings: Settings) -> Iterator[str]:
     targets = settings.targets
     migrations, runtime = targets.get("migrations.application"), targets.get("runtime.application")
-    if runtime is not None and runtime == migrations:
+    are_one = runtime is not None and runtime == migrations
+    if are_one and not settings.migrations.before_servers:
         yield (
             f"migrations.application and runtime.application are the same ({runtime}): the schema could never be right "
-            "before the servers start; split Temporal's chart into two Applications (docs/install.md)"
+            "before the servers start; split Temporal's chart into two Applications, or set migrations.beforeServers where "
+            "its schema Job is a PreSync hook, as in chart 1.x (docs/install.md)"
+        )
+    if settings.migrations.before_servers and not are_one:
+        yield (
+            "migrations.beforeServers is for one Application with schema Job and servers: name it as runtime.application, "
+            "too, or remove beforeServers"
         )
     for name, ref in targets.items():
         is_own = settings.gate is not None and ref == settings.gate.ref
@@ -178,7 +198,7 @@ def _target_contradictions(settings: Settings) -> Iterator[str]:
 
 def _file_faults(settings: Settings) -> Iterator[str]:
     """Yield a line for each file that a setting names and that cannot be used."""
-    tls = settings.temporal.frontend.tls or TlsSettings()
+    tls, server = settings.temporal.frontend.tls or TlsSettings(), settings.argocd.server
     stores = {
         f"stores.{store}.{to_camel(field)}": file
         for store in settings.stores.enabled
@@ -190,6 +210,8 @@ def _file_faults(settings: Settings) -> Iterator[str]:
         "temporal.frontend.tls.keyFile": tls.key_file,
         "temporal.frontend.tokenFile": settings.temporal.frontend.token_file,
         "argocd.kubeconfigFile": settings.argocd.kubeconfig_file,
+        "argocd.server.tokenFile": server.token_file if server else None,
+        "argocd.server.caFile": server.ca_file if server else None,
         "kubernetes.kubeconfigFile": settings.kubernetes.kubeconfig_file,
     }
     for name, path in (stores | others).items():
@@ -202,9 +224,9 @@ def _file_faults(settings: Settings) -> Iterator[str]:
             if not (isinstance(error, FileNotFoundError) and name in stores):
                 yield f"{name}: cannot read {path}: {error.strerror}; is the Secret mounted there?"
             continue
-        if name.endswith(".tokenFile"):
+        if (authorization := _authorizations(settings).get(name)) is not None:
             try:
-                settings.temporal.frontend.authorization()
+                authorization()
             except OSError as error:
                 yield f"{name}: {error}"
         if fault := _content_fault(name, path, content):

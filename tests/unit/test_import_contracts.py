@@ -33,11 +33,23 @@ BREACHES = {
         "hook/adapters/argocd.py",
         "from hook.adapters import kubernetes",
     ),
+    "Of the adapters, Argo CD's own API knows argocd alone, whose Applications it reaches": (
+        "hook/adapters/argocd_server.py",
+        "from hook.adapters import kubernetes",
+    ),
     "The transport knows nobody who uses it": ("hook/adapters/api.py", "from hook.adapters import argocd"),
     "Only argocd and kubernetes use the transport": ("hook/adapters/temporal.py", "from hook.adapters import api"),
     "Settings know the policy that they make, and nothing of the world": (
         "hook/settings/settings.py",
         "def f():\n    from hook.adapters import postgres",
+    ),
+    "An audit's rules know what was seen, and not where it was read": (
+        "hook/audit/rules/jobs.py",
+        "from hook.audit.sources import manifests",
+    ),
+    "An audit reads Argo CD's objects alone, and neither syncs nor decides": (
+        "hook/audit/sources/live.py",
+        "from hook.adapters import argocd",
     ),
     "Listeners do not decide, look or act": ("hook/report/listeners.py", "import tenacity"),
     "The hook and its lab never import each other": ("lab/world.py", "from hook.observation import findings"),

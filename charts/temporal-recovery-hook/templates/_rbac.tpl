@@ -9,6 +9,11 @@ names only their Application's status tells.
 {{- if and (ne .Values.reachability "never") .Values.temporal.frontend.address }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether Events are posted on Applications: with Argo CD's own API only where it is said, since they need a Role of their own. */}}
+{{- define "trh.postsEvents" -}}
+{{- if ternary (empty .Values.argocd.server.address) .Values.report.events (eq (toString .Values.report.events) "auto") }}true{{ end -}}
+{{- end -}}
+
 {{/* Whether Temporal's servers matter (`looks_at_temporal` in hook/settings/settings.py): not to a guard before them. */}}
 {{- define "trh.looksAtTemporal" -}}
 {{- if or (not (include "trh.isGuard" .)) (eq .Values.reachability "always") }}true{{ end -}}
@@ -17,6 +22,8 @@ names only their Application's status tells.
 {{/* YAML: namespace to {get: [names], patch: [names], events: bool}, of the Applications' namespaces. */}}
 {{- define "trh.applicationRights" -}}
 {{- $v := .Values -}}
+{{- $byKubernetes := empty $v.argocd.server.address -}}
+{{- $events := include "trh.postsEvents" . -}}
 {{- $asks := include "trh.asksReachability" . -}}
 {{- $isGuard := eq (include "trh.isGuard" .) "true" -}}
 {{- $mayAsk := gt (int $v.migrations.attempts) 0 -}}
@@ -31,7 +38,7 @@ names only their Application's status tells.
 {{- range $isGuard | ternary list $v.downstream -}}
 {{- $all = append $all (dict "application" . "patch" $asks "acts" $asks) -}}
 {{- end -}}
-{{- if or $v.report.events $isGuard -}}
+{{- if or $events $isGuard -}}
 {{- with include "trh.gate" . -}}
 {{- /* An Event carries its uid; and to a guard it tells which commit git is at. */ -}}
 {{- $all = append $all (dict "application" (fromYaml .) "patch" false "acts" true) -}}
@@ -41,10 +48,10 @@ names only their Application's status tells.
 {{- range $all -}}
 {{- $application := include "trh.application" (dict "root" $ "application" .application) | fromYaml -}}
 {{- $one := get $rights $application.namespace | default (dict "get" list "patch" list "events" false) -}}
-{{- $_ := set $one "get" (append $one.get $application.name | uniq) -}}
-{{- if .patch }}{{ $_ := set $one "patch" (append $one.patch $application.name | uniq) }}{{ end -}}
-{{- if and .acts $v.report.events }}{{ $_ := set $one "events" true }}{{ end -}}
-{{- $_ := set $rights $application.namespace $one -}}
+{{- if $byKubernetes }}{{ $_ := set $one "get" (append $one.get $application.name | uniq) }}{{ end -}}
+{{- if and $byKubernetes .patch }}{{ $_ := set $one "patch" (append $one.patch $application.name | uniq) }}{{ end -}}
+{{- if and .acts $events }}{{ $_ := set $one "events" true }}{{ end -}}
+{{- if or $one.get $one.events }}{{ $_ := set $rights $application.namespace $one }}{{ end -}}
 {{- end -}}
 {{- toYaml $rights -}}
 {{- end -}}
