@@ -55,6 +55,14 @@ def failing(failures: int) -> Owned:
     return Owned(jobs=(JobPlan("failed", failures=failures),))
 
 
+AS_SPECIFIED = Owned(
+    jobs=(JobPlan("failed", plain=True),),
+    options=("ServerSideApply=true", "Replace=false"),
+    prune=True,
+    automated="yes",
+)
+
+
 @pytest.mark.parametrize(
     ("scenario", "acts", "reason"),
     [
@@ -147,6 +155,13 @@ def assert_is_bounded(played: Play) -> None:
         assert times <= (pods + 1) * rounds
 
 
+def assert_has_waited(played: Play) -> None:
+    """Nothing that waiting may mend ends a run before its grace."""
+    assert played.reason.tolerance is not Tolerance.DEADLINE
+    if played.reason.tolerance is Tolerance.GRACE:
+        assert played.world.clock.elapsed >= played.world.scenario.policy.grace.total_seconds()
+
+
 def assert_is_truthful(played: Play) -> None:
     """A pass means that everything policy asks for holds in truth; with a warning that may lack, but not under `always`."""
     holds = played.world.scenario.reachability is Reachability.ALWAYS
@@ -161,14 +176,26 @@ def assert_is_truthful(played: Play) -> None:
 @example(Scenario(replaced=True))
 @example(Scenario(pods="crashing", cause=Reason.CRASH_LOOPING))
 @example(INCIDENT)
+@example(CRASHES_AT_ONCE)
 @example(replace(CRASHES_AT_ONCE, clocks=Clocks(nodes=-1, gate=1)))
 @example(Scenario(replaced=True, downstream=Owned(jobs=(JobPlan(plain=True, sidecar="plain"),))))
-def test_in_a_world_in_turmoil_it_is_harmless_bounded_and_truthful_and_ends_in_time(scenario: Scenario) -> None:
+@example(Scenario(downstream=Owned(jobs=(JobPlan("failed", plain=True), JobPlan("running", plain=True, seconds=20)))))
+@example(Scenario(downstream=Owned(jobs=(JobPlan("failed", plain=True), JobPlan(plain=True)))))
+@example(Scenario(migrations=Owned(jobs=(JobPlan("failed", plain=True), JobPlan(plain=True, does="other")))))
+@example(replace(INCIDENT, migrations=AS_SPECIFIED, downstream=replace(AS_SPECIFIED, jobs=(FAILED,))))
+@example(Scenario(replaced=True, neighbour="selected too"))
+@example(Scenario(replaced=True, neighbour="told apart", stuck=Stuck("history", "an init container in back-off")))
+@example(Scenario(downstream=Owned(sync="ahead", jobs=(FAILED,))))
+@example(Scenario(replacements=(20,)))
+@example(Scenario(outages=((0, 9000),)))
+@example(Scenario(downstream=failing(9), reachability=Reachability.ALWAYS))
+def test_in_a_world_in_turmoil_it_is_harmless_bounded_truthful_and_patient_and_ends_in_time(scenario: Scenario) -> None:
     played = play(scenario)
     assert_is_harmless(played)
     assert_ends_in_time(played)
     assert_is_bounded(played)
     assert_is_truthful(played)
+    assert_has_waited(played)
 
 
 @thoroughly
@@ -180,15 +207,6 @@ def test_whatever_the_clocks_it_is_bounded_and_ends_in_time(scenario: Scenario) 
     played = play(scenario)
     assert_ends_in_time(played)
     assert_is_bounded(played)
-
-
-@thoroughly
-@given(disturbed())
-def test_nothing_that_waiting_may_mend_ends_a_run_before_its_grace(scenario: Scenario) -> None:
-    played = play(scenario)
-    assert played.reason.tolerance is not Tolerance.DEADLINE
-    if played.reason.tolerance is Tolerance.GRACE:
-        assert played.world.clock.elapsed >= scenario.policy.grace.total_seconds()
 
 
 # --- what it does in the end --------------------------------------------------------------------------------------
@@ -209,6 +227,7 @@ def can_heal(scenario: Scenario) -> Scenario:
                 sidecar="none" if plan.sidecar == "none" else "native",
                 failures=min(plan.failures, (attempts - 1) // len(owned.jobs)),
                 starts=0.3,
+                vanishes=plan.vanishes if plan.plain else None,
             )
 
         return replace(owned, jobs=tuple(map(mended, owned.jobs)))
