@@ -1,5 +1,6 @@
 """What holds of the gate in every world: the real loop and planner, run in simulated worlds with faults."""
 
+import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -103,6 +104,7 @@ AS_SPECIFIED = Owned(
 def test_the_simulated_world_takes_the_course_of_the_known_one(
     scenario: Scenario, acts: list[object], reason: Reason
 ) -> None:
+    random.seed(0)  # of the pauses between turns
     played = play(scenario)
     assert (repairs(played.acts), played.reason) == (acts, reason), played.outcome
     assert_is_harmless(played)
@@ -215,7 +217,9 @@ def test_whatever_the_clocks_it_is_bounded_and_ends_in_time(scenario: Scenario) 
 def can_heal(scenario: Scenario) -> Scenario:
     """The same world, but nothing in it needs a person, or more time than `auto` has patience for."""
 
-    attempts = max(scenario.attempts, len(scenario.migrations.jobs))  # a Job for each store: one after the other
+    after = scenario.downstream
+    owners = (scenario.migrations, after) if after else (scenario.migrations,)
+    attempts = max(scenario.attempts, *(len(owned.jobs) for owned in owners), 1)  # one Job after the other, at worst
 
     def heals(owned: Owned) -> Owned:
         def mended(plan: JobPlan) -> JobPlan:
@@ -232,7 +236,6 @@ def can_heal(scenario: Scenario) -> Scenario:
 
         return replace(owned, jobs=tuple(map(mended, owned.jobs)))
 
-    after = scenario.downstream
     return replace(
         scenario,
         tool="right",
@@ -256,11 +259,16 @@ def test_what_can_be_healed_is_healed(scenario: Scenario) -> None:
     assert_is_harmless(played)
 
 
+def with_one_fault_of_servers(scenario: Scenario) -> Scenario:
+    """Which of two faults that last is named depends on the moment."""
+    return replace(scenario, stuck=None) if scenario.cause else scenario
+
+
 # --- killed and started anew --------------------------------------------------------------------------------------
 
 
 @thoroughly
-@given(scenarios(), st.frozensets(st.integers(1, 12), min_size=1))
+@given(scenarios().map(with_one_fault_of_servers), st.frozensets(st.integers(1, 12), min_size=1))
 @example(INCIDENT, frozenset(range(1, 100)))
 @example(BOOTSTRAP_FAILS_SINCE_SERVERS_CRASH, frozenset({1, 2, 3}))
 def test_killed_after_any_acts_and_started_anew_it_comes_to_the_same_end_with_its_attempts_counted(
