@@ -329,6 +329,8 @@ def peer(
         (200, b'{"ok": true}', "not an object of the API"),
         (200, b"", "not JSON"),
         (200, b"\xff\xfe", "not JSON"),
+        (200, b"[" * 100_000, "not JSON"),  # nested more deeply than a decoder can follow
+        (200, b'{"kind": ' + b"9" * 5000 + b"}", "not JSON"),  # more digits than Python reads
         (502, b"<html>\r\n<h1>502 Bad Gateway</h1>\r\n</html>", "502 : <html> <h1>502 Bad Gateway</h1> </html>"),
         (404, b"<h1>Not Found</h1>\n", "404 : <h1>Not Found</h1>; is this the API server?"),
         (404, b'{"message": null}', "404"),
