@@ -11,13 +11,15 @@ import socket
 import sys
 import traceback
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from hook import __version__
 from hook.decision.steps import Outcome
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import ExitCode, Reason
+from hook.observation.redaction import Secrets, without_secrets
 from hook.observation.versions import Release, Store, VersionError, expectation, releases_of, table
 
 if TYPE_CHECKING:
@@ -44,42 +46,43 @@ def _main(arguments: Sequence[str] | None) -> int:
     if parsed.command == "explain":
         return _explain(parsed.reason)
     if parsed.command == "check":
-        return _conclude(parsed, lambda settings: _check(settings, parsed.output))
+        return _conclude(parsed, lambda settings, secrets: _check(settings, secrets, parsed.output))
     with _Stop() as stop:  # before the slow imports: a container's first process gets no signal that it does not catch
-        return _conclude(parsed, lambda settings: _run(settings, stop))
+        return _conclude(parsed, lambda settings, secrets: _run(settings, secrets, stop))
 
 
-def _conclude(parsed: argparse.Namespace, carry_out: Callable[[Settings], Outcome]) -> int:
+def _conclude(parsed: argparse.Namespace, carry_out: Callable[[Settings, Secrets], Outcome]) -> int:
     """Load the settings, carry the command out and tell its end, whatever it is; its exit code."""
-    from hook.report.listeners import write_termination_message  # noqa: PLC0415
-    from hook.report.teller import without_secrets  # noqa: PLC0415
-    from hook.settings.loading import load, secrets  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
+    from hook.report.listeners import Log, overhearing, write_termination_message  # noqa: PLC0415
+    from hook.report.teller import Teller  # noqa: PLC0415
+    from hook.settings import loading  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
     from hook.settings.settings import SettingsError  # noqa: PLC0415
 
-    file, settings, known = Path("/dev/termination-log"), None, frozenset[str]()
+    file, secrets = Path("/dev/termination-log"), Secrets(loading.environment_secrets)
+
+    def say(*lines: str) -> None:
+        print("\n".join(map(secrets.cleaner(), lines)), file=sys.stderr)
+
     try:
-        settings = load(parsed.config)
-        file, known = settings.report.termination_message_file, secrets(settings)
-        outcome = carry_out(settings)
+        settings = loading.load(parsed.config)
+        file = settings.report.termination_message_file
+        secrets.ask(partial(loading.secrets, settings))
+        with overhearing(Teller([Log(settings.report.format)], secrets)):
+            outcome = carry_out(settings, secrets)
     except SettingsError as error:
         outcome = Outcome(Finding(Reason.SETTINGS_INVALID, "\n".join(error.faults)))
-        print("\n".join(f"{Reason.SETTINGS_INVALID}: {fault}" for fault in error.faults), file=sys.stderr)
+        say(*(f"{Reason.SETTINGS_INVALID}: {fault}" for fault in error.faults))
     except FindingError as error:  # before the first look: no credentials to look with
         outcome = Outcome(error.finding)
-        text = f"{error.finding}\nWhat to do: {error.finding.remedy}"
-        print(without_secrets(text, known), file=sys.stderr)
+        say(str(error.finding), f"What to do: {error.finding.remedy}")
     except KeyboardInterrupt:  # `check`: nothing was started
         outcome = Outcome(Finding(Reason.INTERRUPTED, "the keyboard"))
-        print(f"{Reason.INTERRUPTED}: {Reason.INTERRUPTED.meaning}", file=sys.stderr)
+        say(f"{Reason.INTERRUPTED}: {Reason.INTERRUPTED.meaning}")
     except Exception as error:  # noqa: BLE001 -- the one way out: a bug ends with its own code, and says so
         outcome = Outcome(Finding(Reason.HOOK_BUG, type(error).__name__, str(error)))
-        text = traceback.format_exc()
-        known |= secrets(settings) if settings else frozenset()
-        print(without_secrets(text, known), end="", file=sys.stderr)
-        print(f"{Reason.HOOK_BUG}: {Reason.HOOK_BUG.remedy}", file=sys.stderr)
-    known |= secrets(settings) if settings else frozenset()  # a file may have been rotated meanwhile
+        say(traceback.format_exc().rstrip(), f"{Reason.HOOK_BUG}: {Reason.HOOK_BUG.remedy}")
     if parsed.command == "run":
-        write_termination_message(file, outcome, known)
+        write_termination_message(file, outcome, secrets)
     return outcome.finding.reason.exit_code
 
 
@@ -96,8 +99,16 @@ _SETTINGS = """settings are YAML (--config) and environment variables (TRH_...),
   environment replaces the file's block of that store. The project's docs/settings.md lists all settings."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Quotes no secret from a command line that it does not understand (`check --dsn postgres://...`)."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and leave."""
+        super().error(without_secrets(message, ()))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="temporal-recovery-hook",
         description="Gates an Argo CD rollout on Temporal's real state and repairs what can be repaired.",
         epilog="`temporal-recovery-hook explain` lists all reasons with their exit codes.",
@@ -197,7 +208,7 @@ def _versions(release: str | None, output: str) -> int:
 # --- run and check ------------------------------------------------------------------------------------------------
 
 
-def _run(settings: Settings, stop: _Stop) -> Outcome:
+def _run(settings: Settings, secrets: Secrets, stop: _Stop) -> Outcome:
     """Run the gate to its end."""
     policy = settings.policy()
     from hook.compose import Composition  # noqa: PLC0415 -- the adapters' libraries cost 0.5 s, only these pay it
@@ -205,7 +216,7 @@ def _run(settings: Settings, stop: _Stop) -> Outcome:
 
     try:
         stop.pulls_out_by = StopRequested
-        with Composition(settings) as parts:
+        with Composition(settings, secrets) as parts:
             teller = parts.teller()
             limit = timedelta(seconds=settings.deadline_seconds)
             teller.started(parts.run_id, policy, limit)
@@ -223,19 +234,18 @@ def _run(settings: Settings, stop: _Stop) -> Outcome:
         stop.pulls_out_by = None
 
 
-def _check(settings: Settings, output: str) -> Outcome:
+def _check(settings: Settings, secrets: Secrets, output: str) -> Outcome:
     """Look once, as a run that begins now would; change nothing."""
     from hook import check  # noqa: PLC0415
     from hook.compose import Composition  # noqa: PLC0415
-    from hook.settings.loading import secrets  # noqa: PLC0415
 
-    with Composition(settings) as parts:
+    with Composition(settings, secrets) as parts:
         run, limit = check.run(), timedelta(seconds=settings.deadline_seconds)
         verdict = check.look(parts.world(lambda: run), settings.policy_as_far_as_known, limit)
     if output == "json":
-        print(check.as_json(verdict, secrets(settings)))
+        print(check.as_json(verdict, secrets))
     else:
-        check.print_table(verdict, secrets(settings))
+        check.print_table(verdict, secrets)
     return verdict.outcome
 
 

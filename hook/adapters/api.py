@@ -20,7 +20,7 @@ from kubernetes import client, config
 
 from hook.adapters import refusals
 from hook.adapters.answers import Answer
-from hook.observation.findings import Finding, FindingError
+from hook.observation.findings import Finding, FindingError, shortened
 from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ _UNUSABLE = (
 
 _MOST_BYTES = 64 * 1024 * 1024
 """More than any list in one namespace; what never ends is no answer."""
+
+
+_SHOWN_CHARACTERS = 200
+"""Of an answer that is not the API's own: a page."""
 
 
 class ApiError(Exception):
@@ -209,7 +213,7 @@ class Api:
             said = Answer(json.loads(content), self._about)
             message, reason = said["message"].text(), said["reason"].text()
         except (ValueError, RecursionError, FindingError):
-            message, reason = content[:200].decode(errors="replace"), ""
+            message, reason = shortened(content.decode(errors="replace"), _SHOWN_CHARACTERS), ""
         message = " ".join(message.split())
         if status in {404, 409} and refusals.denier(message) is None:
             return ApiError(status, reason, message)

@@ -72,7 +72,9 @@ def in_world(
         file = tmp_path / "settings.yaml"
         report = {"format": "json", "terminationMessageFile": str(message)}
         file.write_text(yaml.safe_dump(SETTINGS | settings | {"report": report}), encoding="utf-8")
-        monkeypatch.setattr(compose, "Composition", lambda loaded: PlainComposition(loaded, seen, listeners))
+        monkeypatch.setattr(
+            compose, "Composition", lambda loaded, secrets: PlainComposition(loaded, seen, secrets, listeners)
+        )
         end = command(*arguments, "--config", str(file))
         return end, message.read_text(encoding="utf-8")
 

@@ -196,8 +196,8 @@ def test_what_is_no_denial(status: int, reason: str, message: str, meaning: Reas
         (
             (
                 'Internal error occurred: failed calling webhook "check-ignore-label.gatekeeper.sh": failed to call '
-                'webhook: Post "https://gatekeeper-webhook-service.gatekeeper-system.svc:443/v1/admitlabel?timeout=3s": dial '
-                "tcp 10.112.0.99:8443: i/o timeout"
+                'webhook: Post "https://gatekeeper-webhook-service.gatekeeper-system.svc:443/v1/admitlabel?timeout=3s": '
+                "dial tcp 10.112.0.99:8443: i/o timeout"
             ),
             'webhook "check-ignore-label.gatekeeper.sh"',
         ),
