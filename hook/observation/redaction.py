@@ -156,12 +156,8 @@ _PEM = re.compile(
     re.DOTALL,
 )
 
-_STRONG = "|".join(
-    (
-        "pass(?:word|wd|phrase)|(?<=_)pass|pwd|pw",
-        "secret[_-]?(?:access[_-]?)?key|client[_-]?secret|(?:api|access|private)[_-]?key",
-    )
-)
+_KEYS = "secret[_-]?(?:access[_-]?)?key|client[_-]?secret|(?:api|access|private)[_-]?key"
+_STRONG = f"pass(?:word|wd|phrase)|(?<=_)pass|pwd|pw|{_KEYS}"
 _WEAK = "secret|token|credentials?|authorization|cookie|auth"
 _VALUE = r"""(?:(?<=["'])(?:[^"'\\]|\\(?!["']))+|[^\s"'&]+)"""
 """Up to the other quote where it is quoted, else up to a blank or the next parameter."""
