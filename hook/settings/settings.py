@@ -47,6 +47,8 @@ class ApplicationSettings(Block):
 
     name: Annotated[str, Field(min_length=1)]
     namespace: Annotated[str, Field(min_length=1)] = "argocd"
+    project: Annotated[str, Field(min_length=1)] | None = None
+    """Its AppProject, which Argo CD's own API wants to know. None: `argocd.server.project`."""
 
     @field_validator("name")
     @classmethod
@@ -61,6 +63,16 @@ class ApplicationSettings(Block):
     def ref(self) -> ApplicationRef:
         """Return it as the model names it."""
         return ApplicationRef(self.namespace, self.name)
+
+
+def _authorization(token_file: Path) -> str:
+    """Return the header ``authorization`` for a token's file as it is now; raise OSError, its text without the token."""
+    words = token_file.read_bytes().decode("ascii", "replace").split()
+    header = " ".join(words if len(words) > 1 else ["Bearer", *words])
+    if not words or not header.isprintable() or not header.isascii():
+        message = f"{token_file} holds no token: one line of ASCII text is needed"
+        raise OSError(message)
+    return header
 
 
 class TlsSettings(Block):
@@ -95,14 +107,7 @@ class FrontendSettings(Block):
 
     def authorization(self) -> str | None:
         """Return the header, from the file as it is now; raise OSError when it cannot be read or is no header's text."""
-        if self.token_file is None:
-            return None
-        words = self.token_file.read_bytes().decode("ascii", "replace").split()
-        header = " ".join(words if len(words) > 1 else ["Bearer", *words])
-        if not words or not header.isprintable() or not header.isascii():
-            message = f"{self.token_file} holds no token: one line of ASCII text is needed"
-            raise OSError(message)
-        return header
+        return None if self.token_file is None else _authorization(self.token_file)
 
     @model_validator(mode="after")
     def _token_is_encrypted(self) -> Self:
@@ -239,6 +244,56 @@ class KubeconfigSettings(Block):
     """None: the file's current context."""
 
 
+class ArgoCdServerSettings(Block):
+    """Argo CD's own API as the way to Applications: no right on them in Kubernetes is needed then."""
+
+    address: str
+    """``host:port`` of argocd-server, such as argocd-server.argocd.svc:443, with its root path where it has one."""
+    token_file: Path
+    """A token of a project's role that may get and sync the Applications; read anew for each request."""
+    project: Annotated[str, Field(min_length=1)] = "default"
+    """The AppProject of the Applications that name none: a role's token is of one project."""
+    ca_file: Path | None = None
+    """None: the public authorities that this machine or image trusts. argocd-server's own certificate is self-signed
+    unless it was given another: name that certificate, or its CA."""
+    server_name: str | None = None
+    """The name that the certificate carries, where it is not the address's host."""
+    plain_text: bool = False
+    """Speak without TLS, to an argocd-server that runs with --insecure. Anybody on its way can read the token then, unless
+    a mesh encrypts the connection: so it has to be said."""
+
+    def authorization(self) -> str:
+        """Return the header, from the file as it is now; raise OSError when it cannot be read or is no header's text."""
+        return _authorization(self.token_file)
+
+    @field_validator("address")
+    @classmethod
+    def _is_host_and_port(cls, value: str) -> str:
+        found = re.fullmatch(r"([\w.-]+|\[[\da-fA-F:.]+\])(:(\d{1,5}))?(/[\w./-]*)?", value)
+        if found is None or not 1 <= int(found[3] or 443) <= 65_535:  # noqa: PLR2004 -- TCP's greatest
+            message = "must be host:port, such as argocd-server.argocd.svc:443, without https://"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _tls_or_none(self) -> Self:
+        if self.plain_text and (self.ca_file is not None or self.server_name is not None):
+            raise ValueError("plainText speaks no TLS: remove it, or caFile and serverName")
+        return self
+
+
+class ArgoCdSettings(KubeconfigSettings):
+    """How Argo CD's Applications are reached. Without anything: by the API server that has the pods."""
+
+    server: ArgoCdServerSettings | None = None
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> Self:
+        if self.server is not None and (self.kubeconfig_file is not None or self.context is not None):
+            raise ValueError("server and kubeconfigFile are two ways to the same Applications: keep one of them")
+        return self
+
+
 class RunSettings(Block):
     """Which Job this run belongs to, by the downward API; outside of a Job the run gets a random id."""
 
@@ -260,7 +315,9 @@ class ReportSettings(Block):
 
     format: Literal["auto", "json", "console"] = "auto"
     """auto: readable lines on a terminal, JSON elsewhere."""
-    events: bool = True
+    events: bool | None = None
+    """Tell what the gate does by Events on the Applications. None: yes, but for `argocd.server`, whose token has no such
+    right: true then needs `create` on events in their namespace, and the API server that has the pods."""
     termination_message_file: Path = Path("/dev/termination-log")
     """Kubernetes' own default (terminationMessagePath)."""
 
@@ -281,8 +338,8 @@ class Settings(Block):
     """The gate's own Application: it gets the Events, and is refused as a target."""
     reopen_gate: bool = False
     """Sync the gate's own Application where it failed and all is right now: for a watchdog, never for the gate itself."""
-    argocd: KubeconfigSettings = KubeconfigSettings()
-    """Where Argo CD's Applications are, if not where the pods are."""
+    argocd: ArgoCdSettings = ArgoCdSettings()
+    """Where Argo CD's Applications are, if not where the pods are; or Argo CD's own API."""
     kubernetes: KubeconfigSettings = KubeconfigSettings()
     run: RunSettings = RunSettings()
     report: ReportSettings = ReportSettings()
@@ -312,6 +369,17 @@ class Settings(Block):
             "runtime.application": self.runtime.application,
         } | {f"downstream[{number}]": one for number, one in enumerate(self.downstream)}
         return {name: application.ref for name, application in named.items() if application is not None}
+
+    @property
+    def posts_events(self) -> bool:
+        """Tell whether Events are posted."""
+        return bool(self.targets) and (self.argocd.server is None if self.report.events is None else self.report.events)
+
+    @property
+    def projects(self) -> dict[ApplicationRef, str]:
+        """Return the AppProjects of those Applications that name one of their own."""
+        named = (self.migrations.application, self.runtime.application, *self.downstream, self.gate)
+        return {one.ref: one.project for one in named if one is not None and one.project is not None}
 
     def policy_as_far_as_known(self, release: Release | None = None) -> Policy:
         """Return the policy for the release that is set, else for ``release``; expecting nothing where none is known."""

@@ -5,5 +5,6 @@ ApplicationSet controller have no part in it.
 """
 
 from lab.argocd.controller import REFRESH, ArgoCd, Behaviour, OperationInProgressError
+from lab.argocd.server import ArgoCdServer
 
-__all__ = ["REFRESH", "ArgoCd", "Behaviour", "OperationInProgressError"]
+__all__ = ["REFRESH", "ArgoCd", "ArgoCdServer", "Behaviour", "OperationInProgressError"]

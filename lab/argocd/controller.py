@@ -92,6 +92,14 @@ class ArgoCd(Actor):
         """End it."""
         self._windows.pop(application, None)
 
+    def is_blocked(self, application: str, *, manual: bool) -> bool:
+        """Whether a window keeps an operation from it."""
+        return application in self._windows and not (manual and self._windows[application])
+
+    def newest(self, application: str) -> str:
+        """The newest commit of an Application's target. Raises ``RevisionError``."""
+        return self._git.resolve(application, "HEAD")[0]
+
     def sync(self, application: str, **sync: Any) -> None:
         """A person's sync, as ``SetAppOperation`` writes it; refused while an operation is there."""
         for _ in range(_SYNC_TRIES - 1):
@@ -103,15 +111,12 @@ class ArgoCd(Actor):
     def _set_operation(self, application: str, sync: Mapping[str, Any]) -> None:
         path = f"{self._root}/applications/{application}"
         found = self._client.get(path)
-        if "operation" in found:
-            raise OperationInProgressError(application)
         compared = found.get("status", {}).get("sync", {})
         revision = {key: compared[key] for key in ("revision", "revisions") if key in compared}
-        found["operation"] = {
-            "initiatedBy": {"username": "admin"},
-            "sync": {**revision, "syncStrategy": {"hook": {}}, **sync},
-        }
-        found.get("status", {}).pop("operationState", None)
+        set_operation(
+            found,
+            {"initiatedBy": {"username": "admin"}, "sync": {**revision, "syncStrategy": {"hook": {}}, **sync}},
+        )
         try:
             self._client.replace(path, found)
         except ApiError as error:
@@ -163,7 +168,7 @@ class ArgoCd(Actor):
     def _operate(self, application: Json, now: datetime) -> str:
         settings = Settings(
             merges_operation_state=self._behaviour.merges_operation_state,
-            blocked=lambda name, manual: name in self._windows and not (manual and self._windows[name]),
+            blocked=lambda name, manual: self.is_blocked(name, manual=manual),
             project_exists=lambda project: project in self._projects,
         )
         path = f"{self._root}/applications/{application['metadata']['name']}"
@@ -257,6 +262,14 @@ class ArgoCd(Actor):
         compared = application.get("status", {}).get("sync", {}).get("comparedTo", {})
         spec = application["spec"]
         return any(spec.get(field) != compared.get(field) for field in ("source", "sources"))
+
+
+def set_operation(application: Json, operation: Mapping[str, Any]) -> None:
+    """``SetAppOperation`` on an Application that was read; raises ``OperationInProgressError``."""
+    if "operation" in application:
+        raise OperationInProgressError(application["metadata"]["name"])
+    application["operation"] = dict(operation)
+    application.get("status", {}).pop("operationState", None)
 
 
 def _may_be_doubled(operation: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from hook.adapters.api import Api
-from hook.adapters.argocd import ATTEMPT_INFO, RUN_INFO, Applications
+from hook.adapters.argocd import ATTEMPT_INFO, RUN_INFO, Applications, KubernetesWay
 from hook.decision import planner
 from hook.decision.policy import Policy
 from hook.decision.steps import Migrate
@@ -65,7 +65,7 @@ class Cluster:
         self.argocd = argocd
         self.api = gate
         self.client: ApiClient = api.client("cluster")
-        self.applications = Applications(gate, RUN)
+        self.applications = Applications(KubernetesWay(gate), RUN)
 
     def look(self) -> Application:
         return self.applications.read(REF)
@@ -102,7 +102,11 @@ class Cluster:
 
     def sync(self, attempt: int = 1, run: str = RUN) -> None:
         """Until nobody was faster."""
-        wait_until(lambda: synced(Applications(self.api, run), self.look(), attempt), SECONDS, "a sync to be written")
+        wait_until(
+            lambda: synced(Applications(KubernetesWay(self.api), run), self.look(), attempt),
+            SECONDS,
+            "a sync to be written",
+        )
 
     def refresh(self) -> Application:
         """The Application, compared since."""
@@ -357,9 +361,9 @@ def test_an_operation_is_ours_by_the_runs_id(tmp_path: Path) -> None:
     with cluster(tmp_path, config_map("a")) as it:
         it.sync(attempt=2)
         it.until_operation(OperationPhase.SUCCEEDED)
-        again = by_argocd(Applications(it.api, RUN).read(REF))
+        again = by_argocd(Applications(KubernetesWay(it.api), RUN).read(REF))
         assert (again.phase, again.attempts) == (MigrationPhase.SUCCEEDED, 2)
-        other = by_argocd(Applications(it.api, OTHER_RUN).read(REF))
+        other = by_argocd(Applications(KubernetesWay(it.api), OTHER_RUN).read(REF))
         assert (other.phase, other.attempts) == (MigrationPhase.IDLE, 0)
 
 
@@ -456,7 +460,7 @@ def test_a_cluster_without_argo_cd_is_told_apart_from_a_missing_application(tmp_
         }
         path.write_text(yaml.safe_dump(config))
         with closing(Api.connect(path, None, 5.0)) as api:
-            finding = refusal(lambda: Applications(api, RUN).read(REF))
+            finding = refusal(lambda: Applications(KubernetesWay(api), RUN).read(REF))
     finally:
         server.shutdown()
         thread.join()
@@ -649,7 +653,7 @@ def test_of_two_gates_one_sync_is_written(tmp_path: Path) -> None:
     with cluster(tmp_path, hook_job()) as it:
         it.argocd.stop()
         seen = it.look()
-        written = [synced(Applications(it.api, run), seen, 1) for run in (RUN, OTHER_RUN)]
+        written = [synced(Applications(KubernetesWay(it.api), run), seen, 1) for run in (RUN, OTHER_RUN)]
         assert written == [True, False]
         assert it.raw()["operation"]["info"][0]["value"] == RUN
 
@@ -690,7 +694,7 @@ def test_a_sync_that_was_lost_is_written_again(tmp_path: Path) -> None:
         it.argocd.sync(REF.name)
         first = it.job("schema")
         it.until_operation(OperationPhase.RUNNING)
-        careless = Applications(_careless(it.api), RUN)
+        careless = Applications(KubernetesWay(_careless(it.api)), RUN)
         wait_until(lambda: synced(careless, it.look(), 1), SECONDS, "a sync to be written")
         assert it.raw()["operation"]["info"][0]["value"] == RUN
         assert it.operation.attempt is None
