@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import urllib3
 import yaml
 from kubernetes import client, config
 
+from hook.adapters.attempt import POOLS, within
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import Reason
 
@@ -56,6 +56,7 @@ class Connection:
         self._timeout = (timeout_seconds, timeout_seconds)
         self._trust_remedy = trust_remedy
         self._unreachable_remedy = unreachable_remedy
+        self._proxy_remedy = _proxy_remedy(client.rest_client.pool_manager)
         self.server_time: datetime | None = None
         """When it answered last, by its own clock: the one that an object's creation is told by."""
 
@@ -73,10 +74,13 @@ class Connection:
     ) -> tuple[int, bytes]:
         """Return an answer's status and content. Raises `FindingError`; `NoAnswerError` where it only took too long."""
         request = self._request(method, path, query, body, headers or {})
-        try:
+
+        def ask() -> tuple[Any, bytes]:
             response = self._client.call_api(*request, _request_timeout=self._timeout)
-            content = self._body(response.response)
-            self._note_time(response)
+            return response, _body(response.response)
+
+        try:
+            response, content = within(self._timeout[1], ask)
         except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
             raise NoAnswerError(self.unreachable(f"{method} {path}: {_first_line(error)}")) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -88,6 +92,7 @@ class Connection:
         except ValueError:  # its text is the header: the token
             detail = "its token is no fit content of a header"
             raise FindingError(Finding(Reason.API_LOGIN_REFUSED, self.about, detail)) from None
+        self._note_time(response)
         return response.status, content
 
     def decoded(self, content: bytes) -> Any:  # noqa: ANN401 -- decoded JSON
@@ -99,7 +104,7 @@ class Connection:
 
     def unreachable(self, detail: str) -> Finding:
         """Return that the server does not answer as it should."""
-        return Finding(Reason.API_UNREACHABLE, self.about, detail, self._unreachable_remedy)
+        return Finding(Reason.API_UNREACHABLE, self.about, detail, self._proxy_remedy or self._unreachable_remedy)
 
     def _distrust(self, detail: str) -> Finding:
         return Finding(Reason.API_LOGIN_REFUSED, self.about, detail, self._trust_remedy)
@@ -131,18 +136,18 @@ class Connection:
             raise FindingError(Finding(Reason.API_LOGIN_REFUSED, self.about, detail)) from None
         return (verb, url, {name: value.strip() for name, value in all_headers.items()}, *rest)
 
-    def _body(self, response: Any) -> bytes:  # noqa: ANN401 -- the client ships no types
-        """Read all of an answer within the time of a request: a read's own timeout begins anew with each byte."""
-        until = time.monotonic() + self._timeout[1]
-        parts, size = [], 0
-        while part := response.read1(65536, decode_content=True):
-            parts.append(part)
-            size += len(part)
-            if time.monotonic() > until or size > _MOST_BYTES:
-                response.close()
-                message = f"the answer was not complete within {self._timeout[1]:g} s and {_MOST_BYTES >> 20} MiB"
-                raise TimeoutError(message)
-        return b"".join(parts)
+
+def _body(response: Any) -> bytes:  # noqa: ANN401 -- the client ships no types
+    """Read all of an answer."""
+    parts, size = [], 0
+    while part := response.read1(65536, decode_content=True):
+        parts.append(part)
+        size += len(part)
+        if size > _MOST_BYTES:
+            response.close()
+            message = f"the answer has more than {_MOST_BYTES >> 20} MiB"
+            raise OSError(message)
+    return b"".join(parts)
 
 
 def made_of(configuration: Any) -> Any:  # noqa: ANN401 -- the client ships no types
@@ -153,7 +158,19 @@ def made_of(configuration: Any) -> Any:  # noqa: ANN401 -- the client ships no t
     if (configuration.proxy or "").lower().startswith("socks"):
         message = "a SOCKS proxy is not supported; set HTTPS_PROXY, or the kubeconfig's proxy-url, to one of HTTP"
         raise config.ConfigException(message)
-    return client.ApiClient(configuration)
+    made = client.ApiClient(configuration)
+    made.rest_client.pool_manager.pool_classes_by_scheme = POOLS
+    return made
+
+
+def _proxy_remedy(pools: urllib3.PoolManager) -> str:
+    """Return what to do where requests go through a proxy: the cause is there as often as at the server."""
+    if pools.proxy is None:
+        return ""
+    return (
+        f"Requests go through the proxy {pools.proxy.netloc} (HTTPS_PROXY, or proxy-url of the kubeconfig): check that it "
+        "answers and may reach this server. If the server is to be reached directly, add its name or address to NO_PROXY."
+    )
 
 
 def without_entries(error: Exception) -> str:
