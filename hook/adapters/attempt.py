@@ -48,7 +48,7 @@ class _Attempt(threading.Thread, Generic[T]):
         self._user: HTTPConnection | None = None
         self._connection: socket.socket | None = None
         self._was_connected = False
-        self._is_left = False
+        self.is_left = False
 
     def run(self) -> None:
         try:
@@ -79,13 +79,13 @@ class _Attempt(threading.Thread, Generic[T]):
             with suppress(OSError):
                 self._connection = socket.socket(fileno=os.dup(connection.fileno()))
             self._was_connected = True
-            if self._is_left:
+            if self.is_left:
                 self._shut_down()
 
     def leave(self) -> None:
         """Do not wait for it any longer."""
         with self._lock:
-            self._is_left = True
+            self.is_left = True
             if not self.done.is_set():
                 self._shut_down()
             self._forget()
@@ -116,6 +116,13 @@ class _Plain(HTTPConnection):
     def request(self, *arguments: Any, **options: Any) -> None:
         _note(self, self.sock)  # one that is used again
         super().request(*arguments, **options)
+
+    def _tunnel(self) -> None:
+        """Take no end of a proxy's headers for a tunnel that is open, when the end is that of our own time."""
+        super()._tunnel()  # type: ignore[misc] -- the standard library's, whose stub leaves it out
+        attempt = threading.current_thread()
+        if isinstance(attempt, _Attempt) and attempt.is_left:
+            raise ConnectionAbortedError
 
 
 class _Secure(_Plain, HTTPSConnection):
