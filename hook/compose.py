@@ -121,7 +121,8 @@ class Composition:
         from hook.adapters.api import Api  # noqa: PLC0415
 
         if server not in self._apis:
-            api = Api.connect(server.kubeconfig_file, server.context, self._settings.request_timeout_seconds)
+            seconds = self._settings.request_timeout_seconds
+            api = Api.connect(server.kubeconfig_file, server.context, seconds, self._secrets.learn)
             self._apis[server] = self._stack.enter_context(closing(api))
         return self._apis[server]
 

@@ -119,7 +119,7 @@ class _Plain(HTTPConnection):
 
     def _tunnel(self) -> None:
         """Take no end of a proxy's headers for a tunnel that is open, when the end is that of our own time."""
-        super()._tunnel()  # type: ignore[misc] -- the standard library's, whose stub leaves it out
+        super()._tunnel()
         attempt = threading.current_thread()
         if isinstance(attempt, _Attempt) and attempt.is_left:
             raise ConnectionAbortedError

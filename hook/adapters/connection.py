@@ -11,7 +11,7 @@ import json
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import urllib3
 import yaml
@@ -82,9 +82,11 @@ class Connection:
         try:
             response, content = within(self._timeout[1], ask)
         except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
-            raise NoAnswerError(self.unreachable(f"{method} {path}: {_first_line(error)}")) from error
+            raise NoAnswerError(self.unreachable(f"{method} {path}: {first_line(error)}")) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise FindingError(self.unreachable(f"{method} {path}: {_first_line(error)}")) from error
+            if self._proxy_remedy and re.search(r"Tunnel connection failed: 40[37]", str(error)):
+                raise FindingError(self._refused_by_proxy(first_line(error))) from error
+            raise FindingError(self.unreachable(f"{method} {path}: {first_line(error)}")) from error
         except client.ApiException as error:  # the client's own word for a TLS handshake that failed
             detail = f"{method} {path}: {' '.join(str(error.reason).split())}"
             refused = "certificate" in detail.lower()
@@ -92,6 +94,8 @@ class Connection:
         except ValueError:  # its text is the header: the token
             detail = "its token is no fit content of a header"
             raise FindingError(Finding(Reason.API_LOGIN_REFUSED, self.about, detail)) from None
+        if self._proxy_remedy and response.status == 407:  # noqa: PLR2004 -- Proxy Authentication Required
+            raise FindingError(self._refused_by_proxy("407 Proxy Authentication Required"))
         self._note_time(response)
         return response.status, content
 
@@ -105,6 +109,9 @@ class Connection:
     def unreachable(self, detail: str) -> Finding:
         """Return that the server does not answer as it should."""
         return Finding(Reason.API_UNREACHABLE, self.about, detail, self._proxy_remedy or self._unreachable_remedy)
+
+    def _refused_by_proxy(self, detail: str) -> Finding:
+        return Finding(Reason.API_PROXY_UNUSABLE, self.about, detail)
 
     def _distrust(self, detail: str) -> Finding:
         return Finding(Reason.API_LOGIN_REFUSED, self.about, detail, self._trust_remedy)
@@ -134,7 +141,16 @@ class Connection:
         except UNUSABLE as error:
             detail = f"its token cannot be read anew: {without_entries(error)}"
             raise FindingError(Finding(Reason.API_LOGIN_REFUSED, self.about, detail)) from None
-        return (verb, url, {name: value.strip() for name, value in all_headers.items()}, *rest)
+        self._take_up_certificate()
+        return (verb, url, {name: value.strip() for name, value in all_headers.items() if value}, *rest)
+
+    def _take_up_certificate(self) -> None:
+        """Use the client certificate of an exec plugin, which is known only now: the pools were made without it."""
+        configuration, pools = self._client.configuration, self._client.rest_client.pool_manager
+        files = {"cert_file": configuration.cert_file, "key_file": configuration.key_file}
+        if configuration.cert_file and not files.items() <= pools.connection_pool_kw.items():
+            pools.connection_pool_kw |= files
+            pools.clear()
 
 
 def _body(response: Any) -> bytes:  # noqa: ANN401 -- the client ships no types
@@ -153,14 +169,24 @@ def _body(response: Any) -> bytes:  # noqa: ANN401 -- the client ships no types
 def made_of(configuration: Any) -> Any:  # noqa: ANN401 -- the client ships no types
     """Return the client of a configuration, its own repeating switched off. Raises what is in ``UNUSABLE``."""
     configuration.retries = False
-    if configuration.proxy and "://" not in configuration.proxy:
-        configuration.proxy = f"http://{configuration.proxy}"  # as Go takes it
-    if (configuration.proxy or "").lower().startswith("socks"):
-        message = "a SOCKS proxy is not supported; set HTTPS_PROXY, or the kubeconfig's proxy-url, to one of HTTP"
-        raise config.ConfigException(message)
-    made = client.ApiClient(configuration)
+    proxy = configuration.proxy or ""
+    if proxy and "://" not in proxy:
+        proxy = configuration.proxy = f"http://{proxy}"  # as Go takes it
+    if proxy.lower().startswith("socks"):
+        _refuse_proxy(
+            proxy, "a SOCKS proxy is not supported: set HTTPS_PROXY, or the kubeconfig's proxy-url, to one of HTTP"
+        )
+    try:
+        made = client.ApiClient(configuration)
+    except (urllib3.exceptions.HTTPError, ImportError) as error:
+        _refuse_proxy(proxy, f"its address is none: {type(error).__name__}")  # the error's text has the address
     made.rest_client.pool_manager.pool_classes_by_scheme = POOLS
     return made
+
+
+def _refuse_proxy(proxy: str, detail: str) -> NoReturn:
+    about = f"proxy {proxy.rpartition('@')[2]}"
+    raise FindingError(Finding(Reason.API_PROXY_UNUSABLE, about, detail)) from None
 
 
 def _proxy_remedy(pools: urllib3.PoolManager) -> str:
@@ -175,10 +201,6 @@ def _proxy_remedy(pools: urllib3.PoolManager) -> str:
 
 def without_entries(error: Exception) -> str:
     """Return what is wrong with a file, without any of its content."""
-    if isinstance(error, (urllib3.exceptions.HTTPError, ImportError)):
-        return (
-            f"the proxy or the issuer of its tokens cannot be used: {type(error).__name__}"  # its text has the address
-        )
     if isinstance(error, (config.ConfigException, OSError)):
         return re.sub(r"/\{.*", "", " ".join(str(error).split()))  # the client names an entry by all that is in it
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
@@ -186,12 +208,7 @@ def without_entries(error: Exception) -> str:
     return f"not a kubeconfig{where}: {type(error).__name__}"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return an error's text without the object addresses that urllib3 puts in front."""
-    text = _without_logins(" ".join(str(error).split()))
+    text = " ".join(str(error).split())
     return text.rpartition(">: ")[2] or type(error).__name__
-
-
-def _without_logins(text: str) -> str:
-    """Return the text without what stands before the @ of an address."""
-    return re.sub(r"//[^/\s]*@", "//***@", text)
