@@ -235,10 +235,14 @@ class OidcIssuer:
             self._fail(f"{known}, and it has no refresh-token, client-id or idp-issuer-url to get one by")
         try:
             answer = within(SECONDS, self._renew)
+            self._id_token = answer["id_token"].text()
+            self._refresh_token = answer["refresh_token"].text() or self._refresh_token
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._fail(f"does not answer: {first_line(error)}")
-        self._id_token = answer["id_token"].text()
-        self._refresh_token = answer["refresh_token"].text() or self._refresh_token
+        except FindingError as error:
+            if error.finding.reason is not Reason.ANSWER_NOT_UNDERSTOOD:
+                raise
+            self._fail(f"answers with something else: {error.finding.detail}")
         if not self._id_token:
             self._fail("gave no id_token for the refresh-token")
         return Credential(self._id_token, expires_at=_end_of(self._id_token))

@@ -123,7 +123,7 @@ class _Kubeconfig:
         name = name or next(filter(None, current), None)
         contexts = self._entries("contexts", "context")
         listed = ", ".join(contexts) or "none"
-        remedy = f"Set the context to one of those that are there: {listed}."
+        remedy = "Set `current-context`, or the context in the settings, to one of its contexts."
         if name is None:
             _unusable(self._about, f"it has no current-context; its contexts are: {listed}", remedy)
         if name not in contexts:

@@ -374,8 +374,10 @@ def test_unusable_credentials_end_with_their_own_code(command: Callable[..., End
     file.write_text(yaml.safe_dump(SETTINGS | {"kubernetes": {"kubeconfigFile": str(kubeconfig)}}))
     code, _, err = command("check", "--config", str(file))
     assert code == ExitCode.ACCESS
-    assert err.startswith("ApiLoginRefused: ")
-    assert err.endswith(f"\nWhat to do: {Reason.API_LOGIN_REFUSED.remedy}\n")
+    assert err.startswith("KubeconfigUnusable: ")
+    assert err.endswith(
+        "\nWhat to do: Set `current-context`, or the context in the settings, to one of its contexts.\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["run", "check"])
