@@ -114,14 +114,19 @@ def _forms(secret: str) -> Iterable[str]:
 def _character(part: str) -> str:
     r"""Return what finds a character, or blanks, in any escaping of URLs, JSON (Go writes < as \u003c), HTML and quotes."""
     if part.isspace():
-        return r"(?:\s|\+|\\+[nrt]|%(?:25)*(?:20|09|0[AaDd]))+"
+        return r"(?:\s|\+|\\+[nrt]|%(?:25)*(?:20|09|0[AaDd])|" + "|".join(map(_escaped, sorted(set(part)))) + ")+"
     if part.isascii() and part.isalnum():
         return part
-    percent = "".join(f"%(?:25)*{byte:02X}" for byte in part.encode(errors="replace"))
-    units = part.encode("utf-16-be", errors="surrogatepass")
-    escaped = "".join(rf"\\+u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
-    entities = "".join(f"|{name}" for name in _ENTITIES.get(part, ()))
-    return rf"(?:\\*{re.escape(part)}{'{1,2}' if part in _QUOTES else ''}|(?i:{percent}|{escaped}{entities}))"
+    doubled = "{1,2}" if part in _QUOTES else ""
+    return rf"(?:\\*{re.escape(part)}{doubled}|{_escaped(part)})"
+
+
+def _escaped(character: str) -> str:
+    percent = "".join(f"%(?:25)*{byte:02X}" for byte in character.encode(errors="replace"))
+    units = character.encode("utf-16-be", errors="surrogatepass")
+    in_json = "".join(rf"\\+u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+    in_python = [rf"\\+x{ord(character):02x}"] if ord(character) < 256 else []  # noqa: PLR2004 -- a byte
+    return f"(?i:{'|'.join((percent, in_json, *in_python, *_ENTITIES.get(character, ())))})"
 
 
 _QUOTES = "'\"\\"
@@ -168,7 +173,7 @@ _NO_VALUES = {
 """What stands after such a name in a sentence."""
 
 _PAIR = re.compile(
-    rf"""(?i:(?<![\w.-])(?P<name>[\w.-]{{0,60}}?(?:(?P<strong>{_STRONG})|{_WEAK}))
+    rf"""(?i:(?<![\w./-])(?P<name>[\w.-]{{0,60}}?(?:(?P<strong>{_STRONG})|{_WEAK}))
     (?P<sign>(?:\\*["'])?\s?(?:=>?|:)\s?(?:\\*["']|\[|\()*))(?P<value>{_VALUE})""",
     re.VERBOSE,
 )
