@@ -62,7 +62,7 @@ def load(kubeconfig: Path | None, context: str | None, learn: Callable[[Iterable
         except OSError as error:
             _unusable("service account", str(error))
         else:
-            learn([configuration.api_key.get("BearerToken", "").partition(" ")[2].strip()])
+            configuration.refresh_api_key_hook = _Account(configuration, learn)
             return Credentials(configuration)
     return _Kubeconfig(*_read(kubeconfig, no_account), learn).credentials(context)
 
@@ -220,6 +220,23 @@ class _Kubeconfig:
             _unusable(self._about, f"{name}: {error}")
         except ValueError:
             _unusable(self._about, f"{name}: its content is not base64, or not text")
+
+
+class _Account:
+    """The client's own hook before each request, which reads a service account's token anew; and what it read."""
+
+    def __init__(self, configuration: Any, learn: Callable[[Iterable[str]], None]) -> None:  # noqa: ANN401
+        self._renew = configuration.refresh_api_key_hook
+        self._learn = learn
+        self._learn_token(configuration)
+
+    def __call__(self, configuration: Any) -> None:  # noqa: ANN401 -- the client ships no types
+        self._renew(configuration)
+        configuration.refresh_api_key_hook = self  # it has put itself in this place again
+        self._learn_token(configuration)
+
+    def _learn_token(self, configuration: Any) -> None:  # noqa: ANN401 -- the client ships no types
+        self._learn([configuration.api_key["BearerToken"].partition(" ")[2].strip()])
 
 
 class _TokenFile:

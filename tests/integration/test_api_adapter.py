@@ -628,15 +628,16 @@ def test_a_pod_uses_its_service_account_and_takes_up_its_rotated_token(
     service_account: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kubelet renews the token while a gate waits; the client reads it anew when a minute has passed."""
-    clock = Clock(monkeypatch)
+    clock, learned = Clock(monkeypatch), list[str]()
     with in_cluster(service_account, monkeypatch) as found:
-        with closing(Api.connect(None, None, SECONDS)) as api:
+        with closing(Api.connect(None, None, SECONDS, learned.extend)) as api:
             api.list(PODS, {})
             (service_account / "token").write_text("second\n")
             api.list(PODS, {})
             clock.advance()
             api.list(PODS, {})
         assert found.tokens == ["bearer first", "bearer first", "bearer second"]
+    assert set(learned) == {"first", "second"}, "so that no report shows either"
 
 
 @pytest.mark.parametrize("content", [None, ""])

@@ -83,7 +83,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "Go's JSON": lambda text: (
         json.dumps(text)[1:-1].replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
     ),
-    "HTML": html.escape,
+    "HTML": lambda text: html.escape(text),  # noqa: PLW0108 -- of one parameter, as the others are
     "repr": lambda text: repr(text)[1:-1],
     "libpq": lambda text: text.replace("\\", "\\\\").replace("'", r"\'"),
     "SQL": lambda text: text.replace("'", "''"),
