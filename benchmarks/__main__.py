@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import cluster, reaction, repair, restarts, verdict, waiting
+from benchmarks import cluster, crowd, reaction, repair, replaced, restarts, verdict, waiting
 from benchmarks.programs import compiled_ahead
 from lab import toolchain
 
@@ -38,6 +38,8 @@ _SECTIONS = {
     "reaction": _Section(reaction.tables, 4),
     "restarts": _Section(restarts.tables, 10, by_name_only=True),
     "cluster": _Section(cluster.tables, 3, by_name_only=True, as_root=True),
+    "crowd": _Section(crowd.tables, 3, by_name_only=True, as_root=True),
+    "replaced": _Section(replaced.tables, 5, by_name_only=True, as_root=True),
     "left-alone": _Section(cluster.left_alone, 1, by_name_only=True, as_root=True),
 }
 
@@ -46,7 +48,8 @@ def main() -> None:
     """Measure the sections that are named, by default all that need no root."""
     parser = argparse.ArgumentParser(
         prog="make benchmark",
-        description="Measures the hook; about 7 minutes without restarts, cluster and left-alone: these have to be named.",
+        description="Measures the hook; about 7 minutes without what has to be named: "
+        f"{', '.join(name for name, one in _SECTIONS.items() if one.by_name_only)}.",
     )
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(_SECTIONS))
     parser.add_argument("--rounds", type=int, help="how often each is measured; by default enough for a median")

@@ -10,12 +10,14 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from hook import __version__
+from hook.audit.holds import Hold
 from hook.decision.steps import Outcome
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import ExitCode, Reason
@@ -46,29 +48,40 @@ def _main(arguments: Sequence[str] | None) -> int:
     if parsed.command == "explain":
         return _explain(parsed.reason)
     if parsed.command == "check":
-        return _conclude(parsed, lambda settings, secrets: _check(settings, secrets, parsed.output))
+        return _conclude(parsed, lambda load, secrets: _check(load(parsed.config), secrets, parsed.output))
+    if parsed.command == "audit":
+        return _conclude(
+            parsed, lambda load, secrets: _audit(parsed, load(parsed.config) if parsed.config else None, secrets)
+        )
     with _Stop() as stop:  # before the slow imports: a container's first process gets no signal that it does not catch
-        return _conclude(parsed, lambda settings, secrets: _run(settings, secrets, stop))
+        return _conclude(parsed, lambda load, secrets: _run(load(parsed.config), secrets, stop))
 
 
-def _conclude(parsed: argparse.Namespace, carry_out: Callable[[Settings, Secrets], Outcome]) -> int:
-    """Load the settings, carry the command out and tell its end, whatever it is; its exit code."""
+def _conclude(
+    parsed: argparse.Namespace, carry_out: Callable[[Callable[[Path | None], Settings], Secrets], Outcome]
+) -> int:
+    """Carry the command out, which loads the settings, and tell its end, whatever it is; its exit code."""
     from hook.report.listeners import Log, overhearing, write_termination_message  # noqa: PLC0415
     from hook.report.teller import Teller  # noqa: PLC0415
     from hook.settings import loading  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
     from hook.settings.settings import SettingsError  # noqa: PLC0415
 
-    file, secrets = Path("/dev/termination-log"), Secrets(loading.environment_secrets)
+    file, secrets, stack = Path("/dev/termination-log"), Secrets(loading.environment_secrets), ExitStack()
 
     def say(*lines: str) -> None:
         print("\n".join(map(secrets.cleaner(), lines)), file=sys.stderr)
 
-    try:
-        settings = loading.load(parsed.config)
+    def loaded(config: Path | None) -> Settings:
+        nonlocal file
+        settings = loading.load(config, opens_files=parsed.command != "audit")  # which needs the names alone
         file = settings.report.termination_message_file
         secrets.ask(partial(loading.secrets, settings))
-        with overhearing(Teller([Log(settings.report.format)], secrets)):
-            outcome = carry_out(settings, secrets)
+        stack.enter_context(overhearing(Teller([Log(settings.report.format)], secrets)))
+        return settings
+
+    try:
+        with stack:
+            outcome = carry_out(loaded, secrets)
     except SettingsError as error:
         outcome = Outcome(Finding(Reason.SETTINGS_INVALID, "\n".join(error.faults)))
         say(*(f"{Reason.SETTINGS_INVALID}: {fault}" for fault in error.faults))
@@ -139,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for one in (run, check):
         one.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML; TRH_... variables win over it")
+    audit = _audit_parser(command)
     versions = command(
         "versions",
         "the schema versions that releases of Temporal expect",
@@ -146,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         "exit codes: 0; 2 for what is not a known release\n\nexample:\n  temporal-recovery-hook versions 1.29",
     )
     versions.add_argument("release", nargs="?", help="a release (1.29.1) or a minor (1.29); all of them if left out")
-    for one in (check, versions):
+    for one in (check, audit, versions):
         one.add_argument("--output", choices=("table", "json"), default="table", help="for a person, or for a program")
     explain = command(
         "explain",
@@ -158,26 +172,80 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _audit_parser(command: Callable[[str, str, str, str], argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Return the parser of `audit`."""
+    audit = command(
+        "audit",
+        "tell whether a gate gates: what holds each Application of a rollout, and what does not",
+        "Looks at an ApplicationSet and its Applications, in a cluster or in manifests. Tells what holds each of them,\n"
+        "what does not, and what to do. Changes nothing. What cannot be seen from what was given (charts behind a\n"
+        "manifest, Argo CD's version) is named, and counts for neither.\n"
+        "Of what an Application renders, give all (`argocd app manifests NAME`); of an ApplicationSet whose generators ask\n"
+        "others for their parameters, its Applications too (`argocd appset generate FILE -o yaml`).",
+        "exit codes:\n"
+        "  0  nothing that could be seen fails to hold; warnings there may be\n"
+        "  1  a bug in the hook\n"
+        "  2  the options, the settings or a file cannot be used\n"
+        "  3  the Kubernetes API does not answer\n"
+        "  6  a login or a permission is refused, or what is named does not exist\n"
+        "  9  something that could be seen fails to hold\n"
+        "`temporal-recovery-hook explain REASON` says what a finding means and what to do; docs/gating.md lists all.\n\n"
+        "examples:\n"
+        "  temporal-recovery-hook audit --applicationset argocd/temporal --config settings.yaml\n"
+        "  temporal-recovery-hook audit --file applicationset.yaml --file gate.yaml --argocd-version 3.6.1 \\\n"
+        "    --migrations data-migrations-temporal --gate data-temporal-recovery-hook --runtime data-temporal\n"
+        "  argocd app manifests data-temporal-recovery-hook | temporal-recovery-hook audit --file - \\\n"
+        "    --file applicationset.yaml --config settings.yaml",
+    )
+    audited = audit.add_mutually_exclusive_group(required=True)
+    audited.add_argument("--applicationset", metavar="NAMESPACE/NAME", help="a live one, by the kubeconfig of who asks")
+    audited.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="manifests in YAML, `-`: standard input; repeatable",
+    )
+    audit.add_argument("--config", type=Path, metavar="FILE", help="the gate's settings, which say who is who")
+    application = "[NAMESPACE/]NAME"
+    audit.add_argument("--migrations", metavar=application, help="the migrations' Application")
+    audit.add_argument("--gate", metavar=application, help="the gate's Application")
+    audit.add_argument("--runtime", metavar=application, help="the Application of Temporal's servers")
+    audit.add_argument(
+        "--downstream", metavar=application, action="append", default=[], help="one that needs Temporal; repeatable"
+    )
+    audit.add_argument(
+        "--argocd-version", metavar="VERSION", help="Argo CD's version where nothing that is given tells it"
+    )
+    return audit
+
+
 # --- explain ------------------------------------------------------------------------------------------------------
 
 
 def _explain(name: str | None) -> int:
-    """Print a reason's entry, or the list of all."""
-    reasons = {str(reason).lower(): reason for reason in Reason}
+    """Print a reason's entry, or the list of all: those that commands end with, and those that an audit finds."""
+    entries: dict[str, Reason | Hold] = {str(one).lower(): one for one in (*Reason, *Hold)}
     if name is None:
-        for reason in Reason:
-            print(f"{reason.exit_code.value:>3}  {reason!s:<28} {reason.meaning}")
+        for entry in entries.values():
+            code = entry.exit_code if isinstance(entry, Reason) else entry.severity.exit_code
+            print(f"{code.value:>3}  {entry!s:<28} {entry.meaning}")
         return ExitCode.PASSED
-    reason_named = reasons.get(name.lower())
-    if reason_named is None:
-        close = difflib.get_close_matches(name.lower(), reasons, n=3)
-        hint = f"did you mean {' or '.join(str(reasons[one]) for one in close)}?" if close else "`explain` lists all"
+    named = entries.get(name.lower())
+    if named is None:
+        close = difflib.get_close_matches(name.lower(), entries, n=3)
+        hint = f"did you mean {' or '.join(str(entries[one]) for one in close)}?" if close else "`explain` lists all"
         print(f"temporal-recovery-hook explain: {name!r} is not a reason: {hint}", file=sys.stderr)
         return ExitCode.SETTINGS
-    print(f"{reason_named}\n\n{reason_named.meaning}\n")
-    print(f"Exit code:   {reason_named.exit_code.value}")
-    print(f"Ends a run:  {reason_named.patience}")
-    print(f"What to do:  {reason_named.remedy}")
+    print(f"{named}\n\n{named.meaning}\n")
+    if isinstance(named, Reason):
+        print(f"Exit code:   {named.exit_code.value}")
+        print(f"Ends a run:  {named.patience}")
+    else:
+        print(f"Exit code:   {named.severity.exit_code.value} of `audit` ({named.severity})")
+        print(f"Argo CD:     {named.versions}")
+        print(f"Source:      {named.source}")
+    print(f"What to do:  {named.remedy}")
     return ExitCode.PASSED
 
 
@@ -247,6 +315,23 @@ def _check(settings: Settings, secrets: Secrets, output: str) -> Outcome:
     else:
         check.print_table(verdict, secrets)
     return verdict.outcome
+
+
+def _audit(parsed: argparse.Namespace, settings: Settings | None, secrets: Secrets) -> Outcome:
+    """Tell whether a gate gates; change nothing."""
+    from hook.audit.asking import Question, answer  # noqa: PLC0415
+
+    question = Question(
+        application_set=parsed.applicationset,
+        files=tuple(parsed.file),
+        gate=parsed.gate,
+        migrations=parsed.migrations,
+        runtime=parsed.runtime,
+        downstream=tuple(parsed.downstream),
+        version=parsed.argocd_version,
+        output=parsed.output,
+    )
+    return answer(question, settings, secrets)
 
 
 class _Stop:

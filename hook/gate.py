@@ -68,6 +68,7 @@ class World:
     frontend: Callable[[], Frontend] | None = None
     downstream: Mapping[ApplicationRef, Callable[[], Application]] = field(default_factory=dict)
     gate: Callable[[], Application] | None = None
+    guarded: Callable[[], Application] | None = None
     jobs: Callable[[Application], JobsSeen] = lambda _: {}
     members: Callable[[], tuple[Member, ...]] = tuple
     cluster_time: Callable[[], datetime | None] = lambda: None
@@ -134,11 +135,12 @@ def observe(
         frontend=seen(world.frontend) if world.frontend else None,
         downstream={ref: seen(read) for ref, read in world.downstream.items()},
         gate=seen(world.gate) if world.gate else None,
+        guarded=seen(world.guarded) if world.guarded else None,
         gate_ref=world.gate_ref,
         refused=refused,
     )
     jobs: dict[JobRef, Job | Unknown | None] = {}
-    for application in looked_at.downstream.values():
+    for application in (looked_at.application, *looked_at.downstream.values()):
         if isinstance(application, Application) and not applications.is_ahead(application):
             insist()
             jobs |= world.jobs(application)
@@ -165,12 +167,14 @@ class Gate:
         self._stopped_by = stopped_by
         self._refused: tuple[Finding, ...] = ()
         self._since: dict[tuple[Reason, str], datetime] = {}
+        self._first_seen: dict[tuple[str, datetime], datetime] = {}
         self._last_seen: Observation | None = None
         self._last_step: Step | None = None
         self._turns_alike = 0
         self._at_work_at: datetime | None = None
         self._schemas = _Schemas()
         self._restarted: RestartPods | None = None
+        self._guarded_at_first: tuple[str, ...] = ()
 
     def run(self) -> Outcome:
         """Turn until the plan is to pass or to fail, the deadline comes, or the run is stopped."""
@@ -223,9 +227,15 @@ class Gate:
         present = (*_findings(observation), *_waited_for(self._last_step))
         self._since = {finding.key: self._since.get(finding.key, observation.now) for finding in present}
         self._schemas.note(observation, self._policy)
+        running = ((pod.uid, pod.started_at) for pod in observation.pods if pod.started_at is not None)
+        self._first_seen = {start: self._first_seen.get(start, observation.now) for start in running}
+        if isinstance(observation.guarded, Application):
+            self._guarded_at_first = self._guarded_at_first or observation.guarded.revisions
         return replace(
             observation,
+            guarded_at_first=self._guarded_at_first,
             since=self._since,
+            first_seen=self._first_seen,
             members=self._members(),
             restarts_before=self._schemas.restarts_before,
             right_after=self._schemas.right_after,
@@ -363,6 +373,7 @@ def _findings(observation: Observation) -> Iterator[Finding]:
         observation.runtime,
         observation.frontend,
         observation.gate,
+        observation.guarded,
         *observation.downstream.values(),
     )
     yield from (value.finding for value in values if isinstance(value, Unknown))

@@ -96,8 +96,8 @@ class Team:
         self.apply()
         return revision
 
-    def sync(self, application: str, *, retries: int = 0) -> str:
-        """Sync an Application as a person does by Argo CD's command line or page.
+    def sync(self, application: str, *, retries: int = 0, replaced_job: str | None = None) -> str:
+        """Sync an Application as a person does by Argo CD's command line or page, or replace only a Job of it.
 
         Those refuse while another sync is under way, so it is waited for. Returns an id, which the operationState carries.
         """
@@ -109,6 +109,13 @@ class Team:
         }
         if retries:
             operation["retry"] = {"limit": retries}
+        if replaced_job:
+            job = {"group": "batch", "kind": "Job", "namespace": self.name, "name": replaced_job}
+            operation["sync"] |= {
+                "resources": [job],
+                "syncOptions": ["Replace=true"],
+                "syncStrategy": {"apply": {"force": True}},
+            }
 
         def taken() -> bool:
             found = self.application(application)

@@ -1,5 +1,7 @@
 """Writes `docs/reasons.md` from `hook/observation/reasons.py`, the table behind log, Events, `check` and docs.
 
+And, between two marks of `docs/gating.md`, what `audit` finds, from `hook/audit/holds.py`.
+
 python scripts/write_reasons.py           write it
 python scripts/write_reasons.py --check   only tell whether it is as written
 """
@@ -10,9 +12,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from hook.audit.holds import Hold, Severity
 from hook.observation.reasons import ExitCode, Reason
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "reasons.md"
+GATING = DOCUMENT.with_name("gating.md")
+BEGIN = "<!-- Written by scripts/write_reasons.py from hook/audit/holds.py: change it there. -->"
+END = "<!-- As far as scripts/write_reasons.py writes it. -->"
 
 ENDINGS = {
     ExitCode.PASSED: "The rollout may go on.",
@@ -24,6 +30,8 @@ ENDINGS = {
     ExitCode.ACCESS: "A login or a permission is refused, or something that is named does not exist.",
     ExitCode.TEMPORAL: "Temporal does not come up, for a cause that is named.",
     ExitCode.DOWNSTREAM: "An Application after Temporal failed.",
+    ExitCode.AUDIT: "`audit`: something that could be seen does not hold.",
+    ExitCode.SUPERSEDED: "A guard ended for a newer commit of its Application.",
     ExitCode.INTERRUPTED: "Ctrl-C.",
     ExitCode.STOPPED: "SIGTERM.",
 }
@@ -76,22 +84,37 @@ def render() -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_findings(text: str) -> str:
+    """Return `docs/gating.md` with the table of what `audit` finds between its marks."""
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    lines = ["| finding | what it means | Argo CD | source | what to do |", "|---|---|---|---|---|"]
+    for hold in Hold:
+        mark = "" if hold.severity is Severity.FAILS else " (warning)"
+        cells = (f"`{hold}`{mark}", hold.meaning, hold.versions, hold.source, hold.remedy)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return before + "\n".join([BEGIN, "", *lines, "", END]) + after
+
+
 def _link(reason: Reason) -> str:
     return f"[{reason}](#{str(reason).lower()})"
 
 
 def main() -> int:
-    """Write the document, or compare it."""
-    parser = argparse.ArgumentParser(description="Write docs/reasons.md from hook/observation/reasons.py.")
+    """Write the documents, or compare them."""
+    parser = argparse.ArgumentParser(description="Write docs/reasons.md and the findings of docs/gating.md.")
     parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when it is not as written")
     only_check = parser.parse_args().check
-    text = render()
+    written = {DOCUMENT: render(), GATING: with_findings(GATING.read_text(encoding="utf-8"))}
+    stale = [path for path, text in written.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if only_check:
-        same = DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == text
-        print("docs/reasons.md is as written" if same else "docs/reasons.md is out of date: run this without --check")
-        return 0 if same else 1
-    DOCUMENT.parent.mkdir(exist_ok=True)
-    DOCUMENT.write_text(text, encoding="utf-8")
+        for path in stale:
+            print(f"docs/{path.name} is out of date: run this without --check")
+        if not stale:
+            print("docs/reasons.md and docs/gating.md are as written")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(written[path], encoding="utf-8")
     return 0
 
 

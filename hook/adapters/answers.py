@@ -83,6 +83,10 @@ class Answer:
             raise self.not_understood("a number of 64 bits")
         return default if value is None else value
 
+    def number_or_text(self) -> int | str | None:
+        """Return what may be either (IntOrString), None where it is absent."""
+        return self.text() if isinstance(self._value, str) else self.number() if self.is_there else None
+
     def flag(self, *, default: bool = False) -> bool:
         """Return a truth value."""
         value: bool | None = self._as(bool, "true or false")

@@ -130,13 +130,14 @@ def sync_operation(application: Application, jobs: tuple[JobRef, ...]) -> dict[s
     source, sources and manifests are for a rollback or a local folder, dryRun and autoHealAttemptsCount not for a sync.
     syncOptions are the specification's (server/application/application.go Sync, appcontroller.go autoSync,
     progressive_sync.go), prune is the automated policy's and of a full sync only. A selective sync adds Replace, and force
-    by its strategy: ``Force=true`` among the options is not enough (seen: the Job's selector is immutable). No retry is
-    asked for: attempts are counted and spaced by the planner alone.
+    by its strategy: ``Force=true`` among the options is not enough (seen: the Job's selector is immutable). It leaves
+    ApplyOutOfSyncOnly out: with it a Job that is in sync, failed or not, would not be touched (``filterOutOfSyncTasks``,
+    gitops-engine sync_context.go). No retry is asked for: attempts are counted and spaced by the planner alone.
     """
     sync: dict[str, Any] = {"prune": application.policy.prune and not jobs} | _revision(application)
     options = list(application.policy.options)
     if jobs:
-        options = [*(one for one in options if not one.startswith("Replace=")), "Replace=true"]
+        options = [*(one for one in options if not one.startswith(("Replace=", "ApplyOutOfSyncOnly="))), "Replace=true"]
         sync |= {
             "resources": [
                 {"group": "batch", "kind": "Job", "namespace": job.namespace, "name": job.name} for job in jobs
@@ -272,6 +273,7 @@ def _operation(requested: Answer, state: Answer, run_id: str, destination: str) 
         waits_for=_waited_for(message, state, destination),
         retries_left=None if limit < 0 else max(0, limit - state["retryCount"].number()),
         takes_newer_commits=written["retry"]["refresh"].flag(),
+        is_automated=written["initiatedBy"]["automated"].flag(),
     )
 
 

@@ -54,7 +54,7 @@ def load(kubeconfig: Path | None, context: str | None, learn: Callable[[Iterable
     """
     no_account = ""
     if kubeconfig is None and context is None:
-        configuration = client.Configuration()
+        configuration: Any = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException as error:

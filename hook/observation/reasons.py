@@ -20,6 +20,8 @@ class ExitCode(IntEnum):
     ACCESS = 6
     TEMPORAL = 7
     DOWNSTREAM = 8
+    AUDIT = 9
+    SUPERSEDED = 10
     INTERRUPTED = 130
     STOPPED = 143
 
@@ -96,12 +98,33 @@ class Reason(Enum):
         "The deadline came before all was right; what was still missing is named.",
         "Mend what is named, then sync the gate's Application. Raise deadlineSeconds if it only needed longer.",
     )
+    GUARD_SUPERSEDED = (
+        "GuardSuperseded",
+        ExitCode.SUPERSEDED,
+        Tolerance.NONE,
+        "Only a guard ends so: while it waited, git got a newer commit for its Application, which cannot be synced before this sync has ended.",
+        "Nothing where Argo CD syncs the newer commit by itself (syncPolicy.retry with refresh: true, auto-sync, RollingSync); else sync the Application.",
+    )
+    MIGRATION_AWAITED = (
+        "MigrationAwaited",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "A schema is not right yet, and this run asks for no migration (migrations.attempts is 0): a gate, another guard or a person has to.",
+        "Sync the migrations' Application, or the gate's.",
+    )
     NOT_YET = (
         "NotYet",
         ExitCode.DEADLINE,
         Tolerance.NONE,
         "Only `check` ends so: `run` would not pass now, but wait or act first. What it would do next is named.",
         "Nothing, if a run is under way or due; else sync the gate's Application, and it does what is named.",
+    )
+    GATE_DOES_NOT_HOLD = (
+        "GateDoesNotHold",
+        ExitCode.AUDIT,
+        Tolerance.NONE,
+        "Only `audit` ends so: something that could be seen does not hold what it is to hold. Each finding is named.",
+        "Do what the findings say (docs/gating.md lists them all), then audit again.",
     )
     STOPPED = (
         "Stopped",
@@ -690,6 +713,13 @@ class Reason(Enum):
         Tolerance.DEADLINE,
         "An Application after Temporal is syncing, or its Job is running.",
         "Wait for it. If it hangs, look at its pod.",
+    )
+    GUARD_HOLDS = (
+        "GuardHolds",
+        ExitCode.DOWNSTREAM,
+        Tolerance.NONE,
+        "The Application's own guard holds its sync, which applies nothing until the guard has passed.",
+        "Read the last line of the guard's Job: it says what the guard waits for, or why it failed.",
     )
     DOWNSTREAM_PAUSING = (
         "DownstreamPausing",

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "TRH_"
 
 
-def load(file: Path | None) -> Settings:
+def load(file: Path | None, *, opens_files: bool = True) -> Settings:
     """Read the settings from ``file`` (YAML, may be None) and the environment; contact nothing.
 
-    Raises `SettingsError`, with a line for each fault found.
+    The files that they name have to be there, unless nothing that needs them is to come. Raises `SettingsError`, with a line
+    for each fault found.
     """
     from_environment = _environment()
     from_file = _read(file) if file else {}
@@ -43,7 +44,7 @@ def load(file: Path | None) -> Settings:
         settings = Settings.model_validate(_merged(_without_replaced(from_file, from_environment), from_environment))
     except ValidationError as error:
         raise SettingsError(*(_line(fault) for fault in error.errors())) from None  # its text would show the values
-    faults = (*_contradictions(settings), *_file_faults(settings))
+    faults = (*_contradictions(settings), *(_file_faults(settings) if opens_files else ()))
     if faults:
         raise SettingsError(*faults)
     return settings
@@ -180,6 +181,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "project of an Application: only argocd.server asks for it: remove it, or set argocd.server"
     if settings.reopen_gate and settings.gate is None:
         yield "reopenGate needs gate: the Application to reopen"
+    if settings.guard and settings.reopen_gate:
+        yield "reopenGate: a guard is part of its own Application's sync and cannot start another: remove one"
     if settings.downstream and settings.reachability is Reachability.NEVER:
         yield "downstream: reachability never does not look at it: remove one"
     if settings.temporal.frontend.address is None:
@@ -203,8 +206,16 @@ def _target_contradictions(settings: Settings) -> Iterator[str]:
             "before the servers start; split Temporal's chart into two Applications (docs/install.md)"
         )
     for name, ref in targets.items():
-        if settings.gate is not None and ref == settings.gate.ref:
+        is_own = settings.gate is not None and ref == settings.gate.ref
+        if is_own and not (settings.guard and name != "migrations.application"):
             yield f"{name} is the gate's own Application ({ref}): syncing it from inside its own sync is a deadlock"
+        if settings.guard and name.startswith("downstream") and not is_own:
+            yield f"{name} ({ref}): a guard syncs no other Application: list it in the gate's settings"
+        if settings.guard and is_own and ref == runtime and settings.reachability is Reachability.ALWAYS:
+            yield (
+                f"reachability: always in a guard of the runtime ({ref}) is a deadlock, since Temporal's servers start "
+                "after it: leave it at auto"
+            )
         if name.startswith("downstream") and ref in {migrations, runtime}:
             yield f"{name} ({ref}) is the migrations' or the runtime's Application: list only what comes after Temporal"
 

@@ -18,7 +18,8 @@ from pydantic import Field, field_validator, model_validator
 from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
 from hook.observation.applications import ApplicationRef
 from hook.observation.versions import Release, SchemaVersion, Store, VersionError, expectation
-from hook.settings.blocks import Block
+from hook.settings.argocd import ArgoCdSettings, KubeconfigSettings
+from hook.settings.blocks import Block, authorization
 from hook.settings.stores import StoresSettings
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -65,16 +66,6 @@ class ApplicationSettings(Block):
         return ApplicationRef(self.namespace, self.name)
 
 
-def _authorization(token_file: Path) -> str:
-    """Return the header ``authorization`` for a token's file as it is now; raise OSError, its text without the token."""
-    words = token_file.read_bytes().decode("ascii", "replace").split()
-    header = " ".join(words if len(words) > 1 else ["Bearer", *words])
-    if not words or not header.isprintable() or not header.isascii():
-        message = f"{token_file} holds no token: one line of ASCII text is needed"
-        raise OSError(message)
-    return header
-
-
 class TlsSettings(Block):
     """TLS towards the frontend; its presence switches TLS on."""
 
@@ -107,7 +98,7 @@ class FrontendSettings(Block):
 
     def authorization(self) -> str | None:
         """Return the header, from the file as it is now; raise OSError when it cannot be read or is no header's text."""
-        return None if self.token_file is None else _authorization(self.token_file)
+        return None if self.token_file is None else authorization(self.token_file)
 
     @model_validator(mode="after")
     def _token_is_encrypted(self) -> Self:
@@ -188,8 +179,9 @@ class MigrationsSettings(Block):
     strategy: Literal["argocd", "command"] = "argocd"
     application: ApplicationSettings | None = None
     command: CommandSettings | None = None
-    attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    """Three: one for the fault itself, one for a database that came up meanwhile, one more; then a person should look."""
+    attempts: Annotated[int, Field(ge=0, le=20)] = 3
+    """Three: one for the fault itself, one for a database that came up meanwhile, one more; then a person should look.
+    None (0): the run waits for the schemas and asks nobody."""
     pause_seconds: Seconds = 10
     """After a failed attempt; doubles each time. Ten, as a Job's own back-off begins."""
     jobs: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -236,64 +228,6 @@ class RuntimeSettings(Block):
         return value
 
 
-class KubeconfigSettings(Block):
-    """How an API server is reached. Without a file: the pod's own service account."""
-
-    kubeconfig_file: Path | None = None
-    context: str | None = None
-    """None: the file's current context."""
-
-
-class ArgoCdServerSettings(Block):
-    """Argo CD's own API as the way to Applications: no right on them in Kubernetes is needed then."""
-
-    address: str
-    """``host:port`` of argocd-server, such as argocd-server.argocd.svc:443, with its root path where it has one."""
-    token_file: Path
-    """A token of a project's role that may get and sync the Applications; read anew for each request."""
-    project: Annotated[str, Field(min_length=1)] = "default"
-    """The AppProject of the Applications that name none: a role's token is of one project."""
-    ca_file: Path | None = None
-    """None: the public authorities that this machine or image trusts. argocd-server's own certificate is self-signed
-    unless it was given another: name that certificate, or its CA."""
-    server_name: str | None = None
-    """The name that the certificate carries, where it is not the address's host."""
-    plain_text: bool = False
-    """Speak without TLS, to an argocd-server that runs with --insecure. Anybody on its way can read the token then, unless
-    a mesh encrypts the connection: so it has to be said."""
-
-    def authorization(self) -> str:
-        """Return the header, from the file as it is now; raise OSError when it cannot be read or is no header's text."""
-        return _authorization(self.token_file)
-
-    @field_validator("address")
-    @classmethod
-    def _is_host_and_port(cls, value: str) -> str:
-        found = re.fullmatch(r"([\w.-]+|\[[\da-fA-F:.]+\])(:(\d{1,5}))?(/[\w./-]*)?", value)
-        if found is None or not 1 <= int(found[3] or 443) <= 65_535:  # noqa: PLR2004 -- TCP's greatest
-            message = "must be host:port, such as argocd-server.argocd.svc:443, without https://"
-            raise ValueError(message)
-        return value
-
-    @model_validator(mode="after")
-    def _tls_or_none(self) -> Self:
-        if self.plain_text and (self.ca_file is not None or self.server_name is not None):
-            raise ValueError("plainText speaks no TLS: remove it, or caFile and serverName")
-        return self
-
-
-class ArgoCdSettings(KubeconfigSettings):
-    """How Argo CD's Applications are reached. Without anything: by the API server that has the pods."""
-
-    server: ArgoCdServerSettings | None = None
-
-    @model_validator(mode="after")
-    def _is_one_way(self) -> Self:
-        if self.server is not None and (self.kubeconfig_file is not None or self.context is not None):
-            raise ValueError("server and kubeconfigFile are two ways to the same Applications: keep one of them")
-        return self
-
-
 class RunSettings(Block):
     """Which Job this run belongs to, by the downward API; outside of a Job the run gets a random id."""
 
@@ -315,9 +249,9 @@ class ReportSettings(Block):
 
     format: Literal["auto", "json", "console"] = "auto"
     """auto: readable lines on a terminal, JSON elsewhere."""
-    events: bool | None = None
-    """Tell what the gate does by Events on the Applications. None: yes, but for `argocd.server`, whose token has no such
-    right: true then needs `create` on events in their namespace, and the API server that has the pods."""
+    events: bool | Literal["auto"] = "auto"
+    """Whether what the gate does is told by Events on the Applications. auto: yes, but not with `argocd.server`, whose token
+    has no such right: true then needs `create` on events in their namespace, in the cluster that has the pods."""
     termination_message_file: Path = Path("/dev/termination-log")
     """Kubernetes' own default (terminationMessagePath)."""
 
@@ -335,7 +269,11 @@ class Settings(Block):
     reachability: Reachability = Reachability.AUTO
     on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
     gate: ApplicationSettings | None = None
-    """The gate's own Application: it gets the Events, and is refused as a target."""
+    """The gate's own Application: it gets the Events, and is refused as a target, except by a guard."""
+    guard: bool = False
+    """The run is part of its own Application's sync and guards it, in a wave before everything else of it. It may be the
+    runtime or downstream then: it is read and never synced. A guard acts on nothing but the migrations, restarts no pod, and
+    ends where git has a newer commit for its Application, which could not be synced while it waits."""
     reopen_gate: bool = False
     """Sync the gate's own Application where it failed and all is right now: for a watchdog, never for the gate itself."""
     argocd: ArgoCdSettings = ArgoCdSettings()
@@ -373,13 +311,24 @@ class Settings(Block):
     @property
     def posts_events(self) -> bool:
         """Tell whether Events are posted."""
-        return bool(self.targets) and (self.argocd.server is None if self.report.events is None else self.report.events)
+        events = self.argocd.server is None if self.report.events == "auto" else self.report.events
+        return bool(self.targets) and events
+
+    @property
+    def applications_server(self) -> KubeconfigSettings:
+        """Return the API server that has Argo CD's Applications: the pods' own, unless a kubeconfig names another."""
+        return self.argocd if self.argocd.kubeconfig_file or self.argocd.context else self.kubernetes
 
     @property
     def projects(self) -> dict[ApplicationRef, str]:
         """Return the AppProjects of those Applications that name one of their own."""
         named = (self.migrations.application, self.runtime.application, *self.downstream, self.gate)
         return {one.ref: one.project for one in named if one is not None and one.project is not None}
+
+    @property
+    def looks_at_temporal(self) -> bool:
+        """Whether Temporal's servers matter: not to a guard before them, through which what mends them has to get."""
+        return not self.guard or self.reachability is Reachability.ALWAYS
 
     def policy_as_far_as_known(self, release: Release | None = None) -> Policy:
         """Return the policy for the release that is set, else for ``release``; expecting nothing where none is known."""
@@ -419,11 +368,13 @@ class Settings(Block):
             estimated_from=estimated_from,
             on_empty_database=self.on_empty_database,
             reachability=self.reachability,
-            attempts=self.migrations.attempts,
+            attempts=max(1, self.migrations.attempts),
+            may_migrate=self.migrations.attempts > 0,
             pause=timedelta(seconds=self.migrations.pause_seconds),
             grace=timedelta(seconds=self.grace_seconds),
             patience=timedelta(seconds=self.patience_seconds),
             stable=timedelta(seconds=self.runtime.stable_seconds),
             clock_skew=timedelta(seconds=self.clock_skew_seconds),
             schema_jobs=self.migrations.jobs,
+            is_guard=self.guard,
         )

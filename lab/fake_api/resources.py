@@ -65,6 +65,7 @@ RESOURCES = (
     Resource("", "v1", "events", "Event", selectable=_EVENT_FIELDS),
     Resource("", "v1", "configmaps", "ConfigMap"),
     Resource("", "v1", "secrets", "Secret", selectable=("type",)),
+    Resource("", "v1", "serviceaccounts", "ServiceAccount"),
     Resource("", "v1", "services", "Service", has_status=True, subresources=("status",)),
     Resource(
         "",
@@ -89,6 +90,15 @@ RESOURCES = (
         selectable=("status.successful",),
     ),
     Resource("argoproj.io", "v1alpha1", "applications", "Application", custom=True),
+    Resource(
+        "argoproj.io",
+        "v1alpha1",
+        "applicationsets",
+        "ApplicationSet",
+        has_status=True,
+        custom=True,
+        subresources=("status",),
+    ),
     Resource("argoproj.io", "v1alpha1", "appprojects", "AppProject", custom=True),
     Resource(
         "authorization.k8s.io",

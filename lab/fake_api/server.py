@@ -1,8 +1,9 @@
 """The stand-in for the Kubernetes API server: HTTP on loopback.
 
 It knows the request pipeline (fault, authentication, authorization, the verb on the store) and pod logs. It offers no
-watch, no discovery, no server-side apply, and of patches the merge patch alone; ``limit`` on a list is ignored, as a
-server may. Whoever polls it is served as by the real one.
+watch, no discovery, no server-side apply, no dry run, no deletion but in the background, and of patches the merge patch
+alone: whoever asks for these is refused. ``limit`` on a list is ignored, as a server may. Whoever polls it is served as by
+the real one.
 """
 
 import json
@@ -109,6 +110,8 @@ class FakeApi(Front):
             return 200, _VERSION
         if parts.path in ("/readyz", "/livez", "/healthz"):
             return 200, "ok"
+        if "dryRun" in query:
+            raise bad_request("dryRun is not offered by the stand-in")
         target = parse(parts.path)
         if target is None:
             return 404, "404 page not found\n"
@@ -145,6 +148,8 @@ class FakeApi(Front):
             options = body.document(_JSON) if body.content else {}
             if "gracePeriodSeconds" in query:
                 options["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
+            if options.get("dryRun") or options.get("propagationPolicy", "Background") != "Background":
+                raise bad_request("the stand-in deletes in the background, and not as an exercise")
             item, gone = self._store.delete(resource, namespace, name, options)
             return 200, _deleted(resource, item) if gone and resource.kind != "Pod" else item
         raise method_not_allowed()

@@ -22,6 +22,7 @@ from rendering import (
     values_of,
 )
 
+from hook import cli
 from hook.observation.reasons import ExitCode, Reason
 from lab.helm import Helm, HelmError
 
@@ -313,10 +314,32 @@ def test_the_notes_say_where_to_look(scenario: str, helm3: Helm, notes: Notes) -
     assert f"logs job/{the(helm3.objects(CHART, SCENARIOS[scenario]), 'Job')['metadata']['name']}" in said
     assert ("sync Application" in said) == values["gate"]["application"]["enabled"]
     assert ("holds no rollout back" in said) == (values["hook"]["phase"] == "PostSync")
-    assert ("docs/rbac.md" in said) == (scenario in {"tenant", "hub-and-spoke"})
+    assert ("docs/rbac.md" in said) == (
+        scenario in {"tenant", "hub-and-spoke", "argocd-server", "argocd-server-in-a-mesh", "full"}
+    )
     assert "docs/ is in" not in said
     assert "%!" not in said
     assert "<no value>" not in said
+
+
+@scenarios
+def test_the_notes_name_the_audit_of_the_rollout(scenario: str, helm3: Helm, notes: Notes) -> None:
+    """With every Application that the settings name; the ApplicationSet's name is nobody's but the reader's."""
+    found = re.findall(r"(temporal-recovery-hook audit .*)\n", notes(SCENARIOS[scenario]))
+    if not values_of(scenario)["gate"]["application"]["enabled"]:
+        assert found == []
+        return
+    parsed = cli._parser().parse_args(found[0].split()[1:])  # noqa: SLF001 -- the arguments are the program's own
+    settings = yaml.safe_load(config(helm3.objects(CHART, SCENARIOS[scenario])))
+
+    def named(block: Json | None) -> str | None:
+        return f"{block.get('namespace', 'argocd')}/{block['name']}" if block else None
+
+    assert parsed.gate == (None if settings.get("guard") else named(settings["gate"]))
+    assert parsed.applicationset.endswith("/APPLICATIONSET")
+    assert parsed.migrations == named(settings["migrations"].get("application"))
+    assert parsed.runtime == named(settings.get("runtime", {}).get("application"))
+    assert parsed.downstream == [named(one) for one in settings.get("downstream") or []]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from hook.observation.workloads import JobRef
 from lab.api_client import ApiClient, ApiError, Json
 from lab.argocd import REFRESH, ArgoCd, Behaviour
 from lab.fake_api import DropAnswer, FakeApi
+from lab.object_status import ended_job
 from lab.processes import wait_until
 
 REF = ApplicationRef("argocd", "migrations")
@@ -129,8 +130,9 @@ class Cluster:
 
     def end_job(self, name: str, condition: str) -> None:
         """The Job controller's part."""
-        conditions = [{"type": condition, "status": "True", "message": f"{name} has ended"}]
-        self.client.patch_status(f"{JOBS}/{name}", {"status": {"conditions": conditions}})
+        now = self.client.get(f"{JOBS}/{name}")["metadata"]["creationTimestamp"]
+        status = ended_job(condition, f"{name} has ended", started=now, ended=now)
+        self.client.patch_status(f"{JOBS}/{name}", {"status": status})
 
     def run_hook(self, condition: str, without: str = "") -> str:
         """Wait for the hook Job and end it; its uid."""
@@ -580,6 +582,23 @@ def test_a_failed_plain_job_is_replaced_and_nothing_else_is_touched(tmp_path: Pa
         assert it.client.get(f"{CONFIG_MAPS}/a")["data"] == {"key": "drift"}
         operation = it.raw()["status"]["operationState"]["operation"]["sync"]
         assert operation["resources"] == [{"group": "batch", "kind": "Job", "namespace": "data", "name": "schema"}]
+
+
+def test_a_failed_plain_job_is_replaced_though_only_what_is_out_of_sync_is_to_be_applied(tmp_path: Path) -> None:
+    """The policy's ApplyOutOfSyncOnly is not for an operation that replaces what is in sync; its other options are."""
+    with cluster(tmp_path, plain_job()) as it:
+        options = ["CreateNamespace=true", "ApplyOutOfSyncOnly=true", "PruneLast=true"]
+        it.client.patch(PATH, {"spec": {"syncPolicy": {"syncOptions": options}}})
+        it.argocd.sync(REF.name)
+        it.until_operation(OperationPhase.SUCCEEDED)
+        failed = it.job("schema")
+        it.end_job("schema", "Failed")
+        it.until_status("Synced", "Degraded")
+        it.sync()
+        assert it.job("schema", without=failed)
+        it.until_operation(OperationPhase.SUCCEEDED)
+        written = it.raw()["status"]["operationState"]["operation"]["sync"]["syncOptions"]
+        assert written == ["CreateNamespace=true", "PruneLast=true", "Replace=true"]
 
 
 def test_a_job_that_git_has_no_more_is_not_the_migration(tmp_path: Path) -> None:

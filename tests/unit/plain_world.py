@@ -146,13 +146,13 @@ def program(where: str) -> None:
     if where == "load":
         load, caught = loading.load, {signal.SIGTERM, signal.SIGINT}
 
-        def late(file: Path | None) -> Settings:
+        def late(file: Path | None, *, opens_files: bool = True) -> Settings:
             signal.pthread_sigmask(signal.SIG_BLOCK, caught)  # or it might come just before the wait for it
             say()
             while not signal.sigpending():
                 time.sleep(0.01)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
-            return load(file)
+            return load(file, opens_files=opens_files)
 
         loading.load = late
     compose.Composition = lambda settings, secrets: Hanging(settings, seen, secrets, listeners.get(where, ()))  # type: ignore[assignment,misc]

@@ -18,6 +18,7 @@ import yaml
 from plain_world import PlainComposition
 
 from hook import cli, compose
+from hook.audit.holds import Hold
 from hook.observation.applications import ApplicationRef, OperationPhase
 from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import MigrationPhase
@@ -167,7 +168,13 @@ def test_explain_prints_a_reasons_entry_in_any_case_and_suggests_a_like_one(comm
         "",
         "temporal-recovery-hook explain: 'SchemaStuk' is not a reason: did you mean SchemaStuck?\n",
     )
-    assert {line.split()[1] for line in command("explain")[1].splitlines()} == {str(reason) for reason in Reason}
+    assert {line.split()[1] for line in command("explain")[1].splitlines()} == {
+        str(reason) for reason in (*Reason, *Hold)
+    }
+    code, out, _ = command("explain", "postsyncgate")
+    assert code == 0
+    for text in ("PostSyncGate", "Exit code:   9 of `audit`", "argo-cd 24507", Hold.POST_SYNC_GATE.remedy):
+        assert text in out
 
 
 def test_help_names_the_commands_and_where_the_exit_codes_are(command: Callable[..., End]) -> None:

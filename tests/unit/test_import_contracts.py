@@ -43,6 +43,14 @@ BREACHES = {
         "hook/settings/settings.py",
         "def f():\n    from hook.adapters import postgres",
     ),
+    "An audit's rules know what was seen, and not where it was read": (
+        "hook/audit/rules/jobs.py",
+        "from hook.audit.sources import manifests",
+    ),
+    "An audit reads Argo CD's objects alone, and neither syncs nor decides": (
+        "hook/audit/sources/live.py",
+        "from hook.adapters import argocd",
+    ),
     "Listeners do not decide, look or act": ("hook/report/listeners.py", "import tenacity"),
     "The hook and its lab never import each other": ("lab/world.py", "from hook.observation import findings"),
 }

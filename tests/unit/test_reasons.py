@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from hook.audit.holds import Hold
 from hook.observation.reasons import ExitCode, Reason, Tolerance
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,27 @@ def write_reasons() -> ModuleType:
 def test_the_document_is_what_the_table_says(write_reasons: ModuleType) -> None:
     """`python scripts/write_reasons.py` writes it anew."""
     assert write_reasons.DOCUMENT.read_text(encoding="utf-8") == write_reasons.render()
+
+
+def test_the_findings_of_an_audit_are_what_their_table_says(write_reasons: ModuleType) -> None:
+    """Each with its meaning, versions, source and remedy in one row, between the marks of docs/gating.md."""
+    text = write_reasons.GATING.read_text(encoding="utf-8")
+    assert text == write_reasons.with_findings(text)
+    for hold in Hold:
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{hold}`")]
+        assert [cell.strip() for cell in row.strip("|").split(" | ")][1:] == [
+            hold.meaning, hold.versions, hold.source, hold.remedy,
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("hold", Hold, ids=str)
+def test_a_finding_names_a_public_source(hold: Hold) -> None:
+    """An issue by its number, documentation or code by its place, never an address; and no name is a reason's."""
+    assert re.search(r"(argo-cd|helm-charts) \d{3,}|docs, |code, ", hold.source)
+    assert "://" not in hold.source
+    assert str(hold) not in {str(reason) for reason in Reason}
+    assert hold.remedy.endswith(".")
+    assert hold.meaning.endswith(".")
 
 
 @pytest.mark.parametrize("reason", Reason, ids=str)
@@ -54,6 +76,8 @@ def test_exit_codes_are_the_documented_ones() -> None:
         "ACCESS": 6,
         "TEMPORAL": 7,
         "DOWNSTREAM": 8,
+        "AUDIT": 9,
+        "SUPERSEDED": 10,
         "INTERRUPTED": 130,
         "STOPPED": 143,
     }

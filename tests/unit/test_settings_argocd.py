@@ -136,16 +136,17 @@ def test_a_project_that_nobody_asks_for_is_refused(refused: Callable[..., list[s
 
 @pytest.mark.parametrize(
     ("by_argo_cd", "events", "posts"),
-    [(False, None, True), (False, False, False), (True, None, False), (True, True, True), (True, False, False)],
+    [(False, "auto", True), (False, False, False), (True, "auto", False), (True, True, True), (True, False, False)],
 )
 def test_events_need_a_right_that_a_token_has_not(
     load: Load,  # noqa: F811
     token: Path,
     *,
     by_argo_cd: bool,
-    events: bool | None,
+    events: object,
     posts: bool,
 ) -> None:
     document = by_server(token) if by_argo_cd else with_("graceSeconds", 60)
-    loaded = load(with_("report.events", events, document) if events is not None else document)
-    assert loaded.posts_events is posts
+    assert load(with_("report.events", events, document)).posts_events is posts
+    if events == "auto":
+        assert load(document).posts_events is posts
