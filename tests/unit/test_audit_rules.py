@@ -610,6 +610,48 @@ def test_hooks_that_the_last_sync_did_not_name_are_unseen() -> None:
     assert found(seen)[Hold.NO_GUARD][0] == BOOTSTRAP
 
 
+@pytest.mark.parametrize(
+    ("version", "values", "expected"),
+    [
+        ("0.73.2", {}, {Hold.PLAIN_JOB_BEFORE_GATE, Hold.JOB_NOT_RENEWED, Hold.JOB_WITH_TTL}),
+        (
+            "0.73.2",
+            {"schema.update.enabled": "False"},
+            {Hold.PLAIN_JOB_BEFORE_GATE, Hold.JOB_NOT_RENEWED, Hold.JOB_WITH_TTL},
+        ),
+        (
+            "0.73.2",
+            {"fullnameOverride": "schema-$ARGOCD_APP_REVISION_SHORT"},
+            {Hold.PLAIN_JOB_BEFORE_GATE, Hold.JOB_WITH_TTL},
+        ),
+        ("1.6.0", {}, {Hold.JOB_WITH_TTL}),
+        ("1.6.0", {"schema.ttlSecondsAfterFinished": "null"}, set()),
+        (
+            "1.6.0",
+            {"schema.useHelmHooks": "False"},
+            {Hold.PLAIN_JOB_BEFORE_GATE, Hold.JOB_NOT_RENEWED, Hold.JOB_WITH_TTL},
+        ),
+    ],
+)
+def test_temporals_chart_tells_what_it_renders(version: str, values: dict[str, str], expected: set[Hold]) -> None:
+    """By its version and its values, where all of them stand in the Application (templates/server-job.yaml)."""
+    charts = (Chart("temporal", version),)
+    assert set(found(with_app(MIGRATIONS, HOLDS, resources=None, charts=charts, values=values))) == expected
+    files = {**values, "helm.valueFiles[0]": "values.yaml"}
+    unseen = judge(with_app(MIGRATIONS, HOLDS, resources=None, charts=charts, values=files))
+    assert unseen.all_findings == ()
+    assert "its Jobs" in " ".join(unseen.applications[0].unseen)
+
+
+def test_the_servers_chart_brings_its_own_schema_job_unless_that_is_off() -> None:
+    """0.x renders it wherever one of its three parts is on, beside migrations of their own, too."""
+    charts = (Chart("temporal", "0.73.2"), Chart("temporal-recovery-hook", "0.1.0"))
+    whole = with_app(RUNTIME, HOLDS, resources=None, charts=charts)
+    assert found(whole)[Hold.MIGRATIONS_WITH_RUNTIME] == (RUNTIME, FAILS)
+    off = {f"schema.{part}.enabled": "False" for part in ("createDatabase", "setup", "update")}
+    assert found(with_app(RUNTIME, whole, values=off)) == {}
+
+
 def test_a_watchdog_is_no_guard() -> None:
     """Its Job comes after everything."""
     watchdog = Resource("CronJob", "temporal-gate-watchdog", wave=1, labels=CHART)

@@ -12,7 +12,7 @@ import yaml
 from hook.adapters.answers import Answer
 from hook.audit.holds import Unseen
 from hook.audit.rollout import App, ApplicationSet, ArgoCd, Resource, Roles, Seen
-from hook.audit.rules.jobs import is_schema_job
+from hook.audit.rules.schema_jobs import is_schema_job
 from hook.audit.sources import manifests, templates
 from hook.audit.sources.naming import Names, NamesError
 from hook.observation.findings import FindingError
