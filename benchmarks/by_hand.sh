@@ -3,6 +3,8 @@
 #   stores           both version rows and births, one psql a database
 #   frontend         health and GetClusterInfo by gRPC, one curl a call: Debian 12's breaks over a kept HTTP/2 connection (7.88, seen)
 #   frontend-python  the same by a minimal client in Python
+#   probe            health by grpc-health-probe
+#   kubectl          three Applications, each by itself; Deployments and pods; needs a server that kubectl can discover
 #   api              three Applications, Deployments and pods, all over one connection of curl
 # Where everything is comes by the environment; libpq takes its own variables.
 set -eu
@@ -27,6 +29,16 @@ for part in "$@"; do
         ;;
     frontend-python)
         "$PYTHON" "$HERE/health_client.py" "$FRONTEND"
+        ;;
+    probe)
+        "$PROBE" -addr "$FRONTEND" -service "$service"
+        ;;
+    kubectl)
+        for application in $APPLICATIONS; do
+            "$KUBECTL" get application "$application" --namespace argocd --output json
+        done
+        "$KUBECTL" get deployments,pods --namespace "$NAMESPACE" --output json --selector \
+            'app.kubernetes.io/name=temporal,app.kubernetes.io/component in (history,matching,frontend,internal-frontend,worker)'
         ;;
     api)
         applications="$API/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"

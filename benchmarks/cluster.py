@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmarks import by_hand, crowd, repair
+from benchmarks import by_hand, repair
 from benchmarks.figures import Row, Table
 from lab import incident
 from lab.control_plane.argocd import APPLICATIONS, DESTINATION
@@ -43,7 +43,7 @@ _PASSED = "Passed"
 
 
 def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
-    """Measure the repair, each with a team of its own, then the crowded cluster."""
+    """Measure the repair, each with a team of its own."""
     limits, idle, repairs, starts, hands = [], [], [], [], []
     with Platform(directory / "platform", _ARGO_CD) as platform:
         bystander = _Bystander(platform)
@@ -61,7 +61,6 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
                 began = time.time()
                 by_hand.repair(team)
                 hands.append(time.time() - began)
-        crowded = crowd.table(platform, directory / "crowd", rounds)
     whole = [limit.serving + two for limit, two in zip(limits, idle, strict=True)]
     reached = {name: [one[name] for one in repairs] for name in repairs[0]}
     row = partial(Row, unit="s", digits=2)
@@ -89,7 +88,7 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
         "watches. The ratio is the share of the repair up to Passed.",
         [row(f"to: {name}", values=taken, base=reached[_PASSED]) for name, taken in repair.phases(repairs).items()],
     )
-    return [against, rest, crowded]
+    return [against, rest]
 
 
 def left_alone(_: TemporalBuild, directory: Path, rounds: int) -> list[Table]:

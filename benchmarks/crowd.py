@@ -7,29 +7,43 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmarks import programs, waiting
+from benchmarks import programs, verdict, waiting
 from benchmarks.counting import CountingProxy
 from benchmarks.figures import Row, Table
 from benchmarks.frontend import Frontend
+from lab.control_plane import builds
 from lab.control_plane.argocd import APPLICATIONS, DESTINATION
-from lab.git_tree import GATE, MIGRATIONS
+from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
+from lab.platform import Platform
 from lab.processes import Process
 from lab.team import Team
+from lab.toolchain import build_once, cache_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.waiting import Wait
-    from lab.platform import Platform
+    from lab.toolchain import TemporalBuild
 
 Json = dict[str, Any]
 
+_ARGO_CD = "3.6"
+_PROBE = "0.4.38"
+_VERDICTS = 3
+"""More of these than of waits, since they are short."""
 
-def table(platform: Platform, directory: Path, rounds: int) -> Table:
-    """Measure it with a team of its own; the crowd stays."""
+
+def tables(_: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
+    """Measure it on a control plane of its own."""
+    with Platform(directory / "platform", _ARGO_CD) as platform:
+        return [_table(platform, directory / "crowd", rounds)]
+
+
+def _table(platform: Platform, directory: Path, rounds: int) -> Table:
     small, crowded = "5 Applications", f"{waiting.APPLICATIONS} Applications, {waiting.PODS} pods"
     waits: dict[str, list[Wait]] = {}
     verdicts: dict[str, list[programs.Time]] = {}
+    scripts: dict[str, list[programs.Time]] = {}
     with Team(platform, "crowd") as team, Frontend() as silent:
         team.roll_out()
         team.until_rolled_out()
@@ -38,8 +52,9 @@ def table(platform: Platform, directory: Path, rounds: int) -> Table:
             for size in (small, crowded):
                 if size == crowded:
                     _crowd(team)
-                gate.verdict()  # the first of each warms up
-                verdicts[size] = [gate.verdict() for _ in range(rounds)]
+                gate.verdict(), gate.script()  # the first of each warms up
+                both = [(gate.verdict(), gate.script()) for _ in range(rounds * _VERDICTS)]
+                verdicts[size], scripts[size] = (list(each) for each in zip(*both, strict=True))
                 waits[size] = [gate.wait(silent.address) for _ in range(rounds)]
     rows = []
     for size in (small, crowded):
@@ -48,11 +63,12 @@ def table(platform: Platform, directory: Path, rounds: int) -> Table:
             rows.append(Row(f"waiting, {size}", f"{what} a turn", values, base=base))
         peaks, base = ([one.peak for one in waits[of]] for of in (size, small))
         rows.append(Row(f"waiting, {size}", "MB", peaks, base=base, digits=1))
-        for what in ("wall", "cpu"):
+        for what, unit in (("wall", "ms"), ("cpu", "CPU ms")):
             values, base = ([getattr(one, what) for one in verdicts[of]] for of in (size, small))
-            rows.append(
-                Row(f"verdict when all is right, {size}", "ms" if what == "wall" else "CPU ms", values, base=base)
-            )
+            rows.append(Row(f"verdict when all is right, {size}", unit, values, base=base))
+            by_script = [getattr(one, what) for one in scripts[size]]
+            rows.append(Row("  against a script of psql, grpc-health-probe, kubectl", unit, values, base=by_script))
+            rows.append(Row("  the script", unit, by_script, base=by_script))
     return Table(
         "A gate in a crowded cluster, on the real API server",
         "Kubernetes and Argo CD themselves; the gate as a process of its own with its ServiceAccount's token, its requests "
@@ -71,7 +87,9 @@ class _Gate:
         self._directory.mkdir(exist_ok=True)
         kubeconfig = directory / "kubeconfig"
         name = team.git.name(GATE)
-        team.platform.plane.write_kubeconfig(kubeconfig, team.platform.plane.token(team.name, name))
+        token = team.platform.plane.token(team.name, name)
+        team.platform.plane.write_kubeconfig(kubeconfig, token)
+        team.platform.plane.write_kubeconfig(directory / "kubeconfig-of-the-script", token)
         config = json.loads(kubeconfig.read_text(encoding="utf-8"))
         config["clusters"][0]["cluster"] = {"server": proxy.url}
         kubeconfig.write_text(json.dumps(config), encoding="utf-8")
@@ -81,13 +99,27 @@ class _Gate:
         self._settings: Json = yaml.safe_load(
             team.client.get(f"/api/v1/namespaces/{team.name}/configmaps/{name}")["data"]["config.yaml"]
         )
-        self._settings["stores"]["default"] |= {
-            "host": team.databases.host,
-            "user": team.databases.user,
-            "passwordFile": str(password),
-        }
+        store = self._settings["stores"]["default"]
+        store.pop("userFile", None)  # of its Secret, which is mounted in a pod alone
+        store |= {"host": team.databases.host, "user": team.databases.user, "passwordFile": str(password)}
         self._settings["temporal"]["frontend"]["address"] = team.frontend
         self._settings["kubernetes"] = {"kubeconfigFile": str(kubeconfig)}
+        frontend, psql = team.frontend, verdict.psql()
+        self._script_environment = programs.environment(
+            APPLICATIONS=" ".join(team.git.name(one) for one in (MIGRATIONS, RUNTIME, BOOTSTRAP)),
+            DATABASES=f"{team.databases.default} {team.databases.visibility}",
+            FRONTEND=frontend,
+            HOME=str(directory),  # kubectl keeps there what it discovered
+            KUBECONFIG=str(directory / "kubeconfig-of-the-script"),  # kubectl sends no token without TLS
+            KUBECTL=str(builds.kubernetes().kubectl),
+            NAMESPACE=team.name,
+            PGHOST=team.databases.host,
+            PGPASSWORD=team.databases.password,
+            PGPORT=str(team.databases.port),
+            PGUSER=team.databases.user,
+            PROBE=str(_probe()),
+            PSQL=str(psql),
+        )
         message = directory / "termination-log"
         message.touch()
         self._settings["report"] |= {"format": "json", "terminationMessageFile": str(message)}
@@ -95,6 +127,11 @@ class _Gate:
     def verdict(self) -> programs.Time:
         """Let it say that all is right."""
         return programs.milliseconds(self._argv("verdict", self._settings), programs.environment())
+
+    def script(self) -> programs.Time:
+        """Let a shell script ask the same."""
+        argv = ["sh", str(verdict.SCRIPT), "stores", "probe", "kubectl"]
+        return programs.milliseconds(argv, self._script_environment)
 
     def wait(self, frontend: str) -> Wait:
         """Let it wait for this frontend."""
@@ -107,6 +144,13 @@ class _Gate:
     def _argv(self, name: str, settings: Json) -> list[str]:
         file = programs.write_settings(self._directory / f"{name}.yaml", settings)
         return [programs.HOOK, "run", "--config", str(file)]
+
+
+def _probe() -> Path:
+    """Return grpc-health-probe, built once into the lab's cache."""
+    kept = cache_directory() / "grpc-health-probe" / _PROBE
+    package = f"github.com/grpc-ecosystem/grpc-health-probe@v{_PROBE}"
+    return build_once(kept, f"grpc-health-probe {_PROBE}", ["install", package]) / "grpc-health-probe"
 
 
 def _crowd(team: Team) -> None:

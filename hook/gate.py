@@ -165,6 +165,7 @@ class Gate:
         self._stopped_by = stopped_by
         self._refused: tuple[Finding, ...] = ()
         self._since: dict[tuple[Reason, str], datetime] = {}
+        self._first_seen: dict[tuple[str, datetime], datetime] = {}
         self._last_seen: Observation | None = None
         self._last_step: Step | None = None
         self._turns_alike = 0
@@ -223,9 +224,12 @@ class Gate:
         present = (*_findings(observation), *_waited_for(self._last_step))
         self._since = {finding.key: self._since.get(finding.key, observation.now) for finding in present}
         self._schemas.note(observation, self._policy)
+        running = ((pod.uid, pod.started_at) for pod in observation.pods if pod.started_at is not None)
+        self._first_seen = {start: self._first_seen.get(start, observation.now) for start in running}
         return replace(
             observation,
             since=self._since,
+            first_seen=self._first_seen,
             members=self._members(),
             restarts_before=self._schemas.restarts_before,
             right_after=self._schemas.right_after,

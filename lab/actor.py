@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class NotModelledError(Exception):
+    """The real one would do something that this stand-in cannot: a defect, so that no test passes for want of it."""
+
+
 class Actor:
     """Takes turns from ``start`` to ``stop``; a context manager, so that nothing stays behind.
 
@@ -41,6 +45,10 @@ class Actor:
         self._thread.join()
         if self._defect is not None:
             raise self._defect
+
+    def is_alive(self) -> bool:
+        """Whether it still takes turns."""
+        return self._thread.is_alive()
 
     def __enter__(self) -> Self:
         return self.start()

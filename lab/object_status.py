@@ -44,6 +44,15 @@ def condition_of(thing: Json, kind: str) -> Json | None:
     return next((one for one in known if one["type"] == kind), None)
 
 
+def ended_job(kind: str, message: str, *, started: str, ended: str, reason: str = "") -> Json:
+    """The status of a Job that is Complete or Failed, with what Kubernetes wants to see before (1.31+)."""
+    before = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}[kind]
+    same = {"status": "True", "reason": reason, "message": message, "lastTransitionTime": ended, "lastProbeTime": ended}
+    completed = {"completionTime": ended, "succeeded": 1} if kind == "Complete" else {"failed": 1}
+    conditions = [{"type": one, **same} for one in (before, kind)]
+    return {"startTime": started, "conditions": conditions, "active": None, "ready": 0, "terminating": 0, **completed}
+
+
 def is_ready(pod: Json) -> bool:
     """Whether its Ready condition holds."""
     return (condition_of(pod, "Ready") or {}).get("status") == "True"

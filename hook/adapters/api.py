@@ -1,25 +1,18 @@
-"""The Kubernetes API over HTTP: one request function, its timeout, its errors translated. Knows no kind of object.
+"""The Kubernetes API over HTTP: its credentials, its errors translated. Knows no kind of object.
 
-The official client loads the credentials and speaks TLS; its own repeating is switched off, since the loop is the one
-retry (by default it sends GET and DELETE up to four times, uninterruptibly; facts, Kubernetes). Objects stay plain JSON:
-building typed models of whole pods would cost more than all else in a turn.
+Objects stay plain JSON: building typed models of whole pods would cost more than all else in a turn.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import time
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-import urllib3
-import yaml
 from kubernetes import client, config
 
 from hook.adapters import refusals
 from hook.adapters.answers import Answer
+from hook.adapters.connection import UNUSABLE, Connection, made_of, without_entries
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import Reason
 
@@ -29,14 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MERGE_PATCH = "application/merge-patch+json"
-_UNUSABLE = (
-    config.ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, ImportError,
-    yaml.YAMLError, urllib3.exceptions.HTTPError,
-)  # fmt: skip
-"""What the client raises on a file that is no kubeconfig, a token that is not there, a proxy or an issuer that is no use."""
-
-_MOST_BYTES = 64 * 1024 * 1024
-"""More than any list in one namespace; what never ends is no answer."""
+_TRUST = "Set the certificate authority and the client certificate in the kubeconfig as this server wants them."
 
 
 class ApiError(Exception):
@@ -53,13 +39,9 @@ class ApiError(Exception):
 class Api:
     """One API server."""
 
-    def __init__(self, client: Any, about: str, timeout_seconds: float) -> None:  # noqa: ANN401 -- the client ships no types
-        """Use a client that is configured; ``about`` names the server in findings."""
-        self._client = client
-        self._about = about
-        self._timeout = (timeout_seconds, timeout_seconds)
-        self.server_time: datetime | None = None
-        """When it answered last, by its own clock: the one that an object's creation is told by."""
+    def __init__(self, connection: Connection) -> None:
+        """Speak through a connection."""
+        self._connection = connection
 
     @classmethod
     def connect(cls, kubeconfig: Path | None, context: str | None, timeout_seconds: float) -> Api:
@@ -78,26 +60,23 @@ class Api:
                 config.load_kube_config(
                     str(kubeconfig) if kubeconfig else None, context, configuration, persist_config=False
                 )
-            configuration.retries = False
-            if configuration.proxy and "://" not in configuration.proxy:
-                configuration.proxy = f"http://{configuration.proxy}"  # as Go takes it
-            if (configuration.proxy or "").lower().startswith("socks"):
-                message = (
-                    "a SOCKS proxy is not supported; set HTTPS_PROXY, or the kubeconfig's proxy-url, to one of HTTP"
-                )
-                raise config.ConfigException(message)
-            connected = client.ApiClient(configuration)
-        except _UNUSABLE as error:
+            connected = made_of(configuration)
+        except UNUSABLE as error:
             named = f"{kubeconfig}: " if kubeconfig else ""
-            detail = f"no usable kubeconfig or service account: {named}{_without_entries(error)}"
+            detail = f"no usable kubeconfig or service account: {named}{without_entries(error)}"
             # Not chained: the client's own text quotes whole entries of the file, tokens included.
             raise FindingError(Finding(Reason.API_LOGIN_REFUSED, "Kubernetes API", detail)) from None
         address = configuration.host.rpartition("@")[2]  # what stands before an @ is a password
-        return cls(connected, f"Kubernetes API {address}", timeout_seconds)
+        return cls(Connection(connected, f"Kubernetes API {address}", timeout_seconds, _TRUST))
+
+    @property
+    def server_time(self) -> datetime | None:
+        """Return when it answered last, by its own clock: the one that an object's creation is told by."""
+        return self._connection.server_time
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.rest_client.close()
+        self._connection.close()
 
     def get(self, path: str) -> dict[str, Any]:
         """Return an object. Raises `ApiError` and `FindingError`, as all of these do."""
@@ -108,7 +87,8 @@ class Api:
         try:
             listed = self._json(self._send("GET", path, query))
         except ApiError as error:
-            raise FindingError(self._unreachable(f"GET {path}: {error}; is this the API server?")) from error
+            detail = f"GET {path}: {error}; is this the API server?"
+            raise FindingError(self._connection.unreachable(detail)) from error
         return [item.object() for item in Answer(listed, f"GET {path}")["items"]]
 
     def text(self, path: str, query: Mapping[str, str]) -> str:
@@ -136,112 +116,28 @@ class Api:
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
     ) -> bytes:
-        request = self._request(method, path, query, body, content_type)
-        try:
-            response = self._client.call_api(*request, _request_timeout=self._timeout)
-            content = self._body(response.response)
-            self._note_time(response)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise FindingError(self._unreachable(f"{method} {path}: {_first_line(error)}")) from error
-        except client.ApiException as error:  # the client's own word for a TLS handshake that failed
-            detail = f"{method} {path}: {' '.join(str(error.reason).split())}"
-            refused = "certificate" in detail.lower()
-            raise FindingError(self._distrust(detail) if refused else self._unreachable(detail)) from error
-        except ValueError:  # its text is the header: the token
-            detail = "its token is no fit content of a header"
-            raise FindingError(Finding(Reason.API_LOGIN_REFUSED, self._about, detail)) from None
-        if 200 <= response.status < 300:  # noqa: PLR2004 -- HTTP's success
+        headers = {"Content-Type": content_type} if content_type else {}
+        status, content = self._connection.send(method, path, query, body, headers)
+        if 200 <= status < 300:  # noqa: PLR2004 -- HTTP's success
             return content
-        raise self._error(response.status, content, f"{method} {path}")
-
-    def _note_time(self, response: Any) -> None:  # noqa: ANN401 -- the client ships no types
-        try:
-            told = parsedate_to_datetime(response.getheader("Date") or "")
-        except ValueError:
-            return
-        self.server_time = told.astimezone(UTC)
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Mapping[str, Any] | None,
-        content_type: str | None,
-    ) -> tuple[Any, ...]:
-        """Return what the client sends. It reads the token's file anew every minute, and keeps the file's last newline."""
-        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
-        try:
-            verb, url, headers, *rest = self._client.param_serialize(
-                method, path, query_params=list((query or {}).items()), header_params=headers, body=body,
-                auth_settings=["BearerToken"],
-            )  # fmt: skip
-        except _UNUSABLE as error:
-            detail = f"its token cannot be read anew: {_without_entries(error)}"
-            raise FindingError(Finding(Reason.API_LOGIN_REFUSED, self._about, detail)) from None
-        return (verb, url, {name: value.strip() for name, value in headers.items()}, *rest)
-
-    def _body(self, response: Any) -> bytes:  # noqa: ANN401 -- the client ships no types
-        """Read all of an answer within the time of a request: a read's own timeout begins anew with each byte."""
-        until = time.monotonic() + self._timeout[1]
-        parts, size = [], 0
-        while part := response.read1(65536, decode_content=True):
-            parts.append(part)
-            size += len(part)
-            if time.monotonic() > until or size > _MOST_BYTES:
-                response.close()
-                message = f"the answer was not complete within {self._timeout[1]:g} s and {_MOST_BYTES >> 20} MiB"
-                raise TimeoutError(message)
-        return b"".join(parts)
+        raise self._error(status, content, f"{method} {path}")
 
     def _json(self, content: bytes) -> dict[str, Any]:
-        try:
-            decoded = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise FindingError(self._unreachable("the answer is not JSON; is this the API server?")) from error
+        decoded = self._connection.decoded(content)
         if not isinstance(decoded, dict) or "kind" not in decoded:
-            raise FindingError(self._unreachable("the answer is not an object of the API; is this the API server?"))
+            detail = "the answer is not an object of the API; is this the API server?"
+            raise FindingError(self._connection.unreachable(detail))
         return decoded
 
     def _error(self, status: int, content: bytes, request: str) -> Exception:
         """Translate an error status: what any caller would say alike becomes a finding, the rest is the caller's."""
+        about = self._connection.about
         try:
-            said = Answer(json.loads(content), self._about)
+            said = Answer(json.loads(content), about)
             message, reason = said["message"].text(), said["reason"].text()
         except (ValueError, RecursionError, FindingError):
             message, reason = content[:200].decode(errors="replace"), ""
         message = " ".join(message.split())
         if status in {404, 409} and refusals.denier(message) is None:
             return ApiError(status, reason, message)
-        return FindingError(refusals.finding(self._about, status, reason, message, request))
-
-    def _distrust(self, detail: str) -> Finding:
-        remedy = "Set the certificate authority and the client certificate in the kubeconfig as this server wants them."
-        return Finding(Reason.API_LOGIN_REFUSED, self._about, detail, remedy)
-
-    def _unreachable(self, detail: str) -> Finding:
-        return Finding(Reason.API_UNREACHABLE, self._about, detail)
-
-
-def _first_line(error: BaseException) -> str:
-    """Return an error's text without the object addresses that urllib3 puts in front."""
-    text = _without_logins(" ".join(str(error).split()))
-    return text.rpartition(">: ")[2] or type(error).__name__
-
-
-def _without_entries(error: Exception) -> str:
-    """Return what is wrong with a file, without any of its content."""
-    if isinstance(error, (urllib3.exceptions.HTTPError, ImportError)):
-        return (
-            f"the proxy or the issuer of its tokens cannot be used: {type(error).__name__}"  # its text has the address
-        )
-    if isinstance(error, (config.ConfigException, OSError)):
-        return re.sub(r"/\{.*", "", " ".join(str(error).split()))  # the client names an entry by all that is in it
-    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return f"not a kubeconfig{where}: {type(error).__name__}"
-
-
-def _without_logins(text: str) -> str:
-    """Return the text without what stands before the @ of an address."""
-    return re.sub(r"//[^/\s]*@", "//***@", text)
+        return FindingError(refusals.finding(about, status, reason, message, request))

@@ -1,4 +1,6 @@
-"""Argo CD's Applications: reads one by its name, writes its `.operation`, asks for its refresh. Never lists them.
+"""Argo CD's Applications: reads one by its name, has it synced, asks for its comparison. Never lists them.
+
+What is read means the same whichever way it came; by the Kubernetes API it is here as well.
 
 The status fields and what Argo CD makes of them are in facts.md ("Argo CD: starting a sync from inside the cluster").
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hook.adapters.answers import Answer
 from hook.adapters.api import Api, ApiError
@@ -32,25 +34,32 @@ _MESSAGE_CHARACTERS = 500
 """A refused change of a Job carries the whole pod's specification, many kilobytes (seen)."""
 
 
+class Way(Protocol):
+    """A way to Applications: the Kubernetes API (here), or Argo CD's own (``argocd_server``). Both raise `FindingError`."""
+
+    def get(self, ref: ApplicationRef) -> Mapping[str, Any]:
+        """Return the Application's object."""
+
+    def refresh(self, application: Application) -> bool:
+        """Ask for a comparison; return False when somebody was faster."""
+
+    def sync(self, application: Application, jobs: tuple[JobRef, ...], info: Mapping[str, str]) -> bool:
+        """Have a sync begin; return False when somebody was faster."""
+
+
 class Applications:
     """Argo CD's Applications, as seen and synced by one run of the gate."""
 
-    def __init__(self, api: Api, run_id: str) -> None:
+    def __init__(self, way: Way, run_id: str) -> None:
         """Work for the run of this id."""
-        self._api = api
+        self._way = way
         self._run_id = run_id
         self._attempts_seen: dict[ApplicationRef, int] = {}
         self._asked_at: dict[ApplicationRef, datetime] = {}
 
     def read(self, ref: ApplicationRef) -> Application:
         """Return the Application; raise `FindingError` (ApplicationMissing, ArgoCdMissing, or what the API said)."""
-        try:
-            application = _application(ref, self._api.get(_path(ref)), self._run_id)
-        except ApiError as error:
-            reason = (
-                Reason.APPLICATION_MISSING if error.reason else Reason.ARGO_CD_MISSING
-            )  # no route: "404 page not found"
-            raise FindingError(Finding(reason, f"Application {ref}", error.message.strip())) from error
+        application = _application(ref, self._way.get(ref), self._run_id)
         operation = application.operation
         if operation is not None and operation.phase is not OperationPhase.REQUESTED:
             self._attempts_seen[ref] = max(self._attempts_seen.get(ref, 0), application.attempts)
@@ -58,19 +67,50 @@ class Applications:
 
     def refresh(self, application: Application) -> bool:
         """Ask Argo CD to compare it afresh; return whether somebody was not faster."""
-        asked = self._patch(application, {"metadata": {"annotations": {_REFRESH: "normal"}}})
+        asked_at = datetime.now(UTC)
+        asked = self._way.refresh(application)
         if asked:
-            self._asked_at[application.ref] = datetime.now(UTC)
+            self._asked_at[application.ref] = asked_at
         return asked
 
     def sync(self, application: Application, attempt: int, jobs: tuple[JobRef, ...]) -> bool:
-        """Write an operation, if the Application is still as it was seen; return False when somebody was faster.
+        """Have it synced, if nobody else is at it; return False when somebody was faster.
 
         With ``jobs`` it replaces those plain Jobs and touches nothing else; without, it is a full sync, which runs the
         hooks and makes what is missing with all that it needs. Written while another operation runs it would be lost, so
         it is believed only when its info comes back.
         """
-        written = operation(application, jobs, {RUN_INFO: self._run_id, ATTEMPT_INFO: str(attempt)})
+        return self._way.sync(application, jobs, {RUN_INFO: self._run_id, ATTEMPT_INFO: str(attempt)})
+
+
+class KubernetesWay:
+    """By the Kubernetes API: patches of the Application, each only if it is still as it was seen."""
+
+    def __init__(self, api: Api) -> None:
+        """Speak to the API server that has the Applications."""
+        self._api = api
+
+    def get(self, ref: ApplicationRef) -> Mapping[str, Any]:
+        """Return the Application's object."""
+        try:
+            return self._api.get(_path(ref))
+        except ApiError as error:
+            reason = (
+                Reason.APPLICATION_MISSING if error.reason else Reason.ARGO_CD_MISSING
+            )  # no route: "404 page not found"
+            raise FindingError(Finding(reason, f"Application {ref}", error.message.strip())) from error
+
+    def refresh(self, application: Application) -> bool:
+        """Write the annotation that asks for a comparison."""
+        return self._patch(application, {"metadata": {"annotations": {_REFRESH: "normal"}}})
+
+    def sync(self, application: Application, jobs: tuple[JobRef, ...], info: Mapping[str, str]) -> bool:
+        """Write an operation, and remove the state of the one before."""
+        written = {
+            "initiatedBy": {"username": "temporal-recovery-hook", "automated": True},
+            "info": [{"name": name, "value": value} for name, value in info.items()],
+            "sync": sync_operation(application, jobs),
+        }
         return self._patch(application, {"operation": written, "status": {"operationState": None}})
 
     def _patch(self, application: Application, body: Mapping[str, Any]) -> bool:
@@ -83,20 +123,21 @@ class Applications:
         return True
 
 
-def operation(application: Application, jobs: tuple[JobRef, ...], info: Mapping[str, str]) -> dict[str, Any]:
-    """Return an operation as Argo CD's own clients build it.
+def sync_operation(application: Application, jobs: tuple[JobRef, ...]) -> dict[str, Any]:
+    """Return an operation's sync as Argo CD's own clients build it.
 
     Of SyncOperation's fields (types.go) they fill revision or revisions, prune, syncOptions, syncStrategy and resources;
     source, sources and manifests are for a rollback or a local folder, dryRun and autoHealAttemptsCount not for a sync.
     syncOptions are the specification's (server/application/application.go Sync, appcontroller.go autoSync,
     progressive_sync.go), prune is the automated policy's and of a full sync only. A selective sync adds Replace, and force
-    by its strategy: ``Force=true`` among the options is not enough (seen: the Job's selector is immutable). No retry is
-    asked for: attempts are counted and spaced by the planner alone.
+    by its strategy: ``Force=true`` among the options is not enough (seen: the Job's selector is immutable). It leaves
+    ApplyOutOfSyncOnly out: with it a Job that is in sync, failed or not, would not be touched (``filterOutOfSyncTasks``,
+    gitops-engine sync_context.go). No retry is asked for: attempts are counted and spaced by the planner alone.
     """
     sync: dict[str, Any] = {"prune": application.policy.prune and not jobs} | _revision(application)
     options = list(application.policy.options)
     if jobs:
-        options = [*(one for one in options if not one.startswith("Replace=")), "Replace=true"]
+        options = [*(one for one in options if not one.startswith(("Replace=", "ApplyOutOfSyncOnly="))), "Replace=true"]
         sync |= {
             "resources": [
                 {"group": "batch", "kind": "Job", "namespace": job.namespace, "name": job.name} for job in jobs
@@ -105,11 +146,7 @@ def operation(application: Application, jobs: tuple[JobRef, ...], info: Mapping[
         }
     if options:
         sync["syncOptions"] = options
-    return {
-        "initiatedBy": {"username": "temporal-recovery-hook", "automated": True},
-        "info": [{"name": name, "value": value} for name, value in info.items()],
-        "sync": sync,
-    }
+    return sync
 
 
 def _revision(application: Application) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from hook.observation.reasons import Reason
 from hook.observation.workloads import JOB_COMPONENT, Job, JobPhase, JobRef, Owner, Pod, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from hook.observation.applications import ApplicationRef
 
@@ -139,9 +139,12 @@ class JobReader:
         if job.phase is JobPhase.COMPLETE and not with_pods_of_complete:
             return job
         try:
-            return replace(job, pods=self._pods(ref, job.uid))
+            pods = self._pods(ref, job.uid)
         except FindingError as error:
             return replace(job, pods_unseen=error.finding)
+        if job.is_running and not pods:
+            return replace(job, message=self._words.refused(ref.namespace, job.uid))
+        return replace(job, pods=pods)
 
     def _orphaned(self, ref: JobRef) -> Job | None:
         """Return a Job that is not there, or may not be read, by the pods that still run in its name; None without any."""
@@ -236,10 +239,11 @@ class OwnJob:
 class Events:
     """Kubernetes Events on Applications."""
 
-    def __init__(self, api: Api, reporter: str) -> None:
-        """Report as ``reporter``, the run's id."""
+    def __init__(self, api: Api, reporter: str, uid_of: Callable[[ApplicationRef], str] | None = None) -> None:
+        """Report as ``reporter``, the run's id. ``uid_of`` tells an Application's uid, None has it read from this API."""
         self._api = api
         self._reporter = reporter
+        self._uid_of = uid_of or self._read_uid
         self._uids: dict[ApplicationRef, str] = {}
 
     def post(self, ref: ApplicationRef, kind: str, reason: str, message: str) -> None:
@@ -256,9 +260,12 @@ class Events:
     def _uid(self, ref: ApplicationRef) -> str:
         """Return the Application's uid, read once."""
         if ref not in self._uids:
-            path = f"/apis/argoproj.io/v1alpha1/namespaces/{ref.namespace}/applications/{ref.name}"
-            self._uids[ref] = Answer(self._api.get(path), f"Application {ref}")["metadata"]["uid"].text()
+            self._uids[ref] = self._uid_of(ref)
         return self._uids[ref]
+
+    def _read_uid(self, ref: ApplicationRef) -> str:
+        path = f"/apis/argoproj.io/v1alpha1/namespaces/{ref.namespace}/applications/{ref.name}"
+        return Answer(self._api.get(path), f"Application {ref}")["metadata"]["uid"].text()
 
     def _create(self, ref: ApplicationRef, kind: str, reason: str, message: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

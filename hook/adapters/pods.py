@@ -172,8 +172,13 @@ class LastWords:
         told = tuple(self._with_words(pod, now) for pod in pods)
         for pod in told:
             if pod.finding is not None and pod.finding.reason is Reason.POD_NOT_STARTING:
-                self._read_event(pod)
+                self._read_event(pod.namespace, pod.uid, "type=Warning")
         return told
+
+    def refused(self, namespace: str, uid: str) -> str:
+        """Return why no pod can be made for a Job, empty where nobody says so: only an Event of the Job tells."""
+        self._read_event(namespace, uid, "reason=FailedCreate")
+        return self._events.get(uid, "")
 
     def _with_words(self, pod: Pod, now: datetime | None) -> Pod:
         containers = tuple(self._with_log(pod, one) if one.last_crash else one for one in pod.containers)
@@ -201,17 +206,17 @@ class LastWords:
         self._unread.pop(key, None)
         self._logs[key] = (container.restarts, diagnosis.last_words(log))
 
-    def _read_event(self, pod: Pod) -> None:
-        """Read the last warning about a pod; where Events may not be read nothing is lost but words."""
-        if not self._may_read or not self._with_events or pod.uid in self._events:
+    def _read_event(self, namespace: str, uid: str, kind: str) -> None:
+        """Read the last such Event about an object; where Events may not be read nothing is lost but words."""
+        if not self._may_read or not self._with_events or self._events.get(uid):
             return
         self._may_read = False
-        query = {"fieldSelector": f"involvedObject.uid={pod.uid},type=Warning", "limit": "50"}
+        query = {"fieldSelector": f"involvedObject.uid={uid},{kind}", "limit": "50"}
         try:
-            events = self._api.list(f"/api/v1/namespaces/{pod.namespace}/events", query)
+            events = self._api.list(f"/api/v1/namespaces/{namespace}/events", query)
             told = [(str(e["lastTimestamp"].time() or ""), e) for e in (Answer(one, "an Event") for one in events)]
             last = max(told, key=lambda one: one[0], default=None)
-            self._events[pod.uid] = f"{last[1]['reason'].text()}: {last[1]['message'].text()}" if last else ""
+            self._events[uid] = f"{last[1]['reason'].text()}: {last[1]['message'].text()}" if last else ""
         except ApiError:
             return
         except FindingError as error:

@@ -86,7 +86,7 @@ def _why_failed(job: Job, observation: Observation) -> str:
 
 def _is_from_before(job: Job, observation: Observation, policy: Policy) -> bool:
     began_at = job.work_started_at
-    is_over = job.phase is JobPhase.COMPLETE
+    is_over = job.phase is JobPhase.COMPLETE or bool(job.kept_by)
     return is_over and began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy)
 
 

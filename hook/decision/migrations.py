@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hook.observation.applications import Application
     from hook.observation.observation import Observation
     from hook.observation.versions import Store
-    from hook.observation.workloads import JobRef
+    from hook.observation.workloads import Job, JobRef
 
 _MOMENT = timedelta(seconds=5)
 """The schema tool takes one for all of its versions, and each of them passes through states that look like an end."""
@@ -87,7 +87,7 @@ def schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
         return Fail(Finding(Reason.DATABASE_EMPTY, f"store {empty[0].store}", state))
     if (busy := _busy(migration, state, observation)) is not None:
         return Wait((busy,))
-    if (step := _judged_by_git(migration, state, observation)) is not None:
+    if (step := _judged_by_git(migration, state, observation, policy)) is not None:
         return step
     if migration.attempts >= policy.attempts:
         detail = f"{migration.attempts} attempts, the last: {_with_cause(migration) or migration.phase}; {state}"
@@ -97,7 +97,7 @@ def schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     failed = migration.phase is not MigrationPhase.SUCCEEDED
     if failed and waiting.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
         return Wait((_pausing(migration, policy),))
-    jobs = _jobs_to_run(migration, policy)
+    jobs = _jobs_to_run(migration, observation, policy)
     if jobs is None:
         detail = f"{', '.join(str(job.ref) for job in migration.jobs)}; {state}"
         ambiguous = Finding(Reason.MIGRATION_JOB_AMBIGUOUS, migration.owner, detail)
@@ -184,10 +184,11 @@ def _busy(migration: Migration, state: str, observation: Observation) -> Finding
     return None
 
 
-def _judged_by_git(migration: Migration, state: str, observation: Observation) -> Step | None:
+def _judged_by_git(migration: Migration, state: str, observation: Observation, policy: Policy) -> Step | None:
     """Believe no status that could not be compared, and end on no success at a commit that is not the newest.
 
-    Nor on one after which the schemas were right: their databases were replaced since.
+    Nor on one after which the schemas were right: their databases were replaced since. Nor on that of one Job where
+    another was not asked yet: a store may have a Job of its own.
     """
     application = migration.application
     if application is not None and application.sync == "Unknown":
@@ -197,6 +198,9 @@ def _judged_by_git(migration: Migration, state: str, observation: Observation) -
     if application is not None and not applications.is_compared(application, observation.run_started_at):
         return waiting.compare(application, f"before ending on {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}", observation)
     if application is not None and applications.has_newer_commit(application):
+        return None
+    asked_for = {not _is_from_before_the_run(job, observation) for job in _makers(migration, policy) or ()}
+    if asked_for == {True, False}:
         return None
     return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
 
@@ -212,17 +216,29 @@ def _with_cause(migration: Migration) -> str:
     return "; ".join(filter(None, (migration.message, *dict.fromkeys(causes))))
 
 
-def _jobs_to_run(migration: Migration, policy: Policy) -> tuple[JobRef, ...] | None:
+def _jobs_to_run(migration: Migration, observation: Observation, policy: Policy) -> tuple[JobRef, ...] | None:
     """Return the plain Jobs to be run again alone; none: a full sync; None: they cannot be told from others.
 
-    Of those that make the schema the failed ones, else all: one that succeeded did so on a schema that is gone.
+    Of those that make the schema the failed ones; else those that succeeded before this run, else all: one that succeeded
+    did so on a schema that is gone.
     """
+    if migration.unseen and migration.application is not None and migration.application.jobs:
+        return applications.jobs_that_are_there(migration.application)
+    makers = _makers(migration, policy)
+    if makers is None:
+        return None
+    failed = [job.ref for job in makers if job.phase is JobPhase.FAILED]
+    done = [job for job in makers if job.phase is JobPhase.COMPLETE]
+    old = [job.ref for job in done if _is_from_before_the_run(job, observation)]
+    return tuple(failed or old or [job.ref for job in done])
+
+
+def _makers(migration: Migration, policy: Policy) -> tuple[Job, ...] | None:
+    """Return the plain Jobs that make the schema; none: a full sync makes it; None: they cannot be told from others."""
     application = migration.application
     if application is None or not application.jobs:
         return ()
     managed = {job.ref for job in application.jobs}
-    if migration.unseen:
-        return applications.jobs_that_are_there(application)
     hooks = [job for job in migration.jobs if job.ref not in managed]
     there = [job for job in migration.jobs if job.ref in managed]
     if policy.schema_jobs:
@@ -238,10 +254,13 @@ def _jobs_to_run(migration: Migration, policy: Policy) -> tuple[JobRef, ...] | N
     ):
         return ()
     candidates = makers or [job for job in there if job.phase is JobPhase.FAILED] or (there if len(there) == 1 else [])
-    if not candidates:
-        return None
-    failed = [job.ref for job in candidates if job.phase is JobPhase.FAILED]
-    return tuple(failed or [job.ref for job in candidates if job.phase is JobPhase.COMPLETE])
+    return tuple(candidates) or None
+
+
+def _is_from_before_the_run(job: Job, observation: Observation) -> bool:
+    """Tell whether it succeeded before this run asked for it; both times are by the API server's clock."""
+    is_older = job.created_at is not None and job.created_at < observation.run_started_at
+    return is_older and job.phase is JobPhase.COMPLETE
 
 
 def _failed_jobs(migration: Migration, application: Application) -> tuple[JobRef, ...]:

@@ -145,13 +145,20 @@ def live_release(observation: Observation) -> Release | None:
 
 
 def young(observation: Observation, policy: Policy) -> Iterator[Finding]:
-    """Yield a finding for each pod that has just started and whose readiness nothing tells."""
-    yield from (
-        Finding(
-            Reason.PODS_NOT_STABLE,
-            pod.about,
-            f"started less than {policy.stable.total_seconds():g} s ago, and has no readiness probe",
-        )
-        for pod in observation.pods
-        if not pod.probed and pod.started_at is not None and observation.now - pod.started_at < policy.stable
-    )
+    """Yield a finding for each pod that has just started and whose readiness nothing tells.
+
+    Its start is by its node's clock, which may be behind this one: what seems to run for so long already, but was not seen
+    to, is not trusted either.
+    """
+    for pod in observation.pods:
+        if pod.probed or pod.started_at is None:
+            continue
+        age, stable = observation.now - pod.started_at, policy.stable
+        first_seen = observation.first_seen.get((pod.uid, pod.started_at))
+        was_seen = first_seen is None or observation.now - first_seen >= stable - _KUBERNETES_RESOLUTION
+        if age < stable or (age < stable + policy.clock_skew and not was_seen):
+            yield Finding(
+                Reason.PODS_NOT_STABLE,
+                pod.about,
+                f"started less than {stable.total_seconds():g} s ago, and has no readiness probe",
+            )

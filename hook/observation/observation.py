@@ -54,7 +54,8 @@ class Observation:
     of what is downstream, `members` the servers by their rows, looked at after a restart. `cluster_now` is the API server's
     time, `restarts_before` when, by it, this process began or saw the schemas become right or another database take their
     place. `right_after` is how many migrations this run had asked for when it last saw them right. `refused` holds the
-    findings of acts that were refused when they were last tried.
+    findings of acts that were refused when they were last tried. `first_seen` is when this process first saw each server
+    that runs, by the pod's uid and the server's start.
     """
 
     now: datetime
@@ -74,6 +75,7 @@ class Observation:
     gate_ref: ApplicationRef | None = None
     refused: tuple[Finding, ...] = ()
     since: Mapping[tuple[Reason, str], datetime] = field(default_factory=dict)
+    first_seen: Mapping[tuple[str, datetime], datetime] = field(default_factory=dict)
 
     @property
     def run_started_at(self) -> datetime:

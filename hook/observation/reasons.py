@@ -315,14 +315,14 @@ class Reason(Enum):
         "ApiForbidden",
         ExitCode.ACCESS,
         Tolerance.GRACE,
-        "The Kubernetes API forbids what the gate has to do.",
+        "The Kubernetes API, or Argo CD's, forbids what the gate has to do.",
         "Give the gate's ServiceAccount the verb that is named, in the namespace that is named (docs/rbac.md lists them all).",
     )
     API_REQUEST_REFUSED = (
         "ApiRequestRefused",
         ExitCode.ACCESS,
         Tolerance.GRACE,
-        "The Kubernetes API refuses the gate's request as invalid; the same request would be refused again.",
+        "The Kubernetes API, or Argo CD's, refuses the gate's request as invalid; the same request would be refused again.",
         "Compare the CRDs' version with the release of Argo CD; look at the field that the message names.",
     )
     ADMISSION_DENIED = (
@@ -336,7 +336,7 @@ class Reason(Enum):
         "ApiLoginRefused",
         ExitCode.ACCESS,
         Tolerance.GRACE,
-        "The Kubernetes API does not accept the gate's token or certificate.",
+        "The Kubernetes API, or Argo CD's, does not accept the gate's token or certificate.",
         "Check the kubeconfig, or the ServiceAccount's token.",
     )
     APPLICATION_MISSING = (
@@ -345,6 +345,13 @@ class Reason(Enum):
         Tolerance.GRACE,
         "There is no such Application.",
         "Create it, or correct its name and namespace.",
+    )
+    APPLICATION_IN_OTHER_PROJECT = (
+        "ApplicationInOtherProject",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "Argo CD has the Application in another project than the settings name.",
+        "Set argocd.server.project, or the Application's own project, to the one that is named.",
     )
     RECONCILIATION_SKIPPED = (
         "ReconciliationSkipped",
@@ -379,7 +386,7 @@ class Reason(Enum):
         ExitCode.ACCESS,
         Tolerance.GRACE,
         "The API server does not know Argo CD's Applications.",
-        "Install Argo CD in this cluster, or set argocd.kubeconfigFile to the cluster where it runs.",
+        "Install Argo CD in this cluster, set argocd.kubeconfigFile to the cluster where it runs, or reach its own API by argocd.server.",
     )
     FRONTEND_TLS_REFUSED = (
         "FrontendTlsRefused",
@@ -463,14 +470,14 @@ class Reason(Enum):
         "ApiUnreachable",
         ExitCode.DEADLINE,
         Tolerance.DEADLINE,
-        "The Kubernetes API does not answer, or answers with an error of its own.",
+        "The Kubernetes API, or Argo CD's, does not answer, or answers with an error of its own.",
         "Check the API server, and network policies between it and the gate.",
     )
     ANSWER_NOT_UNDERSTOOD = (
         "AnswerNotUnderstood",
         ExitCode.DEADLINE,
         Tolerance.DEADLINE,
-        "The Kubernetes API answered with something that its own schema does not allow, so what it describes is unknown.",
+        "The Kubernetes API, or Argo CD's, answered with something that its own schema does not allow, so what it describes is unknown.",
         "Look at the object at the path that is named; a proxy or a conversion webhook may have changed it.",
     )
     MIGRATION_RUNNING = (

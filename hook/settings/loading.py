@@ -23,7 +23,7 @@ from hook.settings.settings import Settings, SettingsError, TlsSettings
 from hook.settings.stores import BY_VALUE_OR_FILE, parse_dsn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 ENVIRONMENT_PREFIX = "TRH_"
@@ -124,10 +124,20 @@ def secrets(settings: Settings) -> frozenset[str]:
         except OSError:
             continue
         values |= {known.get("password", ""), known.get("sslpassword", "")}
-    with suppress(OSError):
-        header = settings.temporal.frontend.authorization() or ""
-        values |= {header, header.partition(" ")[2]}
+    for authorization in _authorizations(settings).values():
+        with suppress(OSError):
+            header = authorization() or ""
+            values |= {header, header.partition(" ")[2]}
     return frozenset(values - {""})
+
+
+def _authorizations(settings: Settings) -> dict[str, Callable[[], str | None]]:
+    """Return how each token is read, by its setting."""
+    server = settings.argocd.server
+    found: dict[str, Callable[[], str | None]] = {
+        "temporal.frontend.tokenFile": settings.temporal.frontend.authorization
+    }
+    return found | ({"argocd.server.tokenFile": server.authorization} if server else {})
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
@@ -136,6 +146,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     by_hand = settings.temporal.schema_versions
     if by_hand is not None and by_hand.visibility is None and settings.stores.visibility.enabled:
         yield "temporal.schemaVersions.visibility: required unless stores.visibility.enabled is false: set it"
+    if settings.projects and settings.argocd.server is None:
+        yield "project of an Application: only argocd.server asks for it: remove it, or set argocd.server"
     if settings.reopen_gate and settings.gate is None:
         yield "reopenGate needs gate: the Application to reopen"
     if settings.downstream and settings.reachability is Reachability.NEVER:
@@ -169,7 +181,7 @@ def _target_contradictions(settings: Settings) -> Iterator[str]:
 
 def _file_faults(settings: Settings) -> Iterator[str]:
     """Yield a line for each file that a setting names and that cannot be used."""
-    tls = settings.temporal.frontend.tls or TlsSettings()
+    tls, server = settings.temporal.frontend.tls or TlsSettings(), settings.argocd.server
     stores = {
         f"stores.{store}.{to_camel(field)}": file
         for store in settings.stores.enabled
@@ -181,6 +193,8 @@ def _file_faults(settings: Settings) -> Iterator[str]:
         "temporal.frontend.tls.keyFile": tls.key_file,
         "temporal.frontend.tokenFile": settings.temporal.frontend.token_file,
         "argocd.kubeconfigFile": settings.argocd.kubeconfig_file,
+        "argocd.server.tokenFile": server.token_file if server else None,
+        "argocd.server.caFile": server.ca_file if server else None,
         "kubernetes.kubeconfigFile": settings.kubernetes.kubeconfig_file,
     }
     for name, path in (stores | others).items():
@@ -193,9 +207,9 @@ def _file_faults(settings: Settings) -> Iterator[str]:
             if not (isinstance(error, FileNotFoundError) and name in stores):
                 yield f"{name}: cannot read {path}: {error.strerror}; is the Secret mounted there?"
             continue
-        if name.endswith(".tokenFile"):
+        if (authorization := _authorizations(settings).get(name)) is not None:
             try:
-                settings.temporal.frontend.authorization()
+                authorization()
             except OSError as error:
                 yield f"{name}: {error}"
         if fault := _content_fault(name, path, content):

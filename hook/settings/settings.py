@@ -18,7 +18,8 @@ from pydantic import Field, field_validator, model_validator
 from hook.decision.policy import OnEmptyDatabase, Policy, Reachability
 from hook.observation.applications import ApplicationRef
 from hook.observation.versions import Release, SchemaVersion, Store, VersionError, expectation
-from hook.settings.blocks import Block
+from hook.settings.argocd import ArgoCdSettings, KubeconfigSettings
+from hook.settings.blocks import Block, authorization
 from hook.settings.stores import StoresSettings
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -47,6 +48,8 @@ class ApplicationSettings(Block):
 
     name: Annotated[str, Field(min_length=1)]
     namespace: Annotated[str, Field(min_length=1)] = "argocd"
+    project: Annotated[str, Field(min_length=1)] | None = None
+    """Its AppProject, which Argo CD's own API wants to know. None: `argocd.server.project`."""
 
     @field_validator("name")
     @classmethod
@@ -95,14 +98,7 @@ class FrontendSettings(Block):
 
     def authorization(self) -> str | None:
         """Return the header, from the file as it is now; raise OSError when it cannot be read or is no header's text."""
-        if self.token_file is None:
-            return None
-        words = self.token_file.read_bytes().decode("ascii", "replace").split()
-        header = " ".join(words if len(words) > 1 else ["Bearer", *words])
-        if not words or not header.isprintable() or not header.isascii():
-            message = f"{self.token_file} holds no token: one line of ASCII text is needed"
-            raise OSError(message)
-        return header
+        return None if self.token_file is None else authorization(self.token_file)
 
     @model_validator(mode="after")
     def _token_is_encrypted(self) -> Self:
@@ -231,14 +227,6 @@ class RuntimeSettings(Block):
         return value
 
 
-class KubeconfigSettings(Block):
-    """How an API server is reached. Without a file: the pod's own service account."""
-
-    kubeconfig_file: Path | None = None
-    context: str | None = None
-    """None: the file's current context."""
-
-
 class RunSettings(Block):
     """Which Job this run belongs to, by the downward API; outside of a Job the run gets a random id."""
 
@@ -260,7 +248,9 @@ class ReportSettings(Block):
 
     format: Literal["auto", "json", "console"] = "auto"
     """auto: readable lines on a terminal, JSON elsewhere."""
-    events: bool = True
+    events: bool | Literal["auto"] = "auto"
+    """Whether what the gate does is told by Events on the Applications. auto: yes, but not with `argocd.server`, whose token
+    has no such right: true then needs `create` on events in their namespace, in the cluster that has the pods."""
     termination_message_file: Path = Path("/dev/termination-log")
     """Kubernetes' own default (terminationMessagePath)."""
 
@@ -281,8 +271,8 @@ class Settings(Block):
     """The gate's own Application: it gets the Events, and is refused as a target."""
     reopen_gate: bool = False
     """Sync the gate's own Application where it failed and all is right now: for a watchdog, never for the gate itself."""
-    argocd: KubeconfigSettings = KubeconfigSettings()
-    """Where Argo CD's Applications are, if not where the pods are."""
+    argocd: ArgoCdSettings = ArgoCdSettings()
+    """Where Argo CD's Applications are, if not where the pods are; or Argo CD's own API."""
     kubernetes: KubeconfigSettings = KubeconfigSettings()
     run: RunSettings = RunSettings()
     report: ReportSettings = ReportSettings()
@@ -312,6 +302,18 @@ class Settings(Block):
             "runtime.application": self.runtime.application,
         } | {f"downstream[{number}]": one for number, one in enumerate(self.downstream)}
         return {name: application.ref for name, application in named.items() if application is not None}
+
+    @property
+    def posts_events(self) -> bool:
+        """Tell whether Events are posted."""
+        events = self.argocd.server is None if self.report.events == "auto" else self.report.events
+        return bool(self.targets) and events
+
+    @property
+    def projects(self) -> dict[ApplicationRef, str]:
+        """Return the AppProjects of those Applications that name one of their own."""
+        named = (self.migrations.application, self.runtime.application, *self.downstream, self.gate)
+        return {one.ref: one.project for one in named if one is not None and one.project is not None}
 
     def policy_as_far_as_known(self, release: Release | None = None) -> Policy:
         """Return the policy for the release that is set, else for ``release``; expecting nothing where none is known."""

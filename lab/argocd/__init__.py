@@ -4,6 +4,15 @@ It knows the API through ``ApiClient`` and so runs on the stand-in and on a real
 ApplicationSet controller have no part in it.
 """
 
-from lab.argocd.controller import REFRESH, ArgoCd, Behaviour, OperationInProgressError
+from lab.argocd.controller import REFRESH, SKIP, ArgoCd, Behaviour, DeletingError, OperationInProgressError
+from lab.argocd.server import ArgoCdServer
 
-__all__ = ["REFRESH", "ArgoCd", "Behaviour", "OperationInProgressError"]
+__all__ = [
+    "REFRESH",
+    "SKIP",
+    "ArgoCd",
+    "ArgoCdServer",
+    "Behaviour",
+    "DeletingError",
+    "OperationInProgressError",
+]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from lab.actor import NotModelledError
 from lab.api_client import ApiClient, ApiError, Json
 from lab.argocd import manifests
 from lab.argocd.manifests import HOOK_FINALIZER
@@ -16,15 +17,20 @@ _POLL_SECONDS = 0.01
 _NOT_FOUND, _CONFLICT, _INVALID = 404, 409, 422
 
 
-def apply_object(client: ApiClient, target: Json, live: Json | None, *, replace: bool, force: bool) -> str:
+def apply_object(
+    client: ApiClient, target: Json, live: Json | None, *, replace: bool, force: bool, server_side: bool
+) -> str:
     """Create, apply or replace; answers what kubectl would print and raises ApiError when it is refused.
 
     A replace without force is a PUT, which a Job refuses: its selector and its pods' labels are made at creation. With
-    force it deletes, waits until the object is gone, and creates (``kubectl replace --force``).
+    force it deletes, waits until the object is gone, and creates (``kubectl replace --force``). A server-side apply is
+    that of an absent or an unchanged object: who owns which field is not modelled.
     """
     which = manifests.key(target)
     label = f"{which.kind.lower()}.{which.group}/{which.name}" if which.group else f"{which.kind.lower()}/{which.name}"
     collection = manifests.collection(which.kind, which.namespace)
+    if server_side and not replace:
+        return _apply_server_side(client, target, live, label)
     if live is None:
         client.create(collection, manifests.with_last_applied(target))
         return f"{label} created"
@@ -43,6 +49,16 @@ def apply_object(client: ApiClient, target: Json, live: Json | None, *, replace:
             raise
         _recreate(client, target, live)
     return f"{label} configured"
+
+
+def _apply_server_side(client: ApiClient, target: Json, live: Json | None, label: str) -> str:
+    if live is None:
+        which = manifests.key(target)
+        client.create(manifests.collection(which.kind, which.namespace), target)
+    elif manifests.differs(live, target):
+        message = f"not modelled: ServerSideApply of a change, to {label}"
+        raise NotModelledError(message)
+    return f"{label} serverside-applied"
 
 
 def _recreate(client: ApiClient, target: Json, live: Json) -> None:

@@ -1,8 +1,8 @@
 """The stand-in for Argo CD's application controller: a thread that looks at Applications and acts on them.
 
 It knows when to compare, when to go on with an operation, and what a comparison writes (``needRefreshAppStatus``,
-``processAppRefreshQueueItem`` and ``persistAppStatus`` of argo-cd controller/appcontroller.go, 3.6). What stands in for
-git is given to it. It writes no Events, does not sync by itself, and deletes nothing when an Application is deleted.
+``processAppRefreshQueueItem``, ``persistAppStatus`` and ``finalizeApplicationDeletion`` of argo-cd
+controller/appcontroller.go, 3.6). What stands in for git is given to it. It writes no Events.
 """
 
 import contextlib
@@ -15,12 +15,18 @@ from typing import Any, Self
 from lab import merge_patch
 from lab.actor import Actor
 from lab.api_client import ApiClient, ApiError, Json
-from lab.argocd import comparison, manifests
+from lab.argocd import autosync, comparison, conditions, manifests
+from lab.argocd.apply import delete
 from lab.argocd.git import Git, RevisionError
 from lab.argocd.manifests import Key
-from lab.argocd.operation import COMPLETED, Operation, Settings, stamp
+from lab.argocd.operation import COMPLETED, Operation, Settings, sources_of, stamp
 
 REFRESH = "argocd.argoproj.io/refresh"
+SKIP = "argocd.argoproj.io/skip-reconcile"
+_CASCADES = ("", "/background", "/foreground")
+_CASCADED_DELETION = tuple("resources-finalizer.argocd.argoproj.io" + each for each in _CASCADES)
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")
+"""``strconv.ParseBool``."""
 _POLL_SECONDS = 0.05
 _TURNS_BETWEEN_LOOKS = 4
 _SYNC_TRIES = 10
@@ -30,6 +36,10 @@ _ROLLING_SYNC = "ApplicationSet RollingSync triggered a sync of this Application
 
 class OperationInProgressError(Exception):
     """``ErrAnotherOperationInProgress`` of argo-cd util/argo."""
+
+
+class DeletingError(Exception):
+    """``application is deleting`` of argo-cd server/application."""
 
 
 class _ChangedError(Exception):
@@ -92,32 +102,39 @@ class ArgoCd(Actor):
         """End it."""
         self._windows.pop(application, None)
 
-    def sync(self, application: str, **sync: Any) -> None:
-        """A person's sync, as ``SetAppOperation`` writes it; refused while an operation is there."""
-        for _ in range(_SYNC_TRIES - 1):
-            with contextlib.suppress(_ChangedError):
-                self._set_operation(application, sync)
-                return
-        self._set_operation(application, sync)
+    def is_blocked(self, application: str, *, manual: bool) -> bool:
+        """Whether a window keeps an operation from it."""
+        return application in self._windows and not (manual and self._windows[application])
 
-    def _set_operation(self, application: str, sync: Mapping[str, Any]) -> None:
-        path = f"{self._root}/applications/{application}"
-        found = self._client.get(path)
-        if "operation" in found:
-            raise OperationInProgressError(application)
+    def newest(self, application: str) -> str:
+        """The newest commit of an Application's target. Raises ``RevisionError``."""
+        return self._git.resolve(application, "HEAD")[0]
+
+    def sync(self, application: str, **sync: Any) -> None:
+        """A person's sync, as argocd-server makes it; refused while an operation is there or a deletion under way."""
+        found = self._client.get(f"{self._root}/applications/{application}")
+        if found["metadata"].get("deletionTimestamp"):
+            raise DeletingError(application)
         compared = found.get("status", {}).get("sync", {})
         revision = {key: compared[key] for key in ("revision", "revisions") if key in compared}
-        found["operation"] = {
-            "initiatedBy": {"username": "admin"},
-            "sync": {**revision, "syncStrategy": {"hook": {}}, **sync},
-        }
-        found.get("status", {}).pop("operationState", None)
-        try:
-            self._client.replace(path, found)
-        except ApiError as error:
-            if error.status == _CONFLICT:
-                raise _ChangedError(error.message) from error
-            raise
+        own = autosync.of_specification(found["spec"])
+        own["sync"] = {**own["sync"], **revision, "syncStrategy": {"hook": {}}, **sync}
+        self._set_operation(application, {"initiatedBy": {"username": "admin"}, **own})
+
+    def _set_operation(self, application: str, operation: Json) -> None:
+        """``SetAppOperation``, again where the Application changed meanwhile."""
+        path = f"{self._root}/applications/{application}"
+        for _ in range(_SYNC_TRIES):
+            found = self._client.get(path)
+            set_operation(found, operation)
+            try:
+                self._client.replace(path, found)
+            except ApiError as error:
+                if error.status != _CONFLICT:
+                    raise
+            else:
+                return
+        raise _ChangedError(application)
 
     def _turn(self) -> None:
         applications = self._client.list(f"{self._root}/applications")
@@ -127,8 +144,8 @@ class ArgoCd(Actor):
         for each in applications:
             if self._stopping.is_set():
                 return
-            if each["metadata"].get("deletionTimestamp"):
-                continue
+            if (each["metadata"].get("annotations") or {}).get(SKIP) in _TRUE:
+                continue  # ``canProcessApp``: neither compared nor synced nor deleted
             try:
                 self._application(each)
             except ApiError as error:
@@ -153,6 +170,8 @@ class ArgoCd(Actor):
             self._cluster = self._live()
             self._refresh(application, now, full=True)
             return
+        if "operation" not in application and application["metadata"].get("deletionTimestamp"):
+            self._delete(application)
         asked = REFRESH in (application["metadata"].get("annotations") or {})
         if asked or now >= self._due.get(name, now) or self._source_changed(application):
             self._cluster = self._live() if asked else self._cluster
@@ -163,24 +182,60 @@ class ArgoCd(Actor):
     def _operate(self, application: Json, now: datetime) -> str:
         settings = Settings(
             merges_operation_state=self._behaviour.merges_operation_state,
-            blocked=lambda name, manual: name in self._windows and not (manual and self._windows[name]),
+            blocked=lambda name, manual: self.is_blocked(name, manual=manual),
             project_exists=lambda project: project in self._projects,
         )
         path = f"{self._root}/applications/{application['metadata']['name']}"
         before = application.get("status", {}).get("operationState", {})
         asked = before.get("operation") if before.get("phase") == "Running" else application["operation"]
-        phase = Operation(self._client, path, application, settings).advance(self._compare, now)
+        phase = Operation(self._client, path, application, settings).advance(self._look_and_compare, now)
         if phase in COMPLETED and self._behaviour.doubles_operations and _may_be_doubled(asked or {}):
-            again = {"initiatedBy": {"username": "applicationset-controller", "automated": True}, "sync": {}}
+            again = {"initiatedBy": {"username": "applicationset-controller", "automated": True}}
             info = [{"name": "Reason", "value": _ROLLING_SYNC}]
-            self._client.patch(path, {"operation": {**again, "info": info}})
+            own = autosync.of_specification(application["spec"])
+            self._client.patch(path, {"operation": {**again, **own, "info": info}})
         return phase
 
-    def _compare(self, application: Mapping[str, Any], wanted: str) -> tuple[str, comparison.Comparison]:
-        revision, listed = self._git.resolve(application["metadata"]["name"], wanted)
+    def _look_and_compare(
+        self, application: Mapping[str, Any], wanted: Sequence[str]
+    ) -> tuple[list[str], comparison.Comparison]:
         self._cluster = self._live()
+        return self._compare(application, wanted)
+
+    def _compare(
+        self, application: Mapping[str, Any], wanted: Sequence[str]
+    ) -> tuple[list[str], comparison.Comparison]:
+        """Compare at these revisions; where they are not one a source, at those of the sources (``CompareAppState``)."""
+        sources = sources_of(application["spec"])
+        if len(wanted) != len(sources):
+            wanted = [str(each.get("targetRevision", "")) for each in sources]
+        listed: list[Json] | str
+        try:
+            read = [self._git.resolve(application["metadata"]["name"], each) for each in wanted]
+            revisions, listed = [each for each, _ in read], read[0][1]
+        except RevisionError as error:
+            where = f"source 1 of {len(sources)}: rpc error: code = Unknown desc"
+            revisions, listed = list(wanted), f"failed to generate manifest for {where} = {error}"
         persists = self._behaviour.persists_resource_health
-        return revision, comparison.compare(application, listed, self._cluster, persists_resource_health=persists)
+        return revisions, comparison.compare(application, listed, self._cluster, persists_resource_health=persists)
+
+    def _delete(self, application: Json) -> None:
+        """``finalizeApplicationDeletion``: with the finalizer what it holds goes first, wave by wave; without, nothing."""
+        name, known = application["metadata"]["name"], application["metadata"].get("finalizers") or []
+        left = [each for each in known if each not in _CASCADED_DELETION]
+        if left == known:
+            return
+        self._cluster = self._live()
+        held = [item for item in self._cluster.values() if manifests.tracked_by(item, name)]
+        held = [item for item in held if not manifests.has_option(item, "Delete=false")]
+        if any("deletionTimestamp" in item["metadata"] for item in held):
+            return
+        last = max(map(manifests.wave, held), default=0)
+        for item in held:
+            if manifests.wave(item) == last:
+                delete(self._client, item)
+        if not held:
+            self._client.patch(f"{self._root}/applications/{name}", {"metadata": {"finalizers": left}})
 
     def _refresh(self, application: Json, now: datetime, *, full: bool) -> None:
         """Compare and write the status, then remove the annotation: two writes, as the real one's.
@@ -188,42 +243,41 @@ class ArgoCd(Actor):
         Only a full comparison looks for a new commit and sets reconciledAt, to the moment before it began. A missing
         project ends it with Unknown and an old reconciledAt.
         """
-        name = application["metadata"]["name"]
+        name, spec = application["metadata"]["name"], application["spec"]
         before = application.get("status", {})
         status: Json = {**before, "sync": dict(before.get("sync", {}))}
         if full:
             self._due[name] = datetime.fromtimestamp(now.timestamp() + self._behaviour.resync_seconds, UTC)
-        if application["spec"]["project"] not in self._projects:
-            message = f"Application referencing project {application['spec']['project']} which does not exist"
-            status["conditions"] = [{"type": "InvalidSpecError", "message": message, "lastTransitionTime": stamp(now)}]
+        missing = spec["project"] not in self._projects
+        text = f"Application referencing project {spec['project']} which does not exist"
+        errors = [(conditions.INVALID_SPEC, text)] if missing else []
+        _set_conditions(status, errors, (conditions.INVALID_SPEC, conditions.UNKNOWN), now)
+        if missing:
             status["sync"]["status"] = "Unknown"
             self._persist(application, status, "Unknown", "", now)
             return
-        conditions: list[Json] = []
-        listed: list[Json] | None = None
-        wanted = _target_revision(application["spec"]) if full else _compared_revision(before)
-        revision = wanted
-        try:
-            revision, listed = self._git.resolve(name, wanted)
-        except RevisionError as error:
-            message = f"Failed to load target state: {error}"
-            conditions = [{"type": "ComparisonError", "message": message, "lastTransitionTime": stamp(now)}]
-        found = comparison.compare(
-            application, listed, self._cluster, persists_resource_health=self._behaviour.persists_resource_health
-        )
+        wanted = [] if full else _compared_revisions(before)
+        revisions, found = self._compare(application, wanted)
+        _set_conditions(status, found.conditions, comparison.EVALUATED, now)
         self._compared[name] = self._fingerprint(name, application)
-        status["sync"] = _sync_status(application["spec"], found.sync_status, revision)
+        status["sync"] = _sync_status(spec, found.sync_status, revisions)
         status["resources"] = list(found.resources)
         status["controllerNamespace"] = self._namespace
-        status.pop("conditions", None)
-        if conditions:
-            status["conditions"] = conditions
         status.pop("resourceHealthSource", None)
         if not self._behaviour.persists_resource_health:
             status["resourceHealthSource"] = "appTree"
         if full or "reconciledAt" not in status:
             status["reconciledAt"] = stamp(now)
+        if name not in self._windows:
+            self._sync_by_itself(application, status, now)
         self._persist(application, status, found.health_status, found.health_message, now)
+
+    def _sync_by_itself(self, application: Json, status: Json, now: datetime) -> None:
+        operation, error = autosync.decide(application, status, now)
+        if operation is not None:
+            with contextlib.suppress(OperationInProgressError):
+                self._set_operation(application["metadata"]["name"], operation)
+        _set_conditions(status, [(conditions.SYNC, error)] if error else [], (conditions.SYNC,), now)
 
     def _persist(self, application: Json, status: Json, health: str, message: str, now: datetime) -> None:
         before = application.get("status", {})
@@ -259,26 +313,36 @@ class ArgoCd(Actor):
         return any(spec.get(field) != compared.get(field) for field in ("source", "sources"))
 
 
+def set_operation(application: Json, operation: Mapping[str, Any]) -> None:
+    """``SetAppOperation`` on an Application that was read; raises ``OperationInProgressError``."""
+    if "operation" in application:
+        raise OperationInProgressError(application["metadata"]["name"])
+    application["operation"] = dict(operation)
+    application.get("status", {}).pop("operationState", None)
+
+
 def _may_be_doubled(operation: Mapping[str, Any]) -> bool:
     """A full sync that is not itself the second one."""
     own = any(each.get("value") == _ROLLING_SYNC for each in operation.get("info", []))
     return not own and not operation.get("sync", {}).get("resources")
 
 
-def _target_revision(spec: Mapping[str, Any]) -> str:
-    source: Mapping[str, Any] = (spec.get("sources") or [spec.get("source", {})])[0]
-    return str(source.get("targetRevision", ""))
+def _set_conditions(status: Json, found: Sequence[tuple[str, str]], evaluated: Sequence[str], now: datetime) -> None:
+    """In place; an empty list is absent in the API."""
+    left = conditions.updated(status.pop("conditions", None) or [], found, evaluated, stamp(now))
+    if left:
+        status["conditions"] = left
 
 
-def _compared_revision(status: Mapping[str, Any]) -> str:
+def _compared_revisions(status: Mapping[str, Any]) -> list[str]:
     sync = status.get("sync", {})
-    return str(sync.get("revision") or (sync.get("revisions") or [""])[0])
+    return [str(each) for each in sync.get("revisions") or [sync.get("revision", "")]]
 
 
-def _sync_status(spec: Mapping[str, Any], status: str, revision: str) -> Json:
+def _sync_status(spec: Mapping[str, Any], status: str, revisions: Sequence[str]) -> Json:
     destination = spec.get("destination", {})
     if spec.get("sources"):
         compared = {"sources": spec["sources"], "destination": destination}
-        return {"status": status, "comparedTo": compared, "revisions": [revision] * len(spec["sources"])}
+        return {"status": status, "comparedTo": compared, "revisions": list(revisions)}
     compared = {"destination": destination, **({"source": spec["source"]} if "source" in spec else {})}
-    return {"status": status, "comparedTo": compared, "revision": revision}
+    return {"status": status, "comparedTo": compared, "revision": revisions[0]}

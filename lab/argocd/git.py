@@ -13,9 +13,11 @@ from typing import Any
 
 from lab.api_client import Json
 
+_BRANCHES = ("", "HEAD", "main")
+
 
 class RevisionError(Exception):
-    """Nothing in git under this name: Argo CD's ComparisonError."""
+    """Nothing in git under this name: what Argo CD's ComparisonError says of it."""
 
 
 class Git:
@@ -35,7 +37,7 @@ class Git:
             return revision
 
     def resolve(self, application: str, wanted: str) -> tuple[str, list[Json]]:
-        """A revision as it stands; everything else (a branch, HEAD, nothing) is the newest commit."""
+        """A revision as it stands; of a branch, the newest commit."""
         with self._lock:
             commits = self._commits.get(application)
             if not commits:
@@ -44,4 +46,7 @@ class Git:
             for revision, manifests in commits:
                 if revision == wanted:
                     return revision, copy.deepcopy(manifests)
+            if wanted not in _BRANCHES:
+                message = f"failed to resolve revision \"{wanted}\": unable to resolve '{wanted}' to a commit SHA"
+                raise RevisionError(message)
             return commits[-1][0], copy.deepcopy(commits[-1][1])

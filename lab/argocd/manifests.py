@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lab.actor import NotModelledError
 from lab.api_client import Json
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 TRACKING_ID = "argocd.argoproj.io/tracking-id"
 HOOK_FINALIZER = "argocd.argoproj.io/hook-finalizer"
+_SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
 
-PHASES = ("PreSync", "Sync", "PostSync", "SyncFail")
+PHASES = ("PreSync", "Sync", "PostSync")
+_NOT_MODELLED = ("SyncFail", "PreDelete", "PostDelete", "Prune=confirm", "Delete=confirm")
+"""Hooks and sync options that change what a real sync or deletion does."""
 _HELM_HOOKS = {
     "pre-install": "PreSync",
     "pre-upgrade": "PreSync",
@@ -29,6 +33,7 @@ _HELM_POLICIES = {
     "hook-failed": "HookFailed",
 }
 KINDS = {
+    "Namespace": ("", "v1", "namespaces"),
     "ConfigMap": ("", "v1", "configmaps"),
     "Secret": ("", "v1", "secrets"),
     "Service": ("", "v1", "services"),
@@ -77,7 +82,7 @@ def _listed(item: Mapping[str, Any], name: str) -> list[str]:
 
 def hook_types(item: Mapping[str, Any]) -> list[str]:
     """``hook.Types``: Argo CD's annotation, else Helm's; a comma-separated list."""
-    types = [each for each in _listed(item, "argocd.argoproj.io/hook") if each in (*PHASES, "Skip", "PostDelete")]
+    types = [each for each in _listed(item, "argocd.argoproj.io/hook") if each in (*PHASES, "Skip")]
     if types:
         return types
     return [_HELM_HOOKS[each] for each in _listed(item, "helm.sh/hook") if each in _HELM_HOOKS]
@@ -120,7 +125,12 @@ def delete_policies(item: Mapping[str, Any]) -> list[str]:
 
 def has_option(item: Mapping[str, Any] | None, option: str) -> bool:
     """One of the ``argocd.argoproj.io/sync-options``."""
-    return item is not None and option in _listed(item, "argocd.argoproj.io/sync-options")
+    return item is not None and option in _listed(item, _SYNC_OPTIONS)
+
+
+def is_extraneous(item: Mapping[str, Any]) -> bool:
+    """``argocd.argoproj.io/compare-options: IgnoreExtraneous``: to be pruned, and no reason to be OutOfSync."""
+    return "IgnoreExtraneous" in _listed(item, "argocd.argoproj.io/compare-options")
 
 
 def ignores_health(item: Mapping[str, Any]) -> bool:
@@ -131,8 +141,13 @@ def ignores_health(item: Mapping[str, Any]) -> bool:
 def target(manifest: Mapping[str, Any], application: str, namespace: str) -> Json:
     """A manifest as Argo CD will apply it: in a namespace, with the tracking id (the default method since 3.0)."""
     item: Json = copy.deepcopy(dict(manifest))
+    said = [*_listed(item, "argocd.argoproj.io/hook"), *_listed(item, _SYNC_OPTIONS)]
+    if unknown := [each for each in said if each in _NOT_MODELLED]:
+        message = f"not modelled of a manifest: {', '.join(unknown)}"
+        raise NotModelledError(message)
     metadata = item["metadata"]
-    metadata.setdefault("namespace", namespace)
+    if item["kind"] != "Namespace":
+        metadata.setdefault("namespace", namespace)
     which = key(item)
     group_kind = f"{which.group}/{which.kind}"
     metadata["annotations"] = {
@@ -147,6 +162,11 @@ def tracked_by(item: Mapping[str, Any], application: str) -> bool:
     which = key(item)
     wanted = f"{application}:{which.group}/{which.kind}:{which.namespace}/{which.name}"
     return annotation(item, TRACKING_ID) == wanted
+
+
+def owner(item: Mapping[str, Any]) -> str:
+    """The Application that an object's tracking id names (``GetAppName``), whether or not the id is its own."""
+    return annotation(item, TRACKING_ID).partition(":")[0]
 
 
 def with_last_applied(manifest: Mapping[str, Any]) -> Json:

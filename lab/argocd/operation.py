@@ -6,23 +6,25 @@ of ``SyncAppState`` (controller/sync.go): retries, sync windows, revisions. One 
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lab import merge_patch
 from lab.api_client import ApiClient, Json
-from lab.argocd.comparison import Comparison
-from lab.argocd.git import RevisionError
+from lab.argocd import conditions
+from lab.argocd.comparison import EVALUATED, Comparison
 from lab.argocd.sync import Sync
 
 COMPLETED = ("Succeeded", "Failed", "Error")
+TERMINATING = "Terminating"
+"""Written by whoever ends an operation (``argocd app terminate-op``)."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-Compare = Callable[[Mapping[str, Any], str], tuple[str, Comparison]]
-"""Compare an Application at the revision asked for; answers the revision it came to. Raises RevisionError."""
+Compare = Callable[[Mapping[str, Any], Sequence[str]], tuple[list[str], Comparison]]
+"""Compare an Application at the revisions asked for, one a source; answers those that it came to."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,20 @@ class Operation:
         state = self._begin_or_resume(now)
         if state is None:
             return "Running"
+        terminating = state["phase"] == TERMINATING
         name, project = self._application["metadata"]["name"], self._application["spec"]["project"]
         if not self._settings.project_exists(project):
             state["phase"] = "Error"
             state["message"] = f'Failed to load application project: appproject.argoproj.io "{project}" not found'
-        elif self._settings.blocked(name, not self._is_automated()):
+        elif state["phase"] != TERMINATING and self._settings.blocked(name, not self._is_automated()):
             state.setdefault("syncResult", self._first_result(state))
             state["message"] = "Sync operation blocked by sync window"
         else:
             self._sync(state, compare)
-        if state["phase"] in ("Failed", "Error"):
+        if state["phase"] in ("Failed", "Error") and not terminating:
             _plan_retry(state, now)
+        elif state["phase"] == "Running" and self._is_ended_by_now():
+            state["phase"], state["message"] = TERMINATING, "operation is terminating"
         self._write(state, now)
         return str(state["phase"])
 
@@ -76,7 +81,7 @@ class Operation:
             self._write(state, now)
             return state
         state = copy.deepcopy(present)
-        if "finishedAt" not in state:
+        if "finishedAt" not in state or state["phase"] == TERMINATING:
             return state
         finished = datetime.strptime(state["finishedAt"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         if now < _retry_at(state, finished):
@@ -92,6 +97,11 @@ class Operation:
         self._write(state, now)
         return state
 
+    def _is_ended_by_now(self) -> bool:
+        """Somebody said so while this look was under way."""
+        state = self._client.get(self._path).get("status", {}).get("operationState", {})
+        return bool(state.get("phase") == TERMINATING)
+
     def _is_automated(self) -> bool:
         """As ``syncWindowPreventsSync`` asks: of the state as it was read, on the first look that of the one before."""
         present = self._state_as_read
@@ -100,11 +110,9 @@ class Operation:
     def _first_result(self, state: Json) -> Json:
         """``newSyncOperationResult``: the revision as asked for, empty where none was."""
         sync, spec = state["operation"].get("sync", {}), self._application["spec"]
-        result: Json = {"revision": sync.get("revision", "")}
+        result: Json = {"revision": sync.get("revision", ""), "source": sources_of(spec)[0]}
         if spec.get("sources"):
             result |= {"sources": spec["sources"], "revisions": sync.get("revisions", [])}
-        else:
-            result["source"] = spec.get("source", {})
         return result
 
     def _sync(self, state: Json, compare: Compare) -> None:
@@ -113,19 +121,22 @@ class Operation:
             state["message"] = "Invalid operation request: no operation specified"
             return
         result = state.setdefault("syncResult", self._first_result(state))
-        wanted = (result.get("revisions") or [""])[0] if "sources" in result else result["revision"]
-        try:
-            revision, comparison = compare(self._application, wanted)
-        except RevisionError as error:
-            state["phase"] = "Error"
-            state["message"] = f"ComparisonError: Failed to load target state: {error}"
+        several = bool(result.get("sources"))
+        revisions, comparison = compare(self._application, result["revisions"] if several else [result["revision"]])
+        result["revision"] = "" if several else revisions[0]
+        if several:
+            result["revisions"] = revisions
+        sync = Sync(self._client, self._application, state["operation"]["sync"], comparison)
+        if sync.fails_on_shared:
+            state["phase"], state["message"] = "Failed", f"Shared resource found: {comparison.shared}"
             return
-        if "sources" in result:
-            result["revisions"] = [revision] * len(result["sources"])
-        else:
-            result["revision"] = revision
-        sync = Sync(self._client, state["operation"], comparison, result.get("resources", []))
-        state["phase"], state["message"] = sync.advance()
+        known = self._application.get("status", {}).get("conditions") or []
+        errors = conditions.errors(conditions.updated(known, comparison.conditions, EVALUATED, ""))
+        if errors:
+            state["phase"], state["message"] = "Error", errors
+            return
+        sync.resume(result.get("resources", []))
+        state["phase"], state["message"] = sync.terminate() if state["phase"] == TERMINATING else sync.advance()
         result["resources"] = sync.results()
 
     def _write(self, state: Json, now: datetime) -> None:
@@ -152,6 +163,11 @@ class Operation:
         self._application = self._client.patch(self._path, patch)
 
 
+def sources_of(spec: Mapping[str, Any]) -> list[Json]:
+    """``GetSources``: the one source of most."""
+    return list(spec.get("sources") or [spec.get("source", {})])
+
+
 def stamp(moment: datetime) -> str:
     """metav1.Time: RFC 3339, whole seconds."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -167,7 +183,7 @@ def _plan_retry(state: Json, now: datetime) -> None:
         return
     at = _retry_at(state, now)
     state.update(phase="Running", finishedAt=stamp(now), retryCount=count + 1)
-    state["message"] += f". Retrying attempt #{count + 1} at {at.strftime('%I:%M%p').lstrip('0')}."
+    state["message"] += f". Retrying attempt #{count + 1} at {stamp(at)}."
 
 
 def _retry_at(state: Json, last: datetime) -> datetime:

@@ -1,21 +1,21 @@
 """One pass of a sync: phases and waves, hooks, results.
 
 It knows ``syncContext.Sync`` of gitops-engine/pkg/sync/sync_context.go (3.6): each pass looks at all tasks, waits while
-any is running, fails when one failed, else starts the next wave. Left out: SyncFail hooks, dry run, confirmation of
-pruning, and the pause of two seconds between waves.
+any is running, fails when one failed, else starts the next wave. Left out: the dry run that comes first, and the pause
+of two seconds between waves.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.api_client import ApiClient, ApiError, Json
-from lab.argocd import health, manifests
+from lab.argocd import health, manifests, options
 from lab.argocd.apply import apply_object, delete, read, remove_hook_finalizer
 from lab.argocd.comparison import Comparison
 from lab.argocd.manifests import HOOK_FINALIZER, Key
 
 _PHASE_ORDER = ("PreSync", "Sync", "PostSync")
-_KIND_ORDER = ("Secret", "ConfigMap", "Service", "Deployment", "Job")
+_KIND_ORDER = ("Namespace", "Secret", "ConfigMap", "Service", "Deployment", "Job")
 _RUNNING, _SUCCEEDED, _FAILED, _ERROR = "Running", "Succeeded", "Failed", "Error"
 
 
@@ -29,6 +29,8 @@ class Task:
     status: str = ""
     state: str = ""
     message: str = ""
+    last_wave: int | None = None
+    """Of an object that is pruned last: the wave after all others."""
 
     @property
     def item(self) -> Json:
@@ -53,7 +55,8 @@ class Task:
     def order(self) -> tuple[int, int, int, str]:
         """By phase, wave, kind and name (``syncTasks.Less``)."""
         kind = _KIND_ORDER.index(self.key.kind) if self.key.kind in _KIND_ORDER else len(_KIND_ORDER)
-        return _PHASE_ORDER.index(self.phase), manifests.wave(self.item), kind, self.key.name
+        wave = manifests.wave(self.item) if self.last_wave is None else self.last_wave
+        return _PHASE_ORDER.index(self.phase), wave, kind, self.key.name
 
     @property
     def step(self) -> tuple[int, int]:
@@ -69,20 +72,28 @@ class Task:
 class Sync:
     """One pass over one operation."""
 
-    def __init__(self, client: ApiClient, operation: Json, comparison: Comparison, results: Sequence[Json]) -> None:
+    def __init__(self, client: ApiClient, application: Json, sync: Json, comparison: Comparison) -> None:
         self._client = client
-        self._sync: Json = operation.get("sync", {})
+        self._namespace: str = application["spec"]["destination"].get("namespace", "")
         self._comparison = comparison
-        strategy = self._sync.get("syncStrategy") or {}
-        chosen = strategy.get("apply") or strategy.get("hook") or {}
-        self._force = bool(chosen.get("force"))
-        self._replace = "Replace=true" in self._sync.get("syncOptions", [])
-        self._selected = self._sync.get("resources") or []
-        self._skips_hooks = "apply" in strategy or bool(self._selected)
+        self._options = options.of(sync, application["spec"])
+        self._selected: Sequence[Json] = sync.get("resources") or []
+        self._earlier: Sequence[Json] = []
+        self.tasks: list[Task] = []
+
+    @property
+    def fails_on_shared(self) -> bool:
+        """``FailOnSharedResource=true``, and one of its objects is another Application's too."""
+        return self._options.fails_on_shared and bool(self._comparison.shared)
+
+    def resume(self, results: Sequence[Json]) -> None:
+        """Take up what earlier passes came to."""
         self.tasks = self._tasks(results)
+        known = {(task.key, task.phase) for task in self.tasks}
+        self._earlier = [each for each in results if (_result_key(each), each["syncPhase"]) not in known]
 
     def _tasks(self, results: Sequence[Json]) -> list[Task]:
-        found = []
+        found = self._namespace_task()
         keys = {*self._comparison.targets, *self._comparison.live}
         for key in keys:
             target, live = self._comparison.targets.get(key), self._comparison.live.get(key)
@@ -90,13 +101,13 @@ class Sync:
             if item is None or manifests.is_hook(item) or not self._is_selected(key):
                 continue
             found += [Task(phase, target, live) for phase in manifests.sync_phases(item)]
-        for hook in [] if self._skips_hooks else self._comparison.hooks:
+        for hook in [] if self._options.skips_hooks else self._comparison.hooks:
             finalizers = [*hook["metadata"].get("finalizers", [])]
             if HOOK_FINALIZER not in finalizers:
                 finalizers.append(HOOK_FINALIZER)
             target = {**hook, "metadata": {**hook["metadata"], "finalizers": finalizers}}
             live = self._comparison.live.get(manifests.key(hook))
-            found += [Task(phase, target, live) for phase in manifests.sync_phases(hook) if phase in _PHASE_ORDER]
+            found += [Task(phase, target, live) for phase in manifests.sync_phases(hook)]
         known = {(_result_key(each), each["syncPhase"]): each for each in results}
         for task in found:
             result = known.get((task.key, task.phase))
@@ -104,7 +115,18 @@ class Sync:
                 task.status = result.get("status", "")
                 task.state = result.get("hookPhase", "")
                 task.message = result.get("message", "")
+        last = max((manifests.wave(task.item) for task in found if task.phase == "Sync"), default=0)
+        for task in found:
+            if task.target is None and (self._options.prune_last or manifests.has_option(task.live, "PruneLast=true")):
+                task.last_wave = max(0, last) + 1
         return sorted(found, key=lambda task: task.order)
+
+    def _namespace_task(self) -> list[Task]:
+        """``CreateNamespace=true``: the destination's, in the first phase, where neither cluster nor git has it."""
+        key = Key("", "Namespace", "", self._namespace)
+        target = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._namespace}}
+        needed = self._options.creates_namespace and self._namespace and key not in self._comparison.targets
+        return [Task("PreSync", target, None)] if needed and read(self._client, target) is None else []
 
     def _is_selected(self, key: Key) -> bool:
         """``ContainsSyncResource``: an empty namespace in the operation matches any."""
@@ -115,8 +137,8 @@ class Sync:
         )
 
     def results(self) -> list[Json]:
-        """``status.operationState.syncResult.resources``."""
-        listed = []
+        """``status.operationState.syncResult.resources``: also of what is no task any more, such as a made namespace."""
+        listed = list(self._earlier)
         for task in self.tasks:
             if not (task.status or task.state or task.message):
                 continue
@@ -137,9 +159,8 @@ class Sync:
 
     def advance(self) -> tuple[str, str]:
         """Look, and do the next thing: the operation's phase and message."""
-        for task in self.tasks:
-            if task.state == _RUNNING and task.live is not None:
-                self._look(task)
+        for task in [task for task in self.tasks if task.state == _RUNNING]:
+            self._look(task)
         multi_step = bool(self.tasks) and self.tasks[0].step != self.tasks[-1].step
         running = [task for task in self.tasks if task.state == _RUNNING and (multi_step or task.is_hook)]
         if running:
@@ -147,6 +168,9 @@ class Sync:
                 if task.live is None and read(self._client, task.item) is None:
                     task.set("SyncFailed", _ERROR, f"Resource {_path(task)} is missing, it might have been deleted")
             return _RUNNING, _waiting(running)
+        pruned = [task for task in self.tasks if task.status == "Pruned" and _is_going(task.live)]
+        if pruned:
+            return _RUNNING, _waiting(pruned, "deletion of")
         hooks = [task for task in self.tasks if task.is_hook and task.live is not None]
         for task in hooks:
             if task.state in (_SUCCEEDED, _FAILED, _ERROR) and task.live is not None:
@@ -155,11 +179,35 @@ class Sync:
             self._delete_hooks(hooks, "HookFailed")
             failed = [task for task in self.tasks if task.status == "SyncFailed"]
             return _FAILED, _with_reasons("one or more synchronization tasks completed unsuccessfully", failed)
-        pending = [task for task in self.tasks if not task.state]
+        pending = [task for task in self.tasks if not task.state and not self._is_left_alone(task)]
         if not pending:
             self._delete_hooks(hooks, "HookSucceeded")
             return _SUCCEEDED, "successfully synced (no more tasks)"
         return self._start(pending, hooks)
+
+    def terminate(self) -> tuple[str, str]:
+        """``Terminate``: hooks that run are deleted, everything else stays as it is."""
+        for task in self.tasks:
+            if not task.is_hook:
+                continue
+            live = read(self._client, task.item)
+            if live is not None and task.state:
+                remove_hook_finalizer(self._client, live)
+            if task.state != _RUNNING:
+                continue
+            task.live = live
+            self._look(task)
+            if live is not None and (task.state == _RUNNING or "HookFailed" in manifests.delete_policies(task.item)):
+                delete(self._client, live)
+            if task.state == _RUNNING:
+                task.set(task.status, _SUCCEEDED if live is None else _FAILED, "Terminated")
+        return _FAILED, "Operation terminated"
+
+    def _is_left_alone(self, task: Task) -> bool:
+        """``filterOutOfSyncTasks``: with ApplyOutOfSyncOnly what is in sync is not touched, not even by a replace."""
+        if not self._options.only_out_of_sync or task.is_hook or task.target is None or task.live is None:
+            return False
+        return not manifests.differs(task.live, task.target)
 
     def _start(self, pending: Sequence[Task], hooks: Sequence[Task]) -> tuple[str, str]:
         now = [task for task in pending if task.step == pending[0].step]
@@ -192,11 +240,15 @@ class Sync:
         if task.target is None:
             self._prune(task)
             return
-        options = (task.target, task.live)
-        replace = self._replace or any(manifests.has_option(each, "Replace=true") for each in options)
-        force = self._force or any(manifests.has_option(each, "Force=true") for each in options)
+        both = (task.target, task.live)
+        replace = self._options.replace or any(manifests.has_option(each, "Replace=true") for each in both)
+        force = self._options.force or any(manifests.has_option(each, "Force=true") for each in both)
+        server_side = self._options.server_side and not manifests.has_option(task.target, "ServerSideApply=false")
+        server_side = server_side or manifests.has_option(task.target, "ServerSideApply=true")
         try:
-            message = apply_object(self._client, task.target, task.live, replace=replace, force=force)
+            message = apply_object(
+                self._client, task.target, task.live, replace=replace, force=force, server_side=server_side
+            )
         except ApiError as error:
             task.set("SyncFailed", _FAILED, error.message)
         else:
@@ -204,8 +256,11 @@ class Sync:
         task.live = None  # what was compared is older than what was just written
 
     def _prune(self, task: Task) -> None:
-        if not self._sync.get("prune"):
+        if not self._options.prune:
             task.set("PruneSkipped", _SUCCEEDED, "ignored (requires pruning)")
+            return
+        if self._options.never_prunes or manifests.has_option(task.live, "Prune=false"):
+            task.set("PruneSkipped", _SUCCEEDED, "ignored (no prune)")
             return
         try:
             delete(self._client, task.item)
@@ -235,6 +290,10 @@ class Sync:
 
 def _result_key(result: Json) -> Key:
     return Key(result["group"], result["kind"], result["namespace"], result["name"])
+
+
+def _is_going(item: Json | None) -> bool:
+    return item is not None and "deletionTimestamp" in item["metadata"]
 
 
 def _path(task: Task) -> str:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from lab.api_client import ApiClient, ApiError
+from lab.api_client import ApiClient, ApiError, Json
 from lab.control_plane import builds
 from lab.control_plane.component import Component
 from lab.helm import helm
@@ -76,16 +76,23 @@ class ArgoCd:
         self.build = build
         self.release = build.release
         self.directory = directory.resolve()  # the processes run in it
+        self.redis = self.repo_server = ""
+        """Their addresses, once it is started."""
         self._plane = plane
         self._stack = ExitStack()
+
+    def secret(self, name: str) -> Json:
+        """A Secret of its namespace."""
+        return self._plane.client.get(f"{_COLLECTIONS['Secret']}/{name}")
 
     def __enter__(self) -> Self:
         self._install(self._plane.client)
         self._make_folders()
-        redis, repo_server = (f"{_HOST}:{free_port()}" for _ in range(2))
+        self.redis, self.repo_server = (f"{_HOST}:{free_port()}" for _ in range(2))
         with ExitStack() as stack:
-            stack.enter_context(self._started_redis(redis))
-            started = [(stack.enter_context(one), url) for one, url in self._started_processes(repo_server, redis)]
+            stack.enter_context(self._started_redis(self.redis))
+            processes = self._started_processes(self.repo_server, self.redis)
+            started = [(stack.enter_context(one), url) for one, url in processes]
             for component, url in started:
                 component.wait_until_answers(url)
             self._stack = stack.pop_all()
@@ -140,7 +147,7 @@ class ArgoCd:
             "--metrics-address", _HOST, "--metrics-port", str(metrics),
             "--redis", redis, "--revision-cache-expiration", "2s",
         ]  # fmt: skip
-        return self._started(_REPO_SERVER, arguments), f"http://{_HOST}:{metrics}/healthz"
+        return self.started(_REPO_SERVER, arguments), f"http://{_HOST}:{metrics}/healthz"
 
     def _started_controller(self, repo_server: str, redis: str) -> tuple[Component, str]:
         metrics = free_port()
@@ -151,7 +158,7 @@ class ArgoCd:
         # It finds out from its pod's name which share of the clusters is its own. Its metrics have no address to be bound
         # to: the one server here that listens on all of the machine's.
         more = {"HOSTNAME": f"{_CONTROLLER}-0"}
-        return self._started(_CONTROLLER, arguments, more), f"http://{_HOST}:{metrics}/healthz"
+        return self.started(_CONTROLLER, arguments, more), f"http://{_HOST}:{metrics}/healthz"
 
     def _started_application_sets(self, repo_server: str) -> tuple[Component, str]:
         metrics, probes, webhook = (f"{_HOST}:{free_port()}" for _ in range(3))
@@ -162,10 +169,10 @@ class ArgoCd:
         ]  # fmt: skip
         # Argo CD 3.6: how long RollingSync waits for Applications to notice a commit; 30 s by default. 3.2 does not wait.
         more = {"ARGOCD_APPLICATIONSET_CONTROLLER_REFRESH_GRACE_PERIOD_SECONDS": "5"}
-        return self._started(_APPLICATION_SETS, arguments, more), f"http://{metrics}/metrics"
+        return self.started(_APPLICATION_SETS, arguments, more), f"http://{metrics}/metrics"
 
-    def _started(self, name: str, arguments: list[str], more: Mapping[str, str] | None = None) -> Component:
-        """Start one with the rights of the ServiceAccount that has its name."""
+    def started(self, name: str, arguments: list[str], more: Mapping[str, str] | None = None) -> Component:
+        """Start one of its processes, with the rights of the ServiceAccount that has its name."""
         kubeconfig = self.directory / f"{name}.kubeconfig"
         self._plane.write_kubeconfig(kubeconfig, self._plane.token(NAMESPACE, name))
         folder = {

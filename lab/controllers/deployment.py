@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from lab.actor import NotModelledError
 from lab.api_client import ApiClient, Json
 from lab.controllers.objects import owned_by, owner_reference, phase_of, safe_encode, timestamp
 from lab.object_status import condition_of
@@ -24,6 +25,9 @@ def sync_deployment(
     api: ApiClient, deployment: Json, replica_sets: Sequence[Json], pods: Sequence[Json], now: datetime
 ) -> None:
     """One step of the rollout, and the status."""
+    if deployment["spec"].get("paused"):
+        message = f"not modelled: Deployment {deployment['metadata']['name']} is paused"
+        raise NotModelledError(message)
     own = sorted(owned_by(deployment, replica_sets), key=_revision)
     label = template_hash(deployment["spec"]["template"])
     new = next((one for one in own if one["metadata"]["labels"][HASH_LABEL] == label), None)
@@ -165,12 +169,23 @@ def _write_status(api: ApiClient, deployment: Json, own: Sequence[Json], new: Js
     progressing = _progressing(deployment, counts, new, now)
     if progressing is not None:
         conditions.append(progressing)
+    conditions += _failures(deployment, own, new, now)
     # Fields that are 0 are absent in the API (omitempty), which null says in a merge patch.
     status: Json = {key: count or None for key, count in counts.items()}
     status |= {"observedGeneration": metadata["generation"], "conditions": conditions}
     if any(before.get(key) != value for key, value in status.items()):
         path = f"/apis/apps/v1/namespaces/{metadata['namespace']}/deployments/{metadata['name']}"
         api.patch_status(path, {"status": status})
+
+
+def _failures(deployment: Json, own: Sequence[Json], new: Json | None, now: datetime) -> list[Json]:
+    """``getReplicaFailures``: the new ReplicaSet's word before any older one's."""
+    ordered = [*([new] if new else []), *own]
+    found = next((one for each in ordered if (one := condition_of(each, "ReplicaFailure")) is not None), None)
+    if found is None:
+        return []
+    verdict = (found["status"], found["reason"], found["message"])
+    return [_condition(deployment, "ReplicaFailure", verdict, now, progress=False)]
 
 
 def _progressing(deployment: Json, counts: dict[str, int], new: Json | None, now: datetime) -> Json | None:

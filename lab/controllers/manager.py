@@ -12,7 +12,8 @@ from lab.actor import Actor
 from lab.api_client import ApiClient, ApiError, Json
 from lab.controllers.deployment import sync_deployment
 from lab.controllers.job import JobController
-from lab.controllers.objects import controller_of, deleted
+from lab.controllers.objects import controller_of, deleted, phase_of
+from lab.controllers.refusals import Refusals
 from lab.controllers.replicas import sync_replica_set
 
 POLL_SECONDS = 0.05
@@ -31,6 +32,7 @@ class ControllerManager(Actor):
         self._api = api
         self._namespaces = tuple(namespaces)
         self._jobs = JobController(api, job_backoff_seconds)
+        self._refusals = Refusals(api, "replicaset-controller")
 
     def _turn(self) -> None:
         jobs: list[Json] = []
@@ -54,10 +56,19 @@ class ControllerManager(Actor):
                 _attempt(partial(sync_deployment, self._api, deployment, replica_sets, pods, now))
         for replica_set in replica_sets:
             if not deleted(replica_set):
-                _attempt(partial(sync_replica_set, self._api, replica_set, pods, now))
+                _attempt(partial(sync_replica_set, self._api, replica_set, pods, now, self._refusals))
         for job in jobs:
             _attempt(partial(self._jobs.sync, job, pods, now))
+        _attempt(partial(self._jobs.release, pods, jobs))
+        self._fail_unscheduled(pods)
         return jobs
+
+    def _fail_unscheduled(self, pods: Iterable[Json]) -> None:
+        """``gcUnscheduledTerminating``: no kubelet says of a deleted pod without a node that it has ended."""
+        for pod in pods:
+            if deleted(pod) and not pod["spec"].get("nodeName") and phase_of(pod) == "Pending":
+                path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+                _attempt(partial(self._api.patch_status, path, {"status": {"phase": "Failed"}}))
 
     def _collect(self, things: Iterable[Json], base: str, owners: set[str]) -> None:
         """Background deletion of what has lost its owner."""

@@ -7,6 +7,7 @@ fields are refused. What is not described here is kept as it is.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from lab.fake_api.statuses import Cause, invalid_value, required
@@ -22,9 +23,12 @@ class Schema:
     properties: Mapping[str, "Schema"] = field(default_factory=dict)
     needed: tuple[str, ...] = ()
     items: "Schema | None" = None
+    is_time: bool = False
+    """``format: date-time``."""
 
 
 _STRING, _BOOLEAN, _INTEGER, _ANY = Schema("string"), Schema("boolean"), Schema("integer"), Schema("object")
+_TIME = Schema("string", is_time=True)
 _STRINGS = Schema("array", items=_STRING)
 _NAMED = Schema("object", {"name": _STRING, "value": _STRING}, ("name", "value"))
 _FORCE = Schema("object", {"force": _BOOLEAN})
@@ -68,6 +72,7 @@ _OPERATION = Schema(
         "sync": _SYNC,
     },
 )
+_CONDITION = {"type": _STRING, "message": _STRING, "lastTransitionTime": _TIME}
 _STATUS = Schema(
     "object",
     {
@@ -77,19 +82,20 @@ _STATUS = Schema(
                 "operation": _OPERATION,
                 "phase": _STRING,
                 "message": _STRING,
-                "startedAt": _STRING,
-                "finishedAt": _STRING,
+                "startedAt": _TIME,
+                "finishedAt": _TIME,
                 "retryCount": _INTEGER,
                 "syncResult": Schema("object", {}, ("revision",)),
             },
             ("operation", "phase", "startedAt"),
         ),
         "sync": Schema("object", {}, ("status",)),
-        "reconciledAt": _STRING,
+        "reconciledAt": _TIME,
         "resources": Schema("array", items=_ANY),
-        "conditions": Schema("array", items=Schema("object", {}, ("message", "type"))),
+        "conditions": Schema("array", items=Schema("object", _CONDITION, ("message", "type"))),
         **dict.fromkeys(("health", "summary", "sourceHydrator"), _ANY),
-        **dict.fromkeys(("resourceHealthSource", "sourceType", "controllerNamespace", "observedAt"), _STRING),
+        **dict.fromkeys(("resourceHealthSource", "sourceType", "controllerNamespace"), _STRING),
+        "observedAt": _TIME,
         "history": Schema("array", items=Schema("object", {}, ("deployedAt", "id"))),
         "sourceTypes": _STRINGS,
     },
@@ -147,6 +153,8 @@ def _check(schema: Schema, value: Any, path: str) -> list[Cause]:  # noqa: ANN40
         found = type(value).__name__
         where = path or "<nil>"
         return [invalid_value(where, found, f'{where} in body must be of type {schema.type}: "{found}"')]
+    if schema.is_time and not _is_time(str(value)):
+        return [invalid_value(path, value, f'{path} in body must be of type date-time: "{value}"')]
     causes: list[Cause] = []
     if isinstance(value, Mapping):
         prefix = f"{path}." if path else ""
@@ -158,3 +166,11 @@ def _check(schema: Schema, value: Any, path: str) -> list[Cause]:  # noqa: ANN40
         for index, inner in enumerate(value):
             causes += _check(schema.items, inner, f"{path}[{index}]")
     return causes
+
+
+def _is_time(text: str) -> bool:
+    """RFC 3339, which wants a zone."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None and "T" in text.upper()
+    except ValueError:
+        return False

@@ -65,6 +65,7 @@ RESOURCES = (
     Resource("", "v1", "events", "Event", selectable=_EVENT_FIELDS),
     Resource("", "v1", "configmaps", "ConfigMap"),
     Resource("", "v1", "secrets", "Secret", selectable=("type",)),
+    Resource("", "v1", "serviceaccounts", "ServiceAccount"),
     Resource("", "v1", "services", "Service", has_status=True, subresources=("status",)),
     Resource(
         "",

@@ -1,28 +1,23 @@
 """The stand-in for the Kubernetes API server: HTTP on loopback.
 
 It knows the request pipeline (fault, authentication, authorization, the verb on the store) and pod logs. It offers no
-watch, no discovery, no server-side apply, and of patches the merge patch alone; ``limit`` on a list is ignored, as a
-server may. Whoever polls it is served as by the real one.
+watch, no discovery, no server-side apply, no dry run, no deletion but in the background, and of patches the merge patch
+alone: whoever asks for these is refused. ``limit`` on a list is ignored, as a server may. Whoever polls it is served as by
+the real one.
 """
 
-import contextlib
 import json
-import logging
-import socket
-import sys
-import threading
 from collections.abc import Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 
 from lab.api_client import ApiClient
-from lab.fake_api import faults, selectors
+from lab.fake_api import selectors
 from lab.fake_api.access import Access, Attributes, Rule
+from lab.fake_api.front import Front
 from lab.fake_api.pod_logs import LogSource, read_log
 from lab.fake_api.resources import Resource, Target, parse, verb
 from lab.fake_api.statuses import (
@@ -35,13 +30,10 @@ from lab.fake_api.statuses import (
 )
 from lab.fake_api.store import Store
 
-log = logging.getLogger(__name__)
-
 Json = dict[str, Any]
 _MERGE_PATCH = "application/merge-patch+json"
 _JSON = "application/json"
 _VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.1-stand-in", "platform": "python/http.server"}
-_IDLE_SECONDS = 90.0
 
 
 class _Body:
@@ -55,50 +47,14 @@ class _Body:
         return _document(self._headers, self.content, media_type)
 
 
-class FakeApi:
+class FakeApi(Front):
     """One server with its objects. A context manager; it may be stopped and started again on the same port."""
 
     def __init__(self) -> None:
-        self.faults = faults.Faults()
-        self.requests = faults.Requests()
+        super().__init__()
         self._access = Access()
         self._store = Store()
         self._log_source: LogSource | None = None
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
-        self._port = 0
-
-    @property
-    def url(self) -> str:
-        """Where it listens, once it was started."""
-        return f"http://127.0.0.1:{self._port}"
-
-    def start(self) -> Self:
-        """Listen on a free port, or on the one it had before."""
-        self._server = _Server(("127.0.0.1", self._port), self)
-        self._port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="fake-api", daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Close the port and every connection; the objects stay."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._server.drop_connections()
-        self._thread.join()
-        self._server = self._thread = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def add_user(self, name: str, *, admin: bool = False, roles: Mapping[str, Sequence[Rule]] | None = None) -> str:
         """A user, or new rights for one; answers the token. ``roles``: rules by namespace, ``""`` for everywhere."""
@@ -131,13 +87,13 @@ class FakeApi:
         self._log_source = source
 
     def user_of(self, headers: Mapping[str, str]) -> str | None:
-        """Whose token a request carries."""
+        """The user of the Authorization header."""
         return self._access.user_of(headers.get("Authorization"))
 
     def answer(
         self, user: str | None, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Json | str]:
-        """The status and the body for one request: all of the pipeline behind the faults."""
+        """All of the pipeline behind the faults."""
         try:
             if user is None:
                 raise unauthorized()
@@ -154,6 +110,8 @@ class FakeApi:
             return 200, _VERSION
         if parts.path in ("/readyz", "/livez", "/healthz"):
             return 200, "ok"
+        if "dryRun" in query:
+            raise bad_request("dryRun is not offered by the stand-in")
         target = parse(parts.path)
         if target is None:
             return 404, "404 page not found\n"
@@ -190,6 +148,8 @@ class FakeApi:
             options = body.document(_JSON) if body.content else {}
             if "gracePeriodSeconds" in query:
                 options["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
+            if options.get("dryRun") or options.get("propagationPolicy", "Background") != "Background":
+                raise bad_request("the stand-in deletes in the background, and not as an exercise")
             item, gone = self._store.delete(resource, namespace, name, options)
             return 200, _deleted(resource, item) if gone and resource.kind != "Pod" else item
         raise method_not_allowed()
@@ -239,105 +199,3 @@ def _deleted(resource: Resource, item: Json) -> Json:
     if resource.group:
         details["group"] = resource.group
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], api: "FakeApi") -> None:
-        super().__init__(address, _Handler)
-        self.api = api
-        self.stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
-
-    def opened(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.add(connection)
-
-    def closed(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.discard(connection)
-
-    def drop_connections(self) -> None:
-        """Wake the threads that wait for a next request on a kept connection."""
-        with self._lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        """A client that went away is its own affair."""
-        log.debug("connection from %s broke: %r", client_address, sys.exception())
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else a kept connection waits 40 ms for each delayed acknowledgement
-    wbufsize = -1
-    timeout = _IDLE_SECONDS
-    server: _Server
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.opened(self.connection)
-
-    def finish(self) -> None:
-        self.server.closed(self.connection)
-        with contextlib.suppress(OSError):
-            super().finish()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """The record of requests is kept in ``FakeApi.requests``."""
-
-    def _serve(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
-        api = self.server.api
-        headers = {name.title(): value for name, value in self.headers.items()}
-        user = api.user_of(headers)
-        fault = api.faults.take(self.command, self.path, user)
-        status, content = self._outcome(fault, user, headers, body)
-        payload = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-        sent = payload[: len(payload) // 2] if isinstance(fault, faults.DropAnswer) else payload
-        # Recorded before it is sent, so that a client that has its answer finds it counted.
-        api.requests.add(faults.Request(self.command, self.path, user, status, length, len(sent)))
-        if status:
-            media_type = "text/plain; charset=utf-8" if isinstance(content, str) else _JSON
-            self._send(status, media_type, sent, len(payload), fault)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's names
-
-    def _outcome(
-        self, fault: faults.Fault | None, user: str | None, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, Json | str]:
-        match fault:
-            case faults.Refuse(status):
-                return status, RefusalError(status, f"injected: {self.command} {self.path}").body()
-            case faults.Malformed():
-                return 200, '{"kind": "Pod'
-            case faults.Drop():
-                self.close_connection = True
-                return 0, ""
-            case faults.Hang(seconds):
-                self.server.stopping.wait(seconds)
-                self.close_connection = True
-                return 0, ""
-            case faults.DropAnswer():
-                self.close_connection = True
-        try:
-            return self.server.api.answer(user, self.command, self.path, headers, body)
-        except Exception as error:
-            log.exception("the stand-in has a defect")
-            return 500, RefusalError(500, f"Internal error occurred: {error!r}").body()
-
-    def _send(self, status: int, media_type: str, sent: bytes, promised: int, fault: faults.Fault | None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(promised))
-        if isinstance(fault, faults.Refuse) and fault.retry_after is not None:
-            self.send_header("Retry-After", str(fault.retry_after))
-        self.end_headers()
-        self.wfile.write(sent)
-        self.wfile.flush()

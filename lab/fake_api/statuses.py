@@ -57,6 +57,10 @@ class RefusalError(Exception):
         return status
 
 
+OMITTED = object()
+"""``field.OmitValueType``: a value that the message does not show."""
+
+
 @dataclass(frozen=True)
 class Cause:
     """One field that is wrong: ``field.Error`` of k8s.io/apimachinery/pkg/util/validation/field."""
@@ -72,7 +76,7 @@ class Cause:
         if shown is None:
             value = f'"{self.value}"' if isinstance(self.value, str) else str(self.value)
             name = "Unsupported value" if self.kind == "FieldValueNotSupported" else "Invalid value"
-            shown = f"{name}: {value}"
+            shown = name if self.value is OMITTED else f"{name}: {value}"
         return f"{self.field}: {shown}" + (f": {self.detail}" if self.detail else "")
 
 
@@ -127,6 +131,12 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> Refusa
         {"reason": cause.kind, "message": cause.text().split(": ", 1)[1], "field": cause.field} for cause in causes
     ]
     return RefusalError(422, f'{_qualified(kind, group)} "{name}" is invalid: {listed}', details=details)
+
+
+def forbidden_by_admission(resource: str, group: str, name: str, why: str) -> RefusalError:
+    """``admission.NewForbidden``."""
+    details = _details(resource, group, name)
+    return RefusalError(403, f'{_qualified(resource, group)} "{name}" is forbidden: {why}', details=details)
 
 
 def bad_request(message: str) -> RefusalError:

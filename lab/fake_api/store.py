@@ -2,9 +2,9 @@
 
 It knows what k8s.io/apiserver/pkg/registry/{generic/registry/store.go,rest/{create,update,delete}.go} do: uids, one
 resourceVersion for the whole store, generation, compare-and-swap, finalizers and graceful deletion. A stored object is
-never changed in place, so that readers need no copy. Of the controllers' work it does one thing itself: a deleted
-namespace loses its contents at once. It collects no garbage: that is ``lab.controllers``' part, and a propagationPolicy
-in a deletion is taken as Background.
+never changed in place, so that readers need no copy. Of the controllers' work it does two things itself, at once: a
+deleted namespace loses its contents, and a new one has a service account ``default``. It collects no garbage: that is
+``lab.controllers``' part.
 """
 
 import copy
@@ -24,6 +24,7 @@ from lab.fake_api.statuses import (
     already_exists,
     bad_request,
     conflict,
+    forbidden_by_admission,
     invalid,
     invalid_value,
     not_found,
@@ -37,6 +38,7 @@ _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_GENERATED = 58
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 _NAMESPACES = next(each for each in RESOURCES if each.plural == "namespaces")
+_SERVICE_ACCOUNTS = next(each for each in RESOURCES if each.plural == "serviceaccounts")
 
 
 class Store:
@@ -95,9 +97,11 @@ class Store:
             key = (namespace, metadata["name"])
             if key in self._objects[resource]:
                 raise already_exists(resource.plural, resource.group, metadata["name"])
-            if resource.kind == "Service":
-                item["spec"].setdefault("clusterIP", f"10.96.0.{next(self._addresses)}")
-            return self._put(resource, key, item)
+            self._admit(resource, namespace, item)
+            made = self._put(resource, key, item)
+            if resource is _NAMESPACES:
+                self.create(_SERVICE_ACCOUNTS, metadata["name"], {"metadata": {"name": "default"}})
+            return made
 
     def replace(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, status: bool) -> Json:
         """PUT of an object, or of its status alone."""
@@ -214,6 +218,17 @@ class Store:
         """Admission plugin NamespaceLifecycle."""
         if namespace and ("", namespace) not in self._objects[_NAMESPACES]:
             raise not_found("namespaces", "", namespace)
+
+    def _admit(self, resource: Resource, namespace: str, item: Json) -> None:
+        """Admission plugin ServiceAccount for pods; an address for Services."""
+        if resource.kind == "Service":
+            item["spec"].setdefault("clusterIP", f"10.96.0.{next(self._addresses)}")
+        if resource.kind != "Pod":
+            return
+        name = item["spec"]["serviceAccountName"]
+        if (namespace, name) not in self._objects[_SERVICE_ACCOUNTS]:
+            absent = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+            raise forbidden_by_admission("pods", "", item["metadata"]["name"], absent)
 
 
 def timestamp(later_seconds: int = 0) -> str:

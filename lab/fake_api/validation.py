@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lab.fake_api import crd
+from lab.fake_api import crd, job_validation
 from lab.fake_api.resources import Resource
 from lab.fake_api.statuses import Cause, forbidden_field, invalid, invalid_value, required
 
@@ -41,7 +41,7 @@ def for_update(resource: Resource, old: Json, new: Json) -> None:
     if resource.kind == "Pod":
         causes += _pod_update(old, new)
     elif resource.kind == "Job":
-        causes += _job_update(old["spec"], new["spec"])
+        causes += job_validation.spec_changes(old, new) + job_validation.status_changes(old, new)
     elif resource.kind in ("Deployment", "ReplicaSet") and old["spec"].get("selector") != new["spec"].get("selector"):
         causes.append(invalid_value("spec.selector", new["spec"].get("selector"), _IMMUTABLE))
     elif resource.kind == "Secret" and old.get("type") != new.get("type"):
@@ -126,15 +126,6 @@ def _job_spec(spec: Mapping[str, Any]) -> list[Cause]:
         detail = 'only "Never" is supported when podFailurePolicy is specified'
         causes.append(invalid_value("spec.template.spec.restartPolicy", pod.get("restartPolicy"), detail))
     return causes
-
-
-def _job_update(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Cause]:
-    """``ValidateJobSpecUpdate``: what a Job runs is settled when it is created."""
-    fields = ["selector", "template", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy"]
-    if new.get("completionMode") != "Indexed":
-        fields.append("completions")
-    changed = [field for field in fields if old.get(field) != new.get(field)]
-    return [invalid_value(f"spec.{field}", new.get(field), _IMMUTABLE) for field in changed]
 
 
 def _pod_update(old: Json, new: Json) -> list[Cause]:

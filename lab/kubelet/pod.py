@@ -16,7 +16,7 @@ from lab.kubelet.configuration import NODE_IP, ConfigurationError, UnsupportedEr
 from lab.kubelet.container import DEFAULT_GRACE_SECONDS, Container, Logs, World
 from lab.kubelet.network import Endpoint
 from lab.kubelet.runtime import Sandbox
-from lab.kubelet.status import TERMINAL_PHASES, ContainerView, Waiting, conditions, phase, timestamp
+from lab.kubelet.status import TERMINAL_PHASES, UNKNOWN_END, ContainerView, Waiting, conditions, phase, timestamp
 from lab.kubelet.volumes import Volumes
 
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
@@ -188,6 +188,10 @@ class Pod:
         pod_phase = phase(
             views, pod["spec"].get("restartPolicy", "Always"), ending=self._kill_at is not None, init=init
         )
+        if self._kill_at is not None and not self.pids():
+            # ``TerminatePod`` of pkg/kubelet/status: what never came to an end has failed.
+            pod_phase = pod_phase if pod_phase in TERMINAL_PHASES else "Failed"
+            views = [_settled(view) for view in views] if any(view.begun for view in views) else views
         if self._past_deadline:
             pod_phase = "Failed"
         started = self._volumes.mounted
@@ -228,6 +232,13 @@ def _grace(pod: Json) -> float:
 def _policy_of_init(policy: str) -> str:
     """One that succeeded is not run again whatever the pod's policy."""
     return "Never" if policy == "Never" else "OnFailure"
+
+
+def _settled(view: ContainerView) -> ContainerView:
+    """Of a pod that has been ended no container waits: not for its next start, and not for its first."""
+    if not isinstance(view.state, Waiting):
+        return view
+    return replace(view, state=view.last or UNKNOWN_END, last=None)
 
 
 def _of_init(view: ContainerView) -> ContainerView:

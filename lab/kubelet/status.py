@@ -65,6 +65,11 @@ class Terminated:
         return {"terminated": ended}
 
 
+UNKNOWN_END = Terminated(
+    137, "ContainerStatusUnknown", "The container could not be located when the pod was terminated", NEVER, NEVER, ""
+)
+"""Of a container that was never started, in a pod that was ended after others were."""
+
 State: TypeAlias = Waiting | Running | Terminated
 
 

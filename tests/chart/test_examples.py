@@ -154,11 +154,10 @@ def test_the_application_without_rolling_sync_renders(helm3: Helm) -> None:
     assert "CronJob" in {one["kind"] for one in objects}
 
 
-def of_docs(name: str) -> Json:
-    """The first block of YAML in a page of the docs."""
-    block = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / name).read_text(), re.DOTALL)
-    assert block
-    return dict(yaml.safe_load(block[1]))
+def of_docs(name: str, holding: str = "") -> Json:
+    """The first block of YAML in a page of the docs, or the first that holds this."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / name).read_text(), re.DOTALL)
+    return dict(yaml.safe_load(next(block for block in blocks if holding in block)))
 
 
 def test_the_docs_smallest_values_render(helm3: Helm) -> None:
@@ -170,7 +169,37 @@ def test_the_docs_smallest_values_render(helm3: Helm) -> None:
 def test_the_docs_role_for_tenants_is_the_charts(helm3: Helm) -> None:
     """What docs/rbac.md tells a platform's team to add is what the chart would have made."""
     objects = helm3.objects(CHART, of_docs("install.md"), release="gate", namespace="temporal-gate")
-    wanted = of_docs("rbac.md")
+    wanted = of_docs("rbac.md", "kind: Role")
     (made,) = [one for one in of_kind(objects, "Role") if one["metadata"]["namespace"] == "argocd"]
     assert made["metadata"]["name"] == wanted["metadata"]["name"]
     assert canonical({"argocd": made["rules"]}) == canonical({"argocd": wanted["rules"]})
+
+
+def test_the_docs_project_role_is_what_the_gate_asks_for(helm3: Helm) -> None:
+    """It may get what the Kubernetes way may get, but for the gate's own; and sync what that may sync, not only look at."""
+    project = of_docs("rbac.md", "kind: AppProject")
+    name, (role,) = project["metadata"]["name"], project["spec"]["roles"]
+    granted: dict[str, set[str]] = {}
+    for policy in role["policies"]:
+        kind, subject, resource, action, what, effect = (part.strip() for part in policy.split(","))
+        assert (kind, subject, resource, effect) == ("p", f"proj:{name}:{role['name']}", "applications", "allow")
+        granted.setdefault(action, set()).add(what.removeprefix(f"{name}/"))
+    values = of_docs("install.md")
+    downstream = {one["name"] for one in values["downstream"]}
+    migrations, runtime = (values[one]["application"]["name"] for one in ("migrations", "runtime"))
+    assert granted == {"get": {migrations, runtime} | downstream, "sync": {migrations} | downstream}
+    settings = yaml.safe_load(config(helm3.objects(CHART, merged(values, of_docs("rbac.md", "tokenSecret")))))
+    assert settings["argocd"]["server"]["project"] == name
+
+
+def test_the_admission_policy_is_for_the_docs_install(helm3: Helm) -> None:
+    """Its accounts and its namespace are those of the values in docs/install.md, with the watchdog."""
+    values = merged(of_docs("install.md"), {"watchdog": {"enabled": True}})
+    objects = helm3.objects(CHART, values, release="gate", namespace="temporal-gate")
+    policy, binding = yaml.safe_load_all((ROOT / "examples" / "admission-policy" / "policy.yaml").read_text())
+    accounts = {
+        f"system:serviceaccount:temporal-gate:{one['metadata']['name']}" for one in of_kind(objects, "ServiceAccount")
+    }
+    assert set(re.findall(r'"(system:[^"]+)"', policy["spec"]["matchConditions"][0]["expression"])) == accounts
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    assert list(binding["spec"]["matchResources"]["namespaceSelector"]["matchLabels"].values()) == ["argocd"]

@@ -28,6 +28,7 @@ OTHERS: dict[str, Any] = {
     "reachability": "always",
     "onEmptyDatabase": "migrate",
     "report.format": "console",
+    "report.events": False,
     "hook.phase": "PostSync",
     "receipt.revision": "1a2b3c4d",
     "watchdog.schedule": "@hourly",
@@ -50,12 +51,23 @@ OTHERS: dict[str, Any] = {
 NO_CA = {"default": {"name": ""}, "visibility": {"name": "", "key": ""}}
 UNVERIFIED: Json = {store: {"sslMode": "", "caSecret": none} for store, none in NO_CA.items()}
 
+BY_KUBECONFIG: Json = {
+    "argocd": {
+        "kubeconfigSecret": {"name": "hub"},
+        "server": {"address": "", "tokenSecret": {"name": ""}, "caSecret": {"name": ""}, "serverName": ""},
+    },
+    "downstream": [],
+    **{name: {"application": {"project": ""}} for name in ("migrations", "runtime", "gate")},
+}
+
 BESIDE: dict[str, Json] = {
     "temporal.frontend.tls.enabled": setting(
         "temporal.frontend.tls", {"serverName": "", "caSecret": {"name": ""}, "clientSecret": {"name": ""}}
     ),
-    "argocd.context": setting("argocd.kubeconfigSecret.name", "hub"),
-    "argocd.kubeconfigSecret.key": setting("argocd.kubeconfigSecret.name", "hub"),
+    "argocd.context": BY_KUBECONFIG,
+    "argocd.kubeconfigSecret.name": BY_KUBECONFIG,
+    "argocd.kubeconfigSecret.key": BY_KUBECONFIG,
+    "argocd.server.plainText": setting("argocd.server", {"caSecret": {"name": ""}, "serverName": ""}),
     "gate.application.enabled": setting("watchdog.reopenGate", value=False),
     "stores.default.secret.userKey": setting("stores.default.user", ""),
     "stores.default.secret.portKey": setting("stores.default.port", 0),

@@ -22,7 +22,66 @@ OWN_LABELS = (
     "helm.sh/chart",
 )
 
+SERVER: Json = {"address": "argocd-server.argocd.svc:443", "tokenSecret": {"name": "token"}}
+
+PLAIN_TEXT_AND: dict[str, Json] = {"a CA": {"caSecret": {"name": "ca"}}, "a server's name": {"serverName": "argocd"}}
+
 REFUSALS: dict[str, tuple[Json, str]] = {
+    # Argo CD's own API.
+    "no token": (
+        setting("argocd.server.address", "argocd-server.argocd.svc:443"),
+        "argocd.server.tokenSecret.name: required by argocd.server.address",
+    ),
+    "two ways to Applications": (
+        setting("argocd.server", SERVER) | {"argocd": {"server": SERVER, "kubeconfigSecret": {"name": "hub"}}},
+        "argocd.server.address: argocd.kubeconfigSecret.name is another way to the same Applications: keep one of them",
+    ),
+    **{
+        f"{name} of no server": (
+            setting(f"argocd.server.{name}", value),
+            f"argocd.server.{name}: there is no argocd.server.address that it is for: set argocd.server.address, or remove",
+        )
+        for name, value in {
+            "tokenSecret.name": "token",
+            "caSecret.name": "ca",
+            "serverName": "argocd",
+            "plainText": True,
+        }.items()
+    },
+    **{
+        f"plain text and {name}": (
+            setting("argocd.server", {**SERVER, "plainText": True, **given}),
+            "argocd.server.plainText: it speaks no TLS: remove it, or caSecret.name and serverName",
+        )
+        for name, given in PLAIN_TEXT_AND.items()
+    },
+    **{
+        f"an address of argocd-server that {what}": (
+            setting("argocd.server", {**SERVER, "address": address}),
+            f'argocd.server.address: "{address}" must be host:port, such as argocd-server.argocd.svc:443, without https://',
+        )
+        for what, address in {
+            "has a scheme": "https://argocd.example.com",
+            "has no such port": "argocd.example.com:65536",
+            "has a user": "me@argocd.example.com",
+        }.items()
+    },
+    **{
+        f"a project of {path}, which nobody asks for": (
+            value,
+            f"{path}.project: only argocd.server asks for it: set argocd.server.address, or remove it",
+        )
+        for path, value in {
+            "migrations.application": setting("migrations.application", {"name": "m", "project": "data"}),
+            "runtime.application": setting("runtime.application", {**RUNTIME, "project": "data"}),
+            "gate.application": setting("gate.application.project", "data"),
+            "downstream[0]": FRONTEND | {"downstream": [{"name": "bootstrap", "project": "data"}]},
+        }.items()
+    },
+    "Events that are neither on nor off": (
+        setting("report.events", "sometimes"),
+        "at '/report/events': value must be one of 'auto', true, false",
+    ),
     # Said by the schema.
     "a misspelt value": ({"deadlineSecond": 60}, "additional properties 'deadlineSecond' not allowed"),
     "a misspelt value in a block": (

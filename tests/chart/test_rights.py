@@ -39,6 +39,8 @@ def test_they_are_those_that_the_program_is_tried_with(helm3: Helm) -> None:
     assert found == canonical(rollout.gate_roles())
 
 
+TOKEN = {"address": "argocd-server.argocd.svc:443", "tokenSecret": {"name": "gate-argocd-token"}}
+
 CASES: dict[str, tuple[Json, dict[str, set[str]]]] = {
     "the smallest install: its own Job, the migrations' Application, Events": (
         {},
@@ -51,6 +53,19 @@ CASES: dict[str, tuple[Json, dict[str, set[str]]]] = {
     "plain helm: there is no such Application": (
         setting("gate.application.enabled", False),  # noqa: FBT003 -- a value of the chart
         {"data": {JOB}, "argocd": {f"{GET} {MIGRATIONS}", f"{PATCH} {MIGRATIONS}", EVENTS}},
+    ),
+    "Argo CD's own API: none in the Applications' namespace": (setting("argocd.server", TOKEN), {"data": {JOB}}),
+    "the same, for all of a rollout": (
+        ROLLOUT | setting("argocd.server", TOKEN),
+        {"data": {JOB}, "temporal": PODS},
+    ),
+    "Argo CD's own API, and Events": (
+        setting("argocd.server", TOKEN) | setting("report.events", True),  # noqa: FBT003 -- a value of the chart
+        {"data": {JOB}, "argocd": {EVENTS}},
+    ),
+    "Argo CD's own API, and Events that the platform's team allows": (
+        setting("argocd.server", TOKEN) | setting("report.events", True) | setting("rbac.applications.create", False),  # noqa: FBT003
+        {"data": {JOB}},
     ),
     "a runtime whose pods are looked at": (
         setting("runtime.namespace", "temporal"),
@@ -201,6 +216,12 @@ def test_the_watchdog_alone_may_sync_the_gates_application(helm3: Helm) -> None:
     watchdog = gate_rights(helm3, values, "gate-temporal-recovery-hook-watchdog")
     assert f"{PATCH} gate" not in gate["argocd"]
     assert watchdog == {"temporal": gate["temporal"], "argocd": gate["argocd"] | {f"{PATCH} gate"}}
+
+
+def test_by_argo_cds_own_api_the_token_alone_may_sync_it(helm3: Helm) -> None:
+    """The watchdog has the same one."""
+    values = setting("watchdog.enabled", True) | setting("argocd.server", TOKEN)  # noqa: FBT003 -- a value of the chart
+    assert gate_rights(helm3, values, "gate-temporal-recovery-hook-watchdog") == {}
 
 
 def test_a_watchdog_that_reopens_nothing_may_not(helm3: Helm) -> None:

@@ -314,7 +314,9 @@ def test_the_notes_say_where_to_look(scenario: str, helm3: Helm, notes: Notes) -
     assert f"logs job/{the(helm3.objects(CHART, SCENARIOS[scenario]), 'Job')['metadata']['name']}" in said
     assert ("sync Application" in said) == values["gate"]["application"]["enabled"]
     assert ("holds no rollout back" in said) == (values["hook"]["phase"] == "PostSync")
-    assert ("docs/rbac.md" in said) == (scenario in {"tenant", "hub-and-spoke"})
+    assert ("docs/rbac.md" in said) == (
+        scenario in {"tenant", "hub-and-spoke", "argocd-server", "argocd-server-in-a-mesh", "full"}
+    )
     assert "docs/ is in" not in said
     assert "%!" not in said
     assert "<no value>" not in said

@@ -11,6 +11,7 @@ import yaml
 from rendering import CHART, SCENARIOS, SMALLEST, Json, config, job_specs, merged, setting, values_of
 
 from hook.decision.policy import OnEmptyDatabase
+from hook.observation.applications import ApplicationRef
 from hook.observation.versions import SchemaVersion, Store
 from hook.settings import loading
 from hook.settings.settings import LABEL_SELECTOR, Settings
@@ -425,6 +426,22 @@ def test_argo_cd_elsewhere_is_reached_by_its_kubeconfig(
     loaded = Installed(helm3.objects(CHART, SCENARIOS["hub-and-spoke"]), "gate", tmp_path, monkeypatch).load()
     assert loaded.argocd.kubeconfig_file == tmp_path / "argocd" / "kubeconfig"
     assert loaded.argocd.context == "hub"
+
+
+def test_argo_cds_own_api_is_reached_by_its_token(helm3: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each Application with its own project, and no Events where nobody asks for them."""
+    loaded = Installed(helm3.objects(CHART, SCENARIOS["argocd-server"]), "gate", tmp_path, monkeypatch).load()
+    server = loaded.argocd.server
+    assert server is not None
+    assert (server.address, server.project, server.server_name) == (
+        "argocd-server.argocd.svc:443",
+        "temporal",
+        "argocd-server",
+    )
+    assert server.token_file == tmp_path / "argocd" / "token"
+    assert server.ca_file == tmp_path / "argocd" / "ca.crt"
+    assert loaded.projects == {ApplicationRef("argocd", "data-temporal"): "data"}
+    assert not loaded.posts_events
 
 
 def test_the_gates_application_is_the_release_unless_it_is_named(helm3: Helm) -> None:

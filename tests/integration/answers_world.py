@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hook.adapters import postgres
 from hook.adapters.api import Api
+from hook.adapters.connection import Connection
 from hook.compose import Composition
 from hook.gate import Gate, Timing
 from hook.observation.observation import Frontend, Observation
@@ -336,7 +337,8 @@ def run(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, schemas: dict
 
     settings = Settings.model_validate(SETTINGS | {"downstream": [{"name": "bootstrap"}]})
     with monkeypatch.context() as patched:
-        patched.setattr(Api, "connect", classmethod(lambda cls, *_: cls(Client(given), "Kubernetes API", 5.0)))
+        connection = Connection(Client(given), "Kubernetes API", 5.0, "")
+        patched.setattr(Api, "connect", classmethod(lambda cls, *_: cls(connection)))
         patched.setattr(postgres, "read", read_store)
         patched.setattr(postgres, "members", lambda *_: ())
         with Composition(settings) as parts:

@@ -26,6 +26,7 @@ from hook.settings.loading import load
 from lab import rollout as platform
 from lab.api_client import Json
 from lab.fake_api import FakeApi, store
+from lab.object_status import ended_job
 
 MIGRATIONS, RUNTIME, BOOTSTRAP = platform.MIGRATIONS, platform.RUNTIME, platform.BOOTSTRAP
 NAMESPACE = platform.NAMESPACE
@@ -179,11 +180,10 @@ class Field:
         main = {"name": name, "image": "temporalio/admin-tools:1.29", "command": [tool]}
         pod = {"restartPolicy": "Never", "containers": [main], "initContainers": containers}
         body = {"metadata": {"name": name}, "spec": {"suspend": suspend, "template": {"spec": pod}}}
-        at = self.ago(age - 10)
-        condition = {"type": ended, "status": "True", "lastTransitionTime": at, "message": message}
-        ends = {"conditions": [condition | {"reason": "BackoffLimitExceeded" if ended == "Failed" else ""}]}
-        completed = {"completionTime": at} if ended == "Complete" else {}
-        status = {"startTime": self.ago(age), **(ends if ended else {"active": 1}), **completed}
+        status: Json = {"startTime": self.ago(age), "active": 1}
+        if ended:
+            reason = "BackoffLimitExceeded" if ended == "Failed" else "CompletionsReached"
+            status = ended_job(ended, message, started=self.ago(age), ended=self.ago(age - 10), reason=reason)
         return str(self.create(JOBS, body, age=age, status=status)["metadata"]["uid"])
 
     def pod(  # noqa: PLR0913
@@ -291,6 +291,11 @@ class Field:
         """The pods that the gate deleted."""
         asked = self.api.requests.by("gate")
         return [one.path.partition("?")[0].rpartition("/")[2] for one in asked if one.method == "DELETE"]
+
+    @property
+    def passed(self) -> float:
+        """Seconds since it was made, by the run's clock: what a slow machine took of them as well."""
+        return (self._clock() - self.now).total_seconds()
 
     def _clock(self) -> datetime:
         return datetime.now(UTC) + self.skipped

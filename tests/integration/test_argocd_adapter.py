@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from hook.adapters.api import Api
-from hook.adapters.argocd import ATTEMPT_INFO, RUN_INFO, Applications
+from hook.adapters.argocd import ATTEMPT_INFO, RUN_INFO, Applications, KubernetesWay
 from hook.decision import planner
 from hook.decision.policy import Policy
 from hook.decision.steps import Migrate
@@ -34,6 +34,7 @@ from hook.observation.workloads import JobRef
 from lab.api_client import ApiClient, ApiError, Json
 from lab.argocd import REFRESH, ArgoCd, Behaviour
 from lab.fake_api import DropAnswer, FakeApi
+from lab.object_status import ended_job
 from lab.processes import wait_until
 
 REF = ApplicationRef("argocd", "migrations")
@@ -65,7 +66,7 @@ class Cluster:
         self.argocd = argocd
         self.api = gate
         self.client: ApiClient = api.client("cluster")
-        self.applications = Applications(gate, RUN)
+        self.applications = Applications(KubernetesWay(gate), RUN)
 
     def look(self) -> Application:
         return self.applications.read(REF)
@@ -102,7 +103,11 @@ class Cluster:
 
     def sync(self, attempt: int = 1, run: str = RUN) -> None:
         """Until nobody was faster."""
-        wait_until(lambda: synced(Applications(self.api, run), self.look(), attempt), SECONDS, "a sync to be written")
+        wait_until(
+            lambda: synced(Applications(KubernetesWay(self.api), run), self.look(), attempt),
+            SECONDS,
+            "a sync to be written",
+        )
 
     def refresh(self) -> Application:
         """The Application, compared since."""
@@ -125,8 +130,9 @@ class Cluster:
 
     def end_job(self, name: str, condition: str) -> None:
         """The Job controller's part."""
-        conditions = [{"type": condition, "status": "True", "message": f"{name} has ended"}]
-        self.client.patch_status(f"{JOBS}/{name}", {"status": {"conditions": conditions}})
+        now = self.client.get(f"{JOBS}/{name}")["metadata"]["creationTimestamp"]
+        status = ended_job(condition, f"{name} has ended", started=now, ended=now)
+        self.client.patch_status(f"{JOBS}/{name}", {"status": status})
 
     def run_hook(self, condition: str, without: str = "") -> str:
         """Wait for the hook Job and end it; its uid."""
@@ -357,9 +363,9 @@ def test_an_operation_is_ours_by_the_runs_id(tmp_path: Path) -> None:
     with cluster(tmp_path, config_map("a")) as it:
         it.sync(attempt=2)
         it.until_operation(OperationPhase.SUCCEEDED)
-        again = by_argocd(Applications(it.api, RUN).read(REF))
+        again = by_argocd(Applications(KubernetesWay(it.api), RUN).read(REF))
         assert (again.phase, again.attempts) == (MigrationPhase.SUCCEEDED, 2)
-        other = by_argocd(Applications(it.api, OTHER_RUN).read(REF))
+        other = by_argocd(Applications(KubernetesWay(it.api), OTHER_RUN).read(REF))
         assert (other.phase, other.attempts) == (MigrationPhase.IDLE, 0)
 
 
@@ -456,7 +462,7 @@ def test_a_cluster_without_argo_cd_is_told_apart_from_a_missing_application(tmp_
         }
         path.write_text(yaml.safe_dump(config))
         with closing(Api.connect(path, None, 5.0)) as api:
-            finding = refusal(lambda: Applications(api, RUN).read(REF))
+            finding = refusal(lambda: Applications(KubernetesWay(api), RUN).read(REF))
     finally:
         server.shutdown()
         thread.join()
@@ -578,6 +584,23 @@ def test_a_failed_plain_job_is_replaced_and_nothing_else_is_touched(tmp_path: Pa
         assert operation["resources"] == [{"group": "batch", "kind": "Job", "namespace": "data", "name": "schema"}]
 
 
+def test_a_failed_plain_job_is_replaced_though_only_what_is_out_of_sync_is_to_be_applied(tmp_path: Path) -> None:
+    """The policy's ApplyOutOfSyncOnly is not for an operation that replaces what is in sync; its other options are."""
+    with cluster(tmp_path, plain_job()) as it:
+        options = ["CreateNamespace=true", "ApplyOutOfSyncOnly=true", "PruneLast=true"]
+        it.client.patch(PATH, {"spec": {"syncPolicy": {"syncOptions": options}}})
+        it.argocd.sync(REF.name)
+        it.until_operation(OperationPhase.SUCCEEDED)
+        failed = it.job("schema")
+        it.end_job("schema", "Failed")
+        it.until_status("Synced", "Degraded")
+        it.sync()
+        assert it.job("schema", without=failed)
+        it.until_operation(OperationPhase.SUCCEEDED)
+        written = it.raw()["status"]["operationState"]["operation"]["sync"]["syncOptions"]
+        assert written == ["CreateNamespace=true", "PruneLast=true", "Replace=true"]
+
+
 def test_a_job_that_git_has_no_more_is_not_the_migration(tmp_path: Path) -> None:
     """Its failure says nothing of its successor, and a sync of it alone would do nothing: the successor's hook runs."""
     with cluster(tmp_path, plain_job("old")) as it:
@@ -649,7 +672,7 @@ def test_of_two_gates_one_sync_is_written(tmp_path: Path) -> None:
     with cluster(tmp_path, hook_job()) as it:
         it.argocd.stop()
         seen = it.look()
-        written = [synced(Applications(it.api, run), seen, 1) for run in (RUN, OTHER_RUN)]
+        written = [synced(Applications(KubernetesWay(it.api), run), seen, 1) for run in (RUN, OTHER_RUN)]
         assert written == [True, False]
         assert it.raw()["operation"]["info"][0]["value"] == RUN
 
@@ -690,7 +713,7 @@ def test_a_sync_that_was_lost_is_written_again(tmp_path: Path) -> None:
         it.argocd.sync(REF.name)
         first = it.job("schema")
         it.until_operation(OperationPhase.RUNNING)
-        careless = Applications(_careless(it.api), RUN)
+        careless = Applications(KubernetesWay(_careless(it.api)), RUN)
         wait_until(lambda: synced(careless, it.look(), 1), SECONDS, "a sync to be written")
         assert it.raw()["operation"]["info"][0]["value"] == RUN
         assert it.operation.attempt is None

@@ -1,190 +1,31 @@
 """The stand-in for Argo CD behaves as a running 3.6 was seen to: a case for each line of the lab's table it covers."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
+from argocd_world import (
+    CONFIG_MAPS,
+    JOBS,
+    PATIENCE_SECONDS,
+    REPLACE_BY_FORCE,
+    TEMPORAL,
+    config_map,
+    deployment,
+    hook_job,
+    identity_of,
+    job_operation,
+    message_of,
+    plain_job,
+    uncompared,
+    world,
+)
 
-from lab.api_client import ApiClient, ApiError, Json
-from lab.argocd import REFRESH, ArgoCd, Behaviour, OperationInProgressError
-from lab.fake_api import FakeApi
-
-APPLICATIONS = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
-TEMPORAL = APPLICATIONS + "/temporal"
-JOBS = "/apis/batch/v1/namespaces/data/jobs"
-CONFIG_MAPS = "/api/v1/namespaces/data/configmaps"
-PATIENCE_SECONDS = 10.0
-
-
-class World:
-    """One Application named temporal, its git, and an API without any other controller."""
-
-    def __init__(self, client: ApiClient, argocd: ArgoCd) -> None:
-        self.client = client
-        self.argocd = argocd
-
-    @property
-    def application(self) -> Json:
-        return self.client.get(TEMPORAL)
-
-    @property
-    def state(self) -> Json:
-        found: Json = self.application.get("status", {}).get("operationState", {})
-        return found
-
-    def until(self, holds: Callable[[Json], object]) -> Json:
-        """The Application as soon as this holds of it."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not holds(found := self.application):
-            assert time.monotonic() < deadline, found
-            time.sleep(0.01)
-        return found
-
-    def until_phase(self, phase: str) -> Json:
-        found = self.until(lambda it: it.get("status", {}).get("operationState", {}).get("phase") == phase)
-        state: Json = found["status"]["operationState"]
-        return state
-
-    def until_ended(self, identity: str) -> Json:
-        """The state of the operation with this id, at its end and compared since."""
-
-        def ended(found: Json) -> bool:
-            state = found.get("status", {}).get("operationState", {})
-            return _identity(state) == identity and state["phase"] != "Running" and "operation" not in found
-
-        state: Json = self.until(ended)["status"]["operationState"]
-        return state
-
-    def until_status(self, sync: str, health: str) -> Json:
-        def reached(found: Json) -> bool:
-            status = found.get("status", {})
-            return (status.get("sync", {}).get("status"), status.get("health", {}).get("status")) == (sync, health)
-
-        status: Json = self.until(reached)["status"]
-        return status
-
-    def operate(self, identity: str, **operation: Any) -> None:
-        """Write ``.operation`` from outside, as the hook does: a compare-and-swap, tried again on a conflict."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._written(identity, operation):
-            assert time.monotonic() < deadline, "always somebody was faster"
-
-    def _written(self, identity: str, operation: Json) -> bool:
-        found = self.application
-        body = {
-            "initiatedBy": {"username": "gate", "automated": True},
-            "info": [{"name": "id", "value": identity}],
-            **operation,
-        }
-        body["sync"] = {"revision": found["status"]["sync"]["revision"], **operation.get("sync", {})}
-        version = {"resourceVersion": found["metadata"]["resourceVersion"]}
-        try:
-            self.client.patch(TEMPORAL, {"metadata": version, "operation": body, "status": {"operationState": None}})
-        except ApiError as error:
-            if error.status == 409:
-                return False
-            raise
-        return True
-
-    def job(self, name: str) -> Json:
-        return self.client.get(f"{JOBS}/{name}")
-
-    def until_job(self, name: str, without: str = "") -> Json:
-        """A Job of this name, with another uid than the one given."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            for each in self.client.list(JOBS, field_selector=f"metadata.name={name}"):
-                if each["metadata"]["uid"] != without and "deletionTimestamp" not in each["metadata"]:
-                    return each
-            assert time.monotonic() < deadline, f"no new Job {name}"
-            time.sleep(0.01)
-
-    def end_job(self, name: str, condition: str) -> None:
-        """The Job controller's part."""
-        conditions = [{"type": condition, "status": "True", "message": f"{name} has ended"}]
-        self.client.patch_status(f"{JOBS}/{name}", {"status": {"conditions": conditions}})
+from lab.api_client import ApiError, Json
+from lab.argocd import REFRESH, Behaviour, OperationInProgressError
 
 
-def _identity(state: Json) -> str:
-    return next((each["value"] for each in state.get("operation", {}).get("info", []) if each["name"] == "id"), "")
-
-
-@contextmanager
-def _world(behaviour: Behaviour, commits: list[list[Json]]) -> Iterator[World]:
-    with FakeApi() as api:
-        api.add_user("argocd", admin=True)
-        client = api.client("argocd")
-        for name in ("argocd", "data"):
-            client.create("/api/v1/namespaces", {"metadata": {"name": name}})
-        argocd = ArgoCd(client, behaviour=behaviour)
-        for commit in commits:
-            argocd.commit("temporal", commit)
-        client.create(
-            APPLICATIONS,
-            {
-                "apiVersion": "argoproj.io/v1alpha1",
-                "kind": "Application",
-                "metadata": {"name": "temporal"},
-                "spec": {
-                    "project": "default",
-                    "source": {"repoURL": "https://example.org/git", "path": "x", "targetRevision": "HEAD"},
-                    "destination": {"server": "https://kubernetes.default.svc", "namespace": "data"},
-                },
-            },
-        )
-        with argocd:
-            yield World(client, argocd)
-        client.close()
-
-
-@contextmanager
-def world(*manifests: Json, **behaviour: Any) -> Iterator[World]:
-    """Compared once and never synced."""
-    with _world(Behaviour(**{"resync_seconds": 3600.0, **behaviour}), [list(manifests)]) as found:
-        found.until(lambda it: "reconciledAt" in it.get("status", {}))
-        yield found
-
-
-def _live_hooks(found: Json) -> list[Json]:
+def live_hooks(found: Json) -> list[Json]:
     return [each for each in found["status"]["resources"] if each.get("hook")]
-
-
-def _message(found: Json) -> str:
-    return str(found.get("status", {}).get("operationState", {}).get("message", ""))
-
-
-def config_map(name: str, wave: int = 0, **data: str) -> Json:
-    metadata = {"name": name, "annotations": {"argocd.argoproj.io/sync-wave": str(wave)}}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
-def plain_job(name: str = "schema", image: str = "example.org/schema:1") -> Json:
-    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": image}]}}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template}}
-
-
-def hook_job(name: str = "gate", kind: str = "Sync", wave: int = 0) -> Json:
-    annotations = {"argocd.argoproj.io/hook": kind, "argocd.argoproj.io/sync-wave": str(wave)}
-    return {**plain_job(name), "metadata": {"name": name, "annotations": annotations}}
-
-
-def deployment(name: str = "frontend") -> Json:
-    labels = {"app": name}
-    template = {"metadata": {"labels": labels}, "spec": plain_job()["spec"]["template"]["spec"]}
-    template["spec"] = {"containers": template["spec"]["containers"]}
-    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
-
-
-def job_operation(**sync: Any) -> Json:
-    resource = {"group": "batch", "kind": "Job", "name": "schema", "namespace": "data"}
-    return {"sync": {"resources": [resource], **sync}}
-
-
-REPLACE_BY_FORCE = {"syncOptions": ["Replace=true"], "syncStrategy": {"apply": {"force": True}}}
 
 
 def test_an_application_never_synced_is_out_of_sync() -> None:
@@ -218,12 +59,12 @@ def test_a_hook_in_an_earlier_wave_holds_the_receipt_back() -> None:
     with world(config_map("config"), hook_job(wave=1), config_map("receipt", wave=2)) as it:
         it.argocd.sync("temporal")
         it.until_job("gate")
-        found = it.until(lambda it: "completion of hook" in _message(it))
+        found = it.until(lambda it: "completion of hook" in message_of(it))
         assert found["status"]["operationState"]["message"] == "waiting for completion of hook batch/Job/gate"
         assert found["status"]["operationState"]["phase"] == "Running"
         assert found["operation"]
         it.until_status("OutOfSync", "Healthy")
-        (hook,) = _live_hooks(it.until(_live_hooks))
+        (hook,) = live_hooks(it.until(live_hooks))
         assert (hook["name"], hook.get("status"), hook["syncWave"]) == ("gate", None, 1)
         assert it.client.list(CONFIG_MAPS, field_selector="metadata.name=receipt") == []
         it.end_job("gate", "Complete")
@@ -267,7 +108,7 @@ def test_a_post_sync_hook_waits_for_health() -> None:
     """Of every managed resource, so a crash loop keeps it from ever starting."""
     with world(deployment(), hook_job(kind="PostSync")) as it:
         it.argocd.sync("temporal")
-        it.until(lambda it: "healthy state of apps/Deployment" in _message(it))
+        it.until(lambda it: "healthy state of apps/Deployment" in message_of(it))
         assert it.client.list(JOBS) == []
         counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "observedGeneration"), 1)
         path = "/apis/apps/v1/namespaces/data/deployments/frontend"
@@ -287,7 +128,7 @@ def test_an_operation_written_while_one_runs_is_accepted_and_lost() -> None:
         it.end_job("gate", "Complete")
         it.until_ended("one")
         it.until_status("Synced", "Healthy")
-        assert _identity(it.state) == "one"
+        assert identity_of(it.state) == "one"
         assert "operation" not in it.application
         assert it.job("gate")["metadata"]["uid"] == job
 
@@ -412,7 +253,7 @@ def test_a_second_operation_may_follow_the_first() -> None:
         it.until_job("gate", without=first)
         state = it.until_phase("Running")
         assert state["operation"]["initiatedBy"]["username"] == "applicationset-controller"
-        assert _identity(state) == ""
+        assert identity_of(state) == ""
         it.end_job("gate", "Complete")
         it.until_phase("Succeeded")
         it.until(lambda it: "operation" not in it)
@@ -440,7 +281,7 @@ def test_a_closed_sync_window_blocks() -> None:
     with world(config_map("a")) as it:
         it.argocd.close_sync_window("temporal")
         it.operate("one")
-        state = it.until(_message)["status"]["operationState"]
+        state = it.until(message_of)["status"]["operationState"]
         assert (state["phase"], state["message"]) == ("Running", "Sync operation blocked by sync window")
         assert it.client.list(CONFIG_MAPS) == []
         it.argocd.open_sync_window("temporal")
@@ -455,7 +296,7 @@ def test_a_window_with_manual_sync_lets_a_persons_operation_through() -> None:
         it.until_phase("Succeeded")
         it.until(lambda it: "operation" not in it)
         it.operate("two")
-        it.until(lambda it: _message(it).endswith("sync window"))
+        it.until(lambda it: message_of(it).endswith("sync window"))
 
 
 def test_an_asked_for_refresh_compares_and_is_taken_away() -> None:
@@ -589,7 +430,7 @@ def test_what_git_no_longer_has_is_pruned_only_where_asked() -> None:
 
 def test_without_anything_in_git_it_is_unknown() -> None:
     """A ComparisonError, and an operation ends in Error."""
-    with _world(Behaviour(resync_seconds=3600), []) as it:
+    with uncompared(Behaviour(resync_seconds=3600), [], {}) as it:
         status = it.until_status("Unknown", "Healthy")
         assert status["conditions"][0]["type"] == "ComparisonError"
         it.client.patch(TEMPORAL, {"operation": {"sync": {}}})

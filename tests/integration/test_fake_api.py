@@ -13,6 +13,7 @@ import pytest
 
 from lab.api_client import ApiClient, ApiError, Json
 from lab.fake_api import FakeApi, Rule
+from lab.object_status import ended_job
 
 _numbers = itertools.count(1)
 ABSENT_UID = "00000000-0000-4000-8000-000000000000"
@@ -278,6 +279,8 @@ def test_an_applications_schema_is_held(client: ApiClient, namespace: str) -> No
         {"retry": {"limit": "2"}},
     ):
         assert refusal(lambda operation=wrong: client.patch(path, {"operation": operation})).status == 422  # type: ignore[misc]
+    for status in ({"reconciledAt": "yesterday"}, {"conditions": [{"type": "SyncError"}]}):
+        assert refusal(lambda status=status: client.patch(path, {"status": status})).status == 422  # type: ignore[misc]
     homeless = application("homeless")
     del homeless["spec"]["destination"]
     assert refusal(lambda: client.create(applications(namespace), homeless)).status == 422
@@ -388,6 +391,82 @@ def test_what_a_job_runs_is_immutable(client: ApiClient, namespace: str) -> None
     assert error.status == 422
     assert 'Job.batch "schema" is invalid' in error.message
     assert "field is immutable" in error.message
+
+
+def test_where_a_suspended_job_runs_may_change_and_what_it_runs_may_not(client: ApiClient, namespace: str) -> None:
+    """Once its controller has said that it is suspended (MutableSchedulingDirectivesForSuspendedJobs, 1.36)."""
+    client.create(jobs(namespace), job())
+    path = jobs(namespace, "schema")
+    suspended = {"type": "Suspended", "status": "True", "reason": "JobSuspended", "message": "Job suspended"}
+    client.patch_status(path, {"status": {"conditions": [suspended]}})
+    where = {"spec": {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}}
+    assert client.patch(path, where)["spec"]["template"]["spec"]["nodeSelector"] == {"disk": "fast"}
+    what = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}
+    assert "field is immutable" in refusal(lambda: client.patch(path, what)).message
+    client.patch(path, {"spec": {"suspend": False}})
+    back = {"spec": {"template": {"spec": {"nodeSelector": None}}}}
+    assert "field is immutable" in refusal(lambda: client.patch(path, back)).message
+
+
+@pytest.mark.parametrize(
+    ("kinds", "fields", "why"),
+    [
+        (["Complete"], {"completionTime": 1}, "Complete=True condition without the SuccessCriteriaMet=true condition"),
+        (["Failed"], {}, "cannot set Failed=True condition without the FailureTarget=true condition"),
+        (["SuccessCriteriaMet", "FailureTarget"], {}, "cannot set SuccessCriteriaMet=True and FailureTarget=true"),
+        (["SuccessCriteriaMet", "Complete"], {}, "completionTime is required for Complete jobs"),
+        ([], {"completionTime": 1}, "cannot set completionTime when there is no Complete=True condition"),
+        (["FailureTarget", "Failed"], {"startTime": None}, "startTime is required for finished job"),
+        (["FailureTarget", "Failed"], {"active": 1}, "active>0 is invalid for finished job"),
+        (["FailureTarget", "Failed"], {"terminating": 1}, "terminating>0 is invalid for finished job"),
+        (
+            ["FailureTarget", "Failed"],
+            {"uncountedTerminatedPods": {"failed": ["a"]}},
+            "uncountedTerminatedPods: Invalid value",
+        ),
+        ([], {"ready": 1}, "cannot set more ready pods than active"),
+    ],
+)
+def test_a_status_that_no_job_can_have_is_refused(
+    client: ApiClient, namespace: str, kinds: list[str], fields: Json, why: str
+) -> None:
+    """Since 1.32 also of whoever plays the controller (``getStatusValidationOptions``)."""
+    client.create(jobs(namespace), job())
+    at = "2026-01-02T03:04:05Z"
+    given = {key: at if value == 1 and key.endswith("Time") else value for key, value in fields.items()}
+    conditions = [{"type": kind, "status": "True"} for kind in kinds]
+    status = {"startTime": at, **given, "conditions": conditions}
+    error = refusal(lambda: client.patch_status(jobs(namespace, "schema"), {"status": status}))
+    assert error.status == 422
+    assert why in error.message
+
+
+def test_a_job_that_has_ended_stays_so(client: ApiClient, namespace: str) -> None:
+    """Its conditions, the counters and the time of completion are settled."""
+    client.create(jobs(namespace), job())
+    path = jobs(namespace, "schema")
+    times = {"started": "2026-01-02T03:04:05Z", "ended": "2026-01-02T03:04:06Z"}
+    client.patch_status(path, {"status": ended_job("Complete", "", **times)})
+    for change, why in (
+        ({"conditions": []}, "cannot disable the terminal Complete=True condition"),
+        ({"completionTime": "2026-01-02T03:04:07Z"}, "status.completionTime"),
+        ({"succeeded": 0}, "cannot decrease the succeeded counter"),
+    ):
+        error = refusal(lambda change=change: client.patch_status(path, {"status": change}))  # type: ignore[misc]
+        assert error.status == 422
+        assert why in error.message
+
+
+def test_a_pod_whose_service_account_is_not_there_is_forbidden(client: ApiClient, namespace: str) -> None:
+    """Admission plugin ServiceAccount: what a Deployment or a Job of it meets, and its pods are never made."""
+    body = pod()
+    body["spec"]["serviceAccountName"] = "absent"
+    error = refusal(lambda: client.create(core(namespace, "pods"), body))
+    assert (error.status, error.reason) == (403, "Forbidden")
+    cause = f'error looking up service account {namespace}/absent: serviceaccount "absent" not found'
+    assert error.message == f'pods "web" is forbidden: {cause}'
+    client.create(core(namespace, "serviceaccounts"), {"metadata": {"name": "absent"}})
+    assert client.create(core(namespace, "pods"), body)["spec"]["serviceAccountName"] == "absent"
 
 
 def test_a_job_that_restarts_for_ever_is_refused(client: ApiClient, namespace: str) -> None:

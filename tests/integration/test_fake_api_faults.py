@@ -229,3 +229,22 @@ def test_of_many_writers_each_change_is_kept(api: FakeApi, client: ApiClient) ->
         thread.join()
     assert len(client.get(CONFIG_MAPS + "/shared")["data"]) == 160
     assert {request.status for request in api.requests.by("admin")} == {200, 201}
+
+
+def test_a_watch_and_a_dry_run_are_refused(client: ApiClient) -> None:
+    """A real server would do as it is asked: neither is to be done half."""
+    with pytest.raises(ApiError, match="watch is not offered"):
+        client.list(f"{CONFIG_MAPS}?watch=true")
+    with pytest.raises(ApiError, match="dryRun is not offered"):
+        client.create(f"{CONFIG_MAPS}?dryRun=All", config_map("dry"))
+    assert client.list(CONFIG_MAPS) == []
+
+
+@pytest.mark.parametrize("options", [{"propagationPolicy": "Orphan"}, {"dryRun": ["All"]}])
+def test_a_deletion_that_leaves_something_is_refused(
+    api: FakeApi, client: ApiClient, options: dict[str, object]
+) -> None:
+    """Its dependents, or the object itself."""
+    client.create(CONFIG_MAPS, config_map("kept"))
+    assert raw(api, "DELETE", f"{CONFIG_MAPS}/kept", json=options).status == 400
+    assert [each["metadata"]["name"] for each in client.list(CONFIG_MAPS)] == ["kept"]

@@ -93,8 +93,8 @@ def test_a_database_that_only_the_migration_makes_is_asked_for_once(world: Field
     def sync(_: str, __: object) -> None:
         if makes_them:
             world.stores[Store.VISIBILITY] = "1.9"
-            end = {"conditions": [{"type": "Complete", "status": "True"}]}
-            world.client.patch_status(f"{JOBS}/{SCHEMA_JOB}", {"status": end})
+            world.client.delete(f"{JOBS}/{SCHEMA_JOB}")
+            world.job(ended="Complete", age=20)
 
     world.on_sync = sync
     end = world.run()

@@ -208,7 +208,7 @@ def test_a_node_whose_clock_is_behind_has_each_pod_restarted_once(world: Field, 
         """The Deployment's new pod, which crashes again at once, by its node's clock."""
         if len(world.deleted()) > len(names):
             names.append(f"temporal-history-{next(made)}")
-            age = -world.skipped.total_seconds() - 1
+            age = -world.passed - 1
             crashed = {"temporal-history": world.back_off(1, crashed=age + behind)}
             history(world, names[-1], containers=crashed, age=age)
 

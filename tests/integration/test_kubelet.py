@@ -1,147 +1,39 @@
-"""The process kubelet and the stand-ins for kube-controller-manager, with real processes against the fake API.
-
-Nothing here sleeps to let time pass: ``wait_until`` asks until something is so. Back-offs are short where their growth
-is not the matter.
-"""
+"""The process kubelet and the stand-ins for kube-controller-manager, with real processes against the fake API."""
 
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from kubelet_world import (
+    DEPLOYMENTS,
+    JOBS,
+    NAMESPACE,
+    PODS,
+    SECONDS,
+    World,
+    alive,
+    builders,
+    condition,
+    container,
+    deploy,
+    make_job,
+    spec_of,
+    waiting_reason,
+)
 
-from lab.api_client import ApiClient, ApiError, Json
-from lab.controllers import ControllerManager
-from lab.fake_api import FakeApi
-from lab.kubelet import ProcessKubelet
+from lab.api_client import ApiError, Json
 from lab.kubelet.backoff import Backoff, go_duration
 from lab.processes import free_port, wait_until
-
-NAMESPACE = "demo"
-PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
-JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
-SECONDS = 20.0
-
-
-class World:
-    """An API server with a node and controllers at work; what a test asks of them."""
-
-    def __init__(self, api: ApiClient, kubelet: ProcessKubelet, directory: Path, unpullable: set[str]) -> None:
-        self.api = api
-        self.directory = directory
-        self.kubelet = kubelet
-        self.unpullable = unpullable
-
-    def pod(self, name: str, script: str, **spec: object) -> Json:
-        self.api.create(
-            PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": _spec(script, **spec)}
-        )
-        return self.api.get(f"{PODS}/{name}")
-
-    def until(self, path: str, holds: Callable[[Json], object], what: str) -> Json:
-        """The object at ``path``, as soon as it is as wanted."""
-
-        def look() -> Json | None:
-            try:
-                found = self.api.get(path)
-            except ApiError as error:
-                if error.status == 404:
-                    return None
-                raise
-            return found if holds(found) else None
-
-        found = wait_until(look, SECONDS, f"{what} of {path}")
-        assert found is not None
-        return found
-
-    def until_pod(self, name: str, holds: Callable[[Json], object], what: str) -> Json:
-        return self.until(f"{PODS}/{name}", lambda pod: "status" in pod and holds(pod), what)
-
-    def log(self, pod: str, query: str = "") -> str:
-        """The container's log through the API; empty where the kubelet has none."""
-        try:
-            return self.api.get_text(f"{PODS}/{pod}/log?{query}")
-        except ApiError as error:
-            if error.status == 400:
-                return ""
-            raise
-
-    def until_logged(self, pod: str) -> str:
-        return wait_until(lambda: self.log(pod), SECONDS, f"output of {pod}")
-
-    def of_job(self, name: str) -> list[Json]:
-        return self.api.list(PODS, label_selector=f"batch.kubernetes.io/job-name={name}")
-
-    def of_app(self, name: str) -> list[Json]:
-        return self.api.list(PODS, label_selector=f"app={name}")
-
-
-def _spec(script: str, **spec: object) -> Json:
-    """A pod's spec with one container; keys of a container go there, the others to the pod."""
-    of_container = {"env", "volumeMounts", "readinessProbe", "terminationMessagePolicy", "image"}
-    container: Json = {"name": "main", "image": "lab/main:1", "command": ["/bin/sh", "-c", script]}
-    container |= {key: value for key, value in spec.items() if key in of_container}
-    return {"containers": [container], **{key: value for key, value in spec.items() if key not in of_container}}
-
-
-def container(pod: Json) -> Json:
-    statuses: list[Json] = pod.get("status", {}).get("containerStatuses") or [
-        {"state": {}, "lastState": {}, "restartCount": 0}
-    ]
-    return statuses[0]
-
-
-def waiting_reason(pod: Json) -> str | None:
-    reason: str | None = container(pod)["state"].get("waiting", {}).get("reason")
-    return reason
-
-
-def condition(thing: Json, kind: str) -> Json:
-    known: list[Json] = thing.get("status", {}).get("conditions") or []
-    return next((one for one in known if one["type"] == kind), {})
-
-
-def alive(pids: Sequence[int]) -> list[int]:
-    """Those that run; a zombie that init has not reaped yet does not."""
-    return [pid for pid in pids if _state(pid) not in ("", "Z")]
-
-
-def _state(pid: int) -> str:
-    """The letter after the name in /proc/PID/stat, see proc(5)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Callable[[float], World]]:
-    """A world with the restart back-off that the test wants."""
-    with ExitStack() as stack:
-
-        def make(restart_backoff_seconds: float) -> World:
-            server = stack.enter_context(FakeApi())
-            server.add_user("lab", admin=True)
-            api = server.client("lab")
-            stack.callback(api.close)
-            api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-            unpullable: set[str] = set()
-            directory = tmp_path / "node"
-            kubelet = ProcessKubelet(
-                api, [NAMESPACE], directory, unpullable=unpullable, restart_backoff_seconds=restart_backoff_seconds
-            )
-            stack.enter_context(kubelet)
-            server.serve_logs_from(kubelet.container_log)
-            stack.enter_context(ControllerManager(api, [NAMESPACE], job_backoff_seconds=0.05))
-            return World(api, kubelet, directory, unpullable)
-
-        yield make
+    yield from builders(tmp_path)
 
 
 @pytest.fixture
@@ -197,7 +89,7 @@ def test_the_back_off_grows_from_crash_to_crash(world: World) -> None:
 
 
 def test_a_deleted_crash_looping_pod_is_replaced_by_a_new_one_without_a_past(world: World) -> None:
-    _deploy(world, "web", "test -e ../../../mended && exec sleep 60; exit 1")
+    deploy(world, "web", "test -e ../../../mended && exec sleep 60; exit 1")
     wait_until(lambda: any(container(pod)["restartCount"] >= 2 for pod in world.of_app("web")), SECONDS, "a crash loop")
     (old,) = world.of_app("web")
     (world.directory / "mended").touch()
@@ -220,10 +112,10 @@ def test_a_deleted_crash_looping_pod_is_replaced_by_a_new_one_without_a_past(wor
 def test_a_new_template_is_rolled_out_and_the_old_pod_serves_until_the_new_one_is_ready(world: World) -> None:
     port = free_port()
     probe = {"tcpSocket": {"port": port}, "periodSeconds": 1}
-    _deploy(world, "web", "exec sleep 60")
+    deploy(world, "web", "exec sleep 60")
     world.until(f"{DEPLOYMENTS}/web", lambda it: it.get("status", {}).get("availableReplicas") == 1, "availability")
     (old,) = world.of_app("web")
-    template = {"metadata": {"labels": {"app": "web"}}, "spec": _spec("exec sleep 61", readinessProbe=probe)}
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": spec_of("exec sleep 61", readinessProbe=probe)}
     world.api.patch(f"{DEPLOYMENTS}/web", {"spec": {"template": template}})
     wait_until(
         lambda: sum(it["status"].get("phase") == "Running" for it in world.of_app("web")) == 2, SECONDS, "a surge"
@@ -240,7 +132,7 @@ def test_a_new_template_is_rolled_out_and_the_old_pod_serves_until_the_new_one_i
 
 
 def test_a_job_completes(world: World) -> None:
-    _job(world, "done", "exit 0")
+    make_job(world, "done", "exit 0")
     job = world.until(f"{JOBS}/done", lambda it: condition(it, "Complete"), "completion")
     assert job["status"]["succeeded"] == 1
     assert "active" not in job["status"]
@@ -252,7 +144,7 @@ def test_a_job_completes(world: World) -> None:
 
 
 def test_a_job_fails_when_its_attempts_are_used_up_and_its_pods_go_with_it(world: World) -> None:
-    _job(world, "bad", "exit 9", backoffLimit=1)
+    make_job(world, "bad", "exit 9", backoffLimit=1)
     job = world.until(f"{JOBS}/bad", lambda it: condition(it, "Failed"), "failure")
     assert condition(job, "Failed")["reason"] == "BackoffLimitExceeded"
     assert condition(job, "FailureTarget")["message"] == "Job has reached the specified backoff limit"
@@ -263,7 +155,7 @@ def test_a_job_fails_when_its_attempts_are_used_up_and_its_pods_go_with_it(world
 
 
 def test_a_job_past_its_deadline_fails_and_its_process_is_ended(world: World) -> None:
-    _job(world, "slow", "exec sleep 60", activeDeadlineSeconds=1)
+    make_job(world, "slow", "exec sleep 60", activeDeadlineSeconds=1)
     job = world.until(f"{JOBS}/slow", lambda it: condition(it, "Failed"), "failure")
     assert condition(job, "Failed")["reason"] == "DeadlineExceeded"
     wait_until(lambda: not world.kubelet.pids(), SECONDS, "the process's end")
@@ -274,7 +166,7 @@ def test_a_pod_failure_policy_ends_the_job_at_the_codes_it_names(
     world: World, code: int, attempts: int, reason: str
 ) -> None:
     rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2, 4]}}
-    _job(world, "gate", f"exit {code}", backoffLimit=1, podFailurePolicy={"rules": [rule]})
+    make_job(world, "gate", f"exit {code}", backoffLimit=1, podFailurePolicy={"rules": [rule]})
     job = world.until(f"{JOBS}/gate", lambda it: condition(it, "Failed"), "failure")
     pods = world.of_job("gate")
     assert (condition(job, "Failed")["reason"], len(pods)) == (reason, attempts)
@@ -287,7 +179,7 @@ def test_a_pod_failure_policy_ends_the_job_at_the_codes_it_names(
 
 def test_ignored_failures_do_not_count_towards_the_limit(world: World) -> None:
     rule = {"action": "Ignore", "onExitCodes": {"operator": "NotIn", "values": [7]}}
-    _job(world, "gate", "exit 1", backoffLimit=0, podFailurePolicy={"rules": [rule]})
+    make_job(world, "gate", "exit 1", backoffLimit=0, podFailurePolicy={"rules": [rule]})
     wait_until(lambda: len(world.of_job("gate")) >= 3, SECONDS, "a third pod")
     assert not condition(world.api.get(f"{JOBS}/gate"), "Failed")
 
@@ -418,20 +310,3 @@ def test_nothing_runs_after_the_node_is_stopped(world: World) -> None:
     assert alive(pids) == pids
     world.kubelet.stop()
     wait_until(lambda: not alive(pids), SECONDS, "the end of all processes")
-
-
-def _deploy(world: World, name: str, script: str) -> None:
-    labels = {"app": name}
-    spec = {
-        "replicas": 1,
-        "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": _spec(script)},
-    }
-    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
-    world.api.create(DEPLOYMENTS, body)
-
-
-def _job(world: World, name: str, script: str, **spec: object) -> None:
-    template = {"spec": _spec(script, restartPolicy="Never", terminationGracePeriodSeconds=1)}
-    body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {**spec, "template": template}}
-    world.api.create(JOBS, body)

@@ -18,6 +18,7 @@ from hook.decision import planner
 from hook.decision.restarts import COMPONENTS
 from hook.decision.steps import Pass
 from hook.gate import observe
+from hook.observation import diagnosis
 from hook.observation.applications import ApplicationRef
 from hook.observation.findings import Finding, FindingError
 from hook.observation.migrations import Migration
@@ -352,6 +353,38 @@ def test_a_migrations_pod_that_hangs_is_named(running: Cluster, unpullable: set[
     assert not ended.makes_schema
     assert ended.work_started_at is not None
     assert reader.look(JobRef(NAMESPACE, "absent")) is None
+
+
+def test_pods_that_are_refused_are_told_with_the_reason(running: Cluster) -> None:
+    """Of a Deployment by its condition; of a Job by an Event, since it has no condition for that."""
+    running.client.create(DEPLOYMENTS, deployment("history", RUN_FOR_EVER, serviceAccountName="absent"))
+    container = {"name": "main", "image": "example.org/tool:1", "command": ["true"]}
+    pod = {"restartPolicy": "Never", "serviceAccountName": "absent", "containers": [container]}
+    running.client.create(JOBS, {"metadata": {"name": "schema"}, "spec": {"template": {"spec": pod}}})
+    why = f'error looking up service account {NAMESPACE}/absent: serviceaccount "absent" not found'
+    found = running.until(lambda it: it.owners and it.owners[0].trouble, "the refusal")
+    assert found.owners[0].trouble.startswith('FailedCreate: pods "temporal-history-')
+    assert found.owners[0].trouble.endswith(why)
+    reader = JobReader(running.api, running.words)
+
+    def looked() -> Job | None:
+        running.words.begin_turn()
+        return reader.look(JobRef(NAMESPACE, "schema"))
+
+    def refused() -> Job | None:
+        job = looked()
+        return job if job is not None and job.message else None
+
+    job = wait_until(refused, SECONDS, "the Event")
+    assert job is not None
+    told = diagnosis.of_job(job, None)
+    assert told is not None
+    assert told.reason is Reason.POD_NOT_MADE
+    assert told.detail.startswith('FailedCreate: Error creating: pods "schema-')
+    assert told.detail.endswith(why)
+    account = {"metadata": {"name": "absent"}}
+    running.client.create(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", account)
+    wait_until(lambda: job if (job := looked()) and job.phase is JobPhase.COMPLETE else None, SECONDS, "completion")
 
 
 # --- pods by hand -------------------------------------------------------------------------------------------------

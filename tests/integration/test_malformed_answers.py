@@ -12,6 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hook.adapters.api import Api, ApiError
+from hook.adapters.argocd import Applications
+from hook.adapters.argocd_server import ServerWay
+from hook.adapters.connection import Connection
+from hook.observation.applications import Application, ApplicationRef
 from hook.observation.findings import FindingError
 from hook.observation.reasons import Reason
 from hook.observation.versions import Store
@@ -153,10 +157,20 @@ def test_any_error_is_the_callers_or_a_finding(status: int, content: bytes) -> N
         def call_api(self, *_: object, **__: object) -> Response:
             return Response(status, content)
 
-    api = Api(Once(), "Kubernetes API", 5.0)
+    connection = Connection(Once(), "an API", 5.0, "")
+    api = Api(connection)
     for ask in (lambda: api.get("/x"), lambda: api.list("/x", {}), lambda: api.create("/x", {})):
         with suppress(ApiError, FindingError):
             ask()
+    seen = Application(ApplicationRef("argocd", "x"), "uid", "7", "OutOfSync", "Missing")
+    applications = Applications(ServerWay(connection, lambda: "Bearer x", lambda _: "default"), "run")
+    for ask_argo_cd in (
+        lambda: applications.read(seen.ref),
+        lambda: applications.refresh(seen),
+        lambda: applications.sync(seen, 1, ()),
+    ):
+        with suppress(FindingError):
+            ask_argo_cd()
 
 
 @pytest.mark.parametrize("answer", [None, [], "", 3, {}])

@@ -223,3 +223,16 @@ def test_one_that_never_ran_while_drifting_is_no_failure() -> None:
     never = ahead(BOOTSTRAP, operation=None)
     seen = observation(application=DRIFTS, downstream=downstream(never))
     assert reasons(step(seen)) == {Reason.RUNTIME_DRIFTS}
+
+
+@pytest.mark.parametrize(("began", "expected"), [(-1800, Resync), (-850, Pass)])
+def test_work_that_was_done_on_a_database_that_is_gone_is_done_again_though_a_sidecar_keeps_its_job(
+    began: float, expected: type[Step]
+) -> None:
+    """Such a Job is never Complete."""
+    kept = job_pod(ended("register", started=began), running("istio-proxy"))
+    seen = world(job(JobPhase.RUNNING, NAMESPACES, kept), stores=BORN_LATER, runtime=YOUNG)
+    taken = step(seen)
+    assert isinstance(taken, expected)
+    if isinstance(taken, Resync):
+        assert taken.jobs == (NAMESPACES,)

@@ -33,6 +33,10 @@ BREACHES = {
         "hook/adapters/argocd.py",
         "from hook.adapters import kubernetes",
     ),
+    "Of the adapters, Argo CD's own API knows argocd alone, whose Applications it reaches": (
+        "hook/adapters/argocd_server.py",
+        "from hook.adapters import kubernetes",
+    ),
     "The transport knows nobody who uses it": ("hook/adapters/api.py", "from hook.adapters import argocd"),
     "Only argocd and kubernetes use the transport": ("hook/adapters/temporal.py", "from hook.adapters import api"),
     "Settings know the policy that they make, and nothing of the world": (

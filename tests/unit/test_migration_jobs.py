@@ -12,6 +12,7 @@ from worlds import (
     MIGRATIONS,
     NOW,
     OLDER_REVISION,
+    RUN_STARTED,
     application,
     at,
     crashed,
@@ -24,6 +25,7 @@ from worlds import (
     operation,
     policy,
     running,
+    schema,
     stores,
     unknown,
 )
@@ -37,6 +39,7 @@ from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.observation import Observation
 from hook.observation.reasons import Reason
+from hook.observation.versions import Store
 from hook.observation.workloads import Job, JobPhase, JobRef
 
 SEED = JobRef("temporal", "seed-once")
@@ -269,6 +272,21 @@ def test_a_success_on_a_database_that_was_replaced_since_is_none() -> None:
     assert taken.attempt == 2
     left_behind = planner.next_step(world(succeeded, stores=EMPTY), policy())
     assert reasons(left_behind) == {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}
+
+
+def test_each_store_may_have_a_job_of_its_own() -> None:
+    """What succeeded before the run is asked, too, once the one that had failed has succeeded in it; and nothing twice."""
+    old, failed = job(), job(FAILED, SECOND)
+    first = planner.next_step(world(migration_of(old, failed), stores=EMPTY), policy())
+    assert isinstance(first, Migrate)
+    assert first.jobs == (SECOND,)
+    done = job(ref=SECOND, created_at=at(RUN_STARTED + 1))
+    behind = {**EMPTY, Store.VISIBILITY: schema(Store.VISIBILITY)}
+    second = planner.next_step(world(migration_of(old, done, operation=operation(attempt=1)), stores=behind), policy())
+    assert isinstance(second, Migrate)
+    assert (second.jobs, second.attempt) == ((JOB,), 2)
+    both = migration_of(replace(old, created_at=at(RUN_STARTED + 2)), done, operation=operation(attempt=2))
+    assert reasons(planner.next_step(world(both, stores=behind), policy())) == {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}
 
 
 def test_the_pause_before_the_next_attempt_tells_what_its_pods_said() -> None:

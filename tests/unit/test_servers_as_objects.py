@@ -20,7 +20,7 @@ from worlds import (
     unknown,
 )
 
-from hook.decision import endings, migrations, planner
+from hook.decision import endings, migrations, planner, restarts
 from hook.decision.policy import Policy, Reachability
 from hook.decision.runtime import frontend_trouble
 from hook.decision.steps import Fail, Pass, RestartPods, Wait, outcome_of
@@ -108,3 +108,19 @@ def test_how_a_run_ends_by_its_last_step() -> None:
     assert outcome_of(Pass((finding(Reason.SCHEMA_NEWER),))).finding.reason is Reason.PASSED
     assert outcome_of(Fail(finding(Reason.OUT_OF_MEMORY))).finding == finding(Reason.OUT_OF_MEMORY)
     assert outcome_of(None).finding.detail == "nothing was seen"
+
+
+@pytest.mark.parametrize(
+    ("started", "seen", "is_young"),
+    [(-4, -1, True), (-4, -2, False), (-2, -2, True), (-60, -1, False), (-4, None, False)],
+)
+def test_a_server_is_trusted_once_it_was_seen_to_run_for_long_enough(
+    started: float,
+    seen: float | None,
+    is_young: bool,  # noqa: FBT001 -- a case's value
+) -> None:
+    """Its node's clock may be behind the gate's: a server that crashes at once would look old enough."""
+    server = pod("history", started_at=at(started))
+    first_seen = {(server.uid, at(started)): at(seen)} if seen is not None else {}
+    world = observation(runtime=runtime(server), first_seen=first_seen)
+    assert bool([*restarts.young(world, policy())]) == is_young

@@ -6,17 +6,20 @@ written, so that the program's defaults and inheritance (visibility from default
 {{- define "trh.configDirectory" -}}/etc/temporal-recovery-hook{{- end -}}
 {{- define "trh.secretsDirectory" -}}/etc/temporal-recovery-hook-secrets{{- end -}}
 
-{{/* An Application as {name, namespace}, in YAML: dict root, application. */}}
+{{/* An Application as {name, namespace, project}, in YAML: dict root, application. */}}
 {{- define "trh.application" -}}
 name: {{ .application.name | quote }}
 namespace: {{ .application.namespace | default .root.Values.argocd.namespace | quote }}
+{{- with .application.project }}
+project: {{ . | quote }}
+{{- end }}
 {{- end -}}
 
 {{/* The gate's own Application; nothing where it has none. */}}
 {{- define "trh.gate" -}}
 {{- with .Values.gate.application -}}
 {{- if .enabled -}}
-{{- include "trh.application" (dict "root" $ "application" (dict "name" (default $.Release.Name .name) "namespace" .namespace)) -}}
+{{- include "trh.application" (dict "root" $ "application" (dict "name" (default $.Release.Name .name) "namespace" .namespace "project" .project)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -184,6 +187,13 @@ visibility store only what is not the default store's, which the program inherit
 {{- with .context }}{{ $_ := set $argocd "context" . }}{{ end -}}
 {{- $_ := set $config "argocd" $argocd -}}
 {{- end -}}
+{{- if .server.address -}}
+{{- $server := dict "address" .server.address "project" .server.project "tokenFile" (printf "%s/argocd/token" $files) -}}
+{{- if .server.caSecret.name }}{{ $_ := set $server "caFile" (printf "%s/argocd/ca.crt" $files) }}{{ end -}}
+{{- with .server.serverName }}{{ $_ := set $server "serverName" . }}{{ end -}}
+{{- if .server.plainText }}{{ $_ := set $server "plainText" true }}{{ end -}}
+{{- $_ := set $config "argocd" (dict "server" $server) -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
@@ -218,6 +228,12 @@ visibility store only what is not the default store's, which the program inherit
 {{- with .Values.argocd.kubeconfigSecret -}}
 {{- if .name -}}
 {{- include "trh.source" (dict "secret" .name "items" (dict "kubeconfig" .key) "directory" "argocd") -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.argocd.server -}}
+{{- if .address -}}
+{{- include "trh.source" (dict "secret" .tokenSecret.name "items" (dict "token" .tokenSecret.key) "directory" "argocd") -}}
+{{- if .caSecret.name }}{{ include "trh.source" (dict "secret" .caSecret.name "items" (dict "ca.crt" .caSecret.key) "directory" "argocd") }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

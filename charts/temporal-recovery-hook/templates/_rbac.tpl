@@ -9,9 +9,16 @@ names only their Application's status tells.
 {{- if and (ne .Values.reachability "never") .Values.temporal.frontend.address }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether Events are posted on Applications: with Argo CD's own API only where it is said, since they need a Role of their own. */}}
+{{- define "trh.postsEvents" -}}
+{{- if ternary (empty .Values.argocd.server.address) .Values.report.events (eq (toString .Values.report.events) "auto") }}true{{ end -}}
+{{- end -}}
+
 {{/* YAML: namespace to {get: [names], patch: [names], events: bool}, of the Applications' namespaces. */}}
 {{- define "trh.applicationRights" -}}
 {{- $v := .Values -}}
+{{- $byKubernetes := empty $v.argocd.server.address -}}
+{{- $events := include "trh.postsEvents" . -}}
 {{- $asks := include "trh.asksReachability" . -}}
 {{- $migrations := dict "application" $v.migrations.application "patch" true "acts" true -}}
 {{- $all := list $migrations -}}
@@ -23,7 +30,7 @@ names only their Application's status tells.
 {{- range $v.downstream -}}
 {{- $all = append $all (dict "application" . "patch" $asks "acts" $asks) -}}
 {{- end -}}
-{{- if $v.report.events -}}
+{{- if $events -}}
 {{- with include "trh.gate" . -}}
 {{- /* An Event carries its uid. */ -}}
 {{- $all = append $all (dict "application" (fromYaml .) "patch" false "acts" true) -}}
@@ -33,10 +40,10 @@ names only their Application's status tells.
 {{- range $all -}}
 {{- $application := include "trh.application" (dict "root" $ "application" .application) | fromYaml -}}
 {{- $one := get $rights $application.namespace | default (dict "get" list "patch" list "events" false) -}}
-{{- $_ := set $one "get" (append $one.get $application.name | uniq) -}}
-{{- if .patch }}{{ $_ := set $one "patch" (append $one.patch $application.name | uniq) }}{{ end -}}
-{{- if and .acts $v.report.events }}{{ $_ := set $one "events" true }}{{ end -}}
-{{- $_ := set $rights $application.namespace $one -}}
+{{- if $byKubernetes }}{{ $_ := set $one "get" (append $one.get $application.name | uniq) }}{{ end -}}
+{{- if and $byKubernetes .patch }}{{ $_ := set $one "patch" (append $one.patch $application.name | uniq) }}{{ end -}}
+{{- if and .acts $events }}{{ $_ := set $one "events" true }}{{ end -}}
+{{- if or $one.get $one.events }}{{ $_ := set $rights $application.namespace $one }}{{ end -}}
 {{- end -}}
 {{- toYaml $rights -}}
 {{- end -}}

@@ -228,6 +228,36 @@ watchdog.reopenGate needs gate.application.enabled: without an Application there
 {{- if and $v.argocd.context (not $v.argocd.kubeconfigSecret.name) }}
 argocd.context: there is no kubeconfig that it is a context of: set argocd.kubeconfigSecret.name, or remove it
 {{- end -}}
+{{- with $v.argocd.server -}}
+{{- $port := regexFind ":[0-9]+(/|$)" .address | trimPrefix ":" | trimSuffix "/" | default "443" | int -}}
+{{- if and .address (not (and (regexMatch "^([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?(/[A-Za-z0-9_./-]*)?$" .address) (ge $port 1) (le $port 65535))) }}
+argocd.server.address: {{ .address | quote }} must be host:port, such as argocd-server.argocd.svc:443, without https://
+{{- end -}}
+{{- if and .address (not .tokenSecret.name) }}
+argocd.server.tokenSecret.name: required by argocd.server.address: the Secret with a token of a project's role
+{{- end -}}
+{{- if and .address $v.argocd.kubeconfigSecret.name }}
+argocd.server.address: argocd.kubeconfigSecret.name is another way to the same Applications: keep one of them
+{{- end -}}
+{{- $given := dict "tokenSecret.name" .tokenSecret.name "caSecret.name" .caSecret.name "serverName" .serverName "plainText" .plainText -}}
+{{- range $name, $value := $given -}}
+{{- if and $value (not $v.argocd.server.address) }}
+argocd.server.{{ $name }}: there is no argocd.server.address that it is for: set argocd.server.address, or remove it
+{{- end -}}
+{{- end -}}
+{{- if and .plainText (or .caSecret.name .serverName) }}
+argocd.server.plainText: it speaks no TLS: remove it, or caSecret.name and serverName
+{{- end -}}
+{{- end -}}
+{{- if not $v.argocd.server.address -}}
+{{- $applications := dict "migrations.application" $v.migrations.application "runtime.application" $v.runtime.application "gate.application" $v.gate.application -}}
+{{- range $index, $one := $v.downstream }}{{ $_ := set $applications (printf "downstream[%d]" $index) $one }}{{ end -}}
+{{- range $path, $one := $applications -}}
+{{- if $one.project }}
+{{ $path }}.project: only argocd.server asks for it: set argocd.server.address, or remove it
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $annotations := dict
   "commonAnnotations" $v.commonAnnotations
   "hook.annotations" $v.hook.annotations
