@@ -13,7 +13,8 @@ from hook.audit.sources.naming import Name, Names, NamesError
 from hook.decision.steps import Outcome
 from hook.observation.applications import ApplicationRef
 from hook.observation.findings import Finding
-from hook.settings.settings import KubeconfigSettings, SettingsError
+from hook.settings.argocd import KubeconfigSettings
+from hook.settings.settings import SettingsError
 
 if TYPE_CHECKING:
     from hook.audit.rollout import Seen
@@ -65,7 +66,8 @@ def _look(question: Question, settings: Settings | None) -> Seen:
 
     server = KubeconfigSettings()
     if settings is not None:
-        server = settings.argocd if settings.argocd != KubeconfigSettings() else settings.kubernetes
+        named_one = bool(settings.argocd.kubeconfig_file or settings.argocd.context)
+        server = settings.argocd if named_one else settings.kubernetes
     timeout = settings.request_timeout_seconds if settings is not None else _TIMEOUT_SECONDS
     with closing(Api.connect(server.kubeconfig_file, server.context, timeout)) as api:
         return live.read(api, ApplicationRef(named.namespace or "argocd", named.name), names, version)
