@@ -73,7 +73,8 @@ class Composition:
     def world(self, run: Callable[[], Run]) -> World:
         """Return the world as ``run`` sees it."""
         settings = self._settings
-        applications, servers, frontend = self._applications(), self._servers(), self._frontend()
+        applications = self._applications()
+        servers, frontend = (self._servers(), self._frontend()) if settings.looks_at_temporal else (None, None)
         migration, migrate = self._migrations(applications)
         runtime = settings.runtime.application
         return World(
@@ -90,12 +91,21 @@ class Composition:
                 )
                 for store in settings.stores.enabled
             },
-            application=partial(applications.read, runtime.ref) if applications and runtime else None,
+            application=partial(applications.read, runtime.ref)
+            if applications and runtime and settings.looks_at_temporal
+            else None,
             runtime=servers.look if servers else None,
             frontend=frontend.look if frontend else None,
-            downstream={one.ref: partial(applications.read, one.ref) for one in settings.downstream if applications},
+            downstream={
+                one.ref: partial(applications.read, one.ref)
+                for one in settings.downstream
+                if applications and not settings.guard
+            },
             gate=partial(applications.read, settings.gate.ref)
             if applications and settings.gate and settings.reopen_gate
+            else None,
+            guarded=partial(applications.read, settings.gate.ref)
+            if applications and settings.gate and settings.guard
             else None,
             jobs=partial(self._jobs_of, with_pods_of_complete=True) if applications else lambda _: {},
             members=partial(
@@ -129,9 +139,8 @@ class Composition:
 
     @property
     def _argocd(self) -> Api:
-        """Return the API server that has Argo CD's Applications: the pods' own, unless a kubeconfig names another."""
-        named = self._settings.argocd
-        return self._api(named if named.kubeconfig_file or named.context else self._settings.kubernetes)
+        """Return the API server that has Argo CD's Applications."""
+        return self._api(self._settings.applications_server)
 
     def _applications(self) -> Applications | None:
         if not self._settings.targets:

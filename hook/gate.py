@@ -68,6 +68,7 @@ class World:
     frontend: Callable[[], Frontend] | None = None
     downstream: Mapping[ApplicationRef, Callable[[], Application]] = field(default_factory=dict)
     gate: Callable[[], Application] | None = None
+    guarded: Callable[[], Application] | None = None
     jobs: Callable[[Application], JobsSeen] = lambda _: {}
     members: Callable[[], tuple[Member, ...]] = tuple
     cluster_time: Callable[[], datetime | None] = lambda: None
@@ -134,11 +135,12 @@ def observe(
         frontend=seen(world.frontend) if world.frontend else None,
         downstream={ref: seen(read) for ref, read in world.downstream.items()},
         gate=seen(world.gate) if world.gate else None,
+        guarded=seen(world.guarded) if world.guarded else None,
         gate_ref=world.gate_ref,
         refused=refused,
     )
     jobs: dict[JobRef, Job | Unknown | None] = {}
-    for application in looked_at.downstream.values():
+    for application in (looked_at.application, *looked_at.downstream.values()):
         if isinstance(application, Application) and not applications.is_ahead(application):
             insist()
             jobs |= world.jobs(application)
@@ -172,6 +174,7 @@ class Gate:
         self._at_work_at: datetime | None = None
         self._schemas = _Schemas()
         self._restarted: RestartPods | None = None
+        self._guarded_at_first: tuple[str, ...] = ()
 
     def run(self) -> Outcome:
         """Turn until the plan is to pass or to fail, the deadline comes, or the run is stopped."""
@@ -226,8 +229,11 @@ class Gate:
         self._schemas.note(observation, self._policy)
         running = ((pod.uid, pod.started_at) for pod in observation.pods if pod.started_at is not None)
         self._first_seen = {start: self._first_seen.get(start, observation.now) for start in running}
+        if isinstance(observation.guarded, Application):
+            self._guarded_at_first = self._guarded_at_first or observation.guarded.revisions
         return replace(
             observation,
+            guarded_at_first=self._guarded_at_first,
             since=self._since,
             first_seen=self._first_seen,
             members=self._members(),
@@ -367,6 +373,7 @@ def _findings(observation: Observation) -> Iterator[Finding]:
         observation.runtime,
         observation.frontend,
         observation.gate,
+        observation.guarded,
         *observation.downstream.values(),
     )
     yield from (value.finding for value in values if isinstance(value, Unknown))

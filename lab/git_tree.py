@@ -22,6 +22,7 @@ MIGRATIONS = "data-migrations-temporal"
 GATE = "data-temporal-recovery-hook"
 RUNTIME = "data-temporal"
 SECOND_GATE = "data-temporal-second-gate"
+"""Of the lab alone: where there is no guard, a second gate holds what needs Temporal."""
 BOOTSTRAP = "data-temporal-namespace-bootstrap"
 APPLICATIONS = (MIGRATIONS, GATE, RUNTIME, SECOND_GATE, BOOTSTRAP)
 """In the order of their steps, as the examples name them; a team's are prefixed with its name."""
@@ -40,11 +41,16 @@ _CHARTS = {
     GATE: _ROOT / "charts" / "temporal-recovery-hook",
     SECOND_GATE: _ROOT / "charts" / "temporal-recovery-hook",
 }
+_GUARDED = (RUNTIME, BOOTSTRAP)
 """The charts that the examples depend on, put where ``helm dependency`` would put them."""
 
 
 class GitTree:
-    """What one team commits. ``values`` by Application, ``release`` and ``application_set`` are there to be changed."""
+    """What one team commits. ``values`` by Application, ``release`` and ``application_set`` are there to be changed.
+
+    Without the examples' guards until `guard` is called: most scenarios show what a gate repairs, and a guard lets none of
+    that happen.
+    """
 
     def __init__(self, team: str, repository_url: str, databases: Databases, host: str) -> None:
         """A team whose name is the prefix of its Applications and its namespace, with its database at ``host``."""
@@ -52,8 +58,11 @@ class GitTree:
         self.release: Json = _parsed(_ROLLOUT / "temporal" / "release.yaml")
         self.application_set = self._application_set(repository_url)
         self.values: dict[str, Json] = {
-            name: _parsed(_ROLLOUT / "temporal" / folder / "values.yaml") for name, folder in _FOLDERS.items()
+            name: _parsed(_ROLLOUT / "temporal" / folder / "values.yaml")
+            for name, folder in _FOLDERS.items()
+            if name != SECOND_GATE
         }
+        self._add_second_gate()
         self.more: dict[str, str] = {}
         """Further files by path, such as a template of a team's own chart."""
         self._adapt(databases, host)
@@ -72,6 +81,11 @@ class GitTree:
         """Those of the second one's."""
         return _dependency(self.values[SECOND_GATE])
 
+    def guard_of(self, application: str) -> Json:
+        """The values of the guard in an Application."""
+        found: Json = self.values[application]["guard"]
+        return found
+
     @property
     def migrations(self) -> Json:
         """The values of Temporal's chart in the migrations."""
@@ -80,13 +94,21 @@ class GitTree:
     @property
     def runtime(self) -> Json:
         """Those of the runtime."""
-        return _dependency(self.values[RUNTIME])
+        found: Json = self.values[RUNTIME]["temporal"]
+        return found
+
+    def guard(self) -> None:
+        """Be as the examples are: a guard in runtime and bootstrap, and no second gate."""
+        for name in _GUARDED:
+            del self.values[name]["guard"]["enabled"]
+        self.leave_out(SECOND_GATE)
 
     def roll_to(self, release: str, admin_tools: str | None = None) -> None:
         """Say in the release's file which Temporal is rolled out; ``admin_tools`` where the schema's tool is another's."""
         self.release["temporal"]["server"]["image"]["tag"] = release
         self.release["migrations"]["admintools"]["image"]["tag"] = admin_tools_tag(admin_tools or release)
-        self.release["temporal-recovery-hook"]["temporal"]["version"] = release
+        for chart in ("temporal-recovery-hook", "guard"):
+            self.release[chart]["temporal"]["version"] = release
 
     def merge_steps(self, *phases: str) -> None:
         """Put the Applications of these phases into one step of RollingSync, where the first of them is."""
@@ -119,11 +141,11 @@ class GitTree:
         """Everything, by path in the repository."""
         found = {"temporal/release.yaml": _dumped(self.release)}
         for name, folder in _FOLDERS.items():
-            source = _ROLLOUT / "temporal" / folder
+            source = _ROLLOUT / "temporal" / ("gate" if name == SECOND_GATE else folder)
             found |= _texts(source, f"temporal/{folder}")
             found[f"temporal/{folder}/values.yaml"] = _dumped(self.values[name])
-            if name in _CHARTS:
-                chart = _CHARTS[name]
+            charts = [_CHARTS[name]] if name in _CHARTS else []
+            for chart in charts + ([_CHARTS[GATE]] if name in _GUARDED else []):
                 found |= _texts(chart, f"temporal/{folder}/charts/{chart.name}")
         return found | self.more
 
@@ -146,6 +168,15 @@ class GitTree:
         template["destination"]["namespace"] = self.team
         return found
 
+    def _add_second_gate(self) -> None:
+        """Give it the gate's values, but for what makes it the second one, and a step between runtime and bootstrap."""
+        gate = copy.deepcopy(self.gate)
+        del gate["downstream"]
+        self.values[SECOND_GATE] = {"temporal-recovery-hook": gate | {"reachability": "always"}}
+        elements = self._elements()
+        elements.insert(-1, {"name": self.name(SECOND_GATE), "phase": "452", "folder": "temporal/second-gate"})
+        self.add_step("452")
+
     def _adapt(self, databases: Databases, host: str) -> None:
         place = {"host": host, "port": databases.port}
         for chart in (self.migrations, self.runtime):
@@ -154,16 +185,19 @@ class GitTree:
                 persistence[store]["sql"] |= place
             chart["server"]["config"] = {"persistence": persistence}
         address = f"temporal-frontend.{self.team}.svc:7233"
-        for chart in (self.gate, self.second_gate):
+        for chart in (self.gate, self.second_gate, *map(self.guard_of, _GUARDED)):
             chart["stores"]["default"] |= place
-            chart["temporal"]["frontend"]["address"] = address
-            chart["runtime"]["namespace"] = self.team
-            for reference in (
-                chart["migrations"]["application"],
-                chart["runtime"]["application"],
-                *chart.get("downstream", []),
-            ):
-                reference["name"] = self.name(reference["name"])
+            if "frontend" in chart.get("temporal", {}):
+                chart["temporal"]["frontend"]["address"] = address
+            for block in (chart["migrations"], chart.get("runtime", {})):
+                if "namespace" in block:
+                    block["namespace"] = self.team
+            for block in (chart["migrations"], chart.get("runtime", {}), *chart.get("downstream", [])):
+                reference = block.get("application", block)
+                if "name" in reference:
+                    reference["name"] = self.name(reference["name"])
+        for name in _GUARDED:
+            self.guard_of(name)["enabled"] = False
         bootstrap = self.values[BOOTSTRAP]
         bootstrap["address"] = address
 

@@ -83,6 +83,22 @@ def failing_hook(mended: Path) -> Json:
     return _job("temporal-recovery-hook", "temporal-recovery-hook", ["test", "-e", str(mended)], [], hook=True)
 
 
+def guard(name: str, settings: Path) -> Json:
+    """A guard's Job as the chart makes it, of this repository's program and its settings file."""
+    command = [sys.executable, "-m", "hook", "run", "--config", str(settings)]
+    labels = {"TRH_RUN__ID": "batch.kubernetes.io/controller-uid", "TRH_RUN__JOB": "batch.kubernetes.io/job-name"}
+    fields = {one: f"metadata.labels['{label}']" for one, label in labels.items()}
+    environment: list[Json] = [
+        {"name": one, "valueFrom": {"fieldRef": {"fieldPath": field}}}
+        for one, field in {**fields, "TRH_RUN__NAMESPACE": "metadata.namespace"}.items()
+    ]
+    environment.append({"name": "PYTHONPATH", "value": str(_ROOT)})
+    job = _job(name, "temporal-recovery-hook", command, environment, hook=True)
+    job["metadata"]["labels"] = {"app.kubernetes.io/name": "temporal-recovery-hook"}
+    job["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"] = "-5"
+    return job
+
+
 def gate_roles() -> dict[str, list[Json]]:
     """The rights of the gate, by namespace: what the chart's Roles grant, and no more."""
     argocd = {"apiGroups": ["argoproj.io"], "resources": ["applications"]}

@@ -31,6 +31,7 @@ ENDINGS = {
     ExitCode.TEMPORAL: "Temporal does not come up, for a cause that is named.",
     ExitCode.DOWNSTREAM: "An Application after Temporal failed.",
     ExitCode.AUDIT: "`audit`: something that could be seen does not hold.",
+    ExitCode.SUPERSEDED: "A guard ended for a newer commit of its Application.",
     ExitCode.INTERRUPTED: "Ctrl-C.",
     ExitCode.STOPPED: "SIGTERM.",
 }

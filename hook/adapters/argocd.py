@@ -273,6 +273,7 @@ def _operation(requested: Answer, state: Answer, run_id: str, destination: str) 
         waits_for=_waited_for(message, state, destination),
         retries_left=None if limit < 0 else max(0, limit - state["retryCount"].number()),
         takes_newer_commits=written["retry"]["refresh"].flag(),
+        is_automated=written["initiatedBy"]["automated"].flag(),
     )
 
 

@@ -16,7 +16,7 @@ from hook.adapters.pods import LastWords, read_pod
 from hook.observation.findings import Finding, FindingError
 from hook.observation.observation import Run
 from hook.observation.reasons import Reason
-from hook.observation.workloads import JOB_COMPONENT, Job, JobPhase, JobRef, Owner, Pod, Runtime
+from hook.observation.workloads import JOB_COMPONENT, PROGRAM, Job, JobPhase, JobRef, Owner, Pod, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -195,6 +195,7 @@ def _job(ref: JobRef, answer: Answer) -> Job:
         ended_at=status["completionTime"].time() or (told["lastTransitionTime"].time() if told else None),
         message=f"{told['reason'].text()}: {told['message'].text()}".strip(": ") if told else "",
         makes_schema=bool(_SCHEMA_TOOL.search(commands) or _SCHEMA_NAME.search(ref.name)),
+        guards=metadata["labels"]["app.kubernetes.io/name"].text() == PROGRAM,
     )
 
 

@@ -64,10 +64,7 @@ def _look(question: Question, settings: Settings | None) -> Seen:
     named = Name.parse("--applicationset", question.application_set)
     from hook.adapters.api import Api  # noqa: PLC0415 -- files need no client library
 
-    server = KubeconfigSettings()
-    if settings is not None:
-        named_one = bool(settings.argocd.kubeconfig_file or settings.argocd.context)
-        server = settings.argocd if named_one else settings.kubernetes
+    server = settings.applications_server if settings is not None else KubeconfigSettings()
     timeout = settings.request_timeout_seconds if settings is not None else _TIMEOUT_SECONDS
     with closing(Api.connect(server.kubeconfig_file, server.context, timeout)) as api:
         return live.read(api, ApplicationRef(named.namespace or "argocd", named.name), names, version)

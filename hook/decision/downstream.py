@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hook.decision import endings, restarts, runtime, waiting
+from hook.decision import endings, guards, restarts, runtime, waiting
 from hook.decision.stage import Stage, stage
 from hook.decision.steps import Pass, Resync, Wait
 from hook.observation import applications, diagnosis
@@ -46,20 +46,25 @@ def _without(given_up: tuple[Finding, ...], observation: Observation, policy: Po
 
 
 def jobs_of(application: Application, observation: Observation) -> tuple[Job, ...]:
-    """Return its Jobs that are there and could be read."""
-    return tuple(job for ref in application.all_jobs if isinstance(job := observation.jobs.get(ref), Job))
+    """Return its Jobs that are there and could be read; a guard's is none of its work."""
+    jobs = (observation.jobs.get(ref) for ref in application.all_jobs)
+    return tuple(job for job in jobs if isinstance(job, Job) and not job.guards)
 
 
 def failure(application: Application, observation: Observation, policy: Policy) -> Finding | None:
     """Return what makes a reached Application after Temporal have to be synced again, None where nothing does.
 
     It is judged by its Jobs, where they can be read: one that failed, or whose work began before the schema was made, so
-    that what it registered is in a database that is gone. Where there is none to be read, by its operation.
+    that what it registered is in a database that is gone. Where there is none to be read, by its operation, or by its guard,
+    after which its work begins.
     """
     about = f"Application {application.ref}"
     operation, jobs = application.operation, jobs_of(application, observation)
     if operation is None:
         return Finding(Reason.DOWNSTREAM_FAILED, about, "it never ran")
+    guard = guards.of_application(application, observation)
+    if guard is not None and guard.phase is JobPhase.FAILED and operation.phase is OperationPhase.FAILED:
+        return Finding(Reason.GUARD_HOLDS, about, _why_failed(guard, observation))
     if failed := [job for job in jobs if job.phase is JobPhase.FAILED]:
         return Finding(Reason.DOWNSTREAM_FAILED, about, "; ".join(_why_failed(job, observation) for job in failed))
     if operation.phase is OperationPhase.FAILED:
@@ -69,7 +74,7 @@ def failure(application: Application, observation: Observation, policy: Policy) 
     if old := [job for job in jobs if _is_from_before(job, observation, policy)]:
         names = ", ".join(f"Job {job.ref}" for job in old)
         return Finding(Reason.DOWNSTREAM_FAILED, about, f"{names} ran before its database's schema was made")
-    began_at = operation.started_at if not jobs else None
+    began_at = ((guard and guard.ended_at) or operation.started_at) if not jobs else None
     if began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy):
         return Finding(Reason.DOWNSTREAM_FAILED, about, "it ran before its database's schema was made")
     return None
@@ -160,16 +165,20 @@ def _jobs_to_run(application: Application, observation: Observation, policy: Pol
 def _while_it_runs(application: Application, observation: Observation, policy: Policy) -> Step:
     """Wait; but name what holds it, and do not wait for ever for what lasts."""
     about = f"Application {application.ref}"
-    running = Finding(Reason.DOWNSTREAM_RUNNING, about, applications.describe(application))
+    guard = guards.holds(application, observation)
+    running = Finding(
+        Reason.GUARD_HOLDS if guard else Reason.DOWNSTREAM_RUNNING, about, applications.describe(application)
+    )
     hang = lost_hook(application, observation.jobs)
-    for job in jobs_of(application, observation):
+    for job in (*jobs_of(application, observation), *filter(None, (guard,))):
         if hang is None and job.phase is JobPhase.SUSPENDED:
             hang = Finding(Reason.JOB_SUSPENDED, f"Job {job.ref}", "spec.suspend is true")
         if hang is None and job.phase is JobPhase.RUNNING:
             hang = diagnosis.of_job(job, observation.api_time)
     if hang is None:
         return endings.wait_while_patient((running,), observation, policy)
-    return _held_up(Finding(Reason.DOWNSTREAM_FAILED, about, str(hang), hang.remedy), observation, policy)
+    reason = Reason.GUARD_HOLDS if guard else Reason.DOWNSTREAM_FAILED
+    return _held_up(Finding(reason, about, str(hang), hang.remedy), observation, policy)
 
 
 def _held_up(hang: Finding, observation: Observation, policy: Policy) -> Step:

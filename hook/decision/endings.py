@@ -28,7 +28,12 @@ def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
     """Return what a person should know whatever the step: of the release and its schemas, and of what was passed over."""
     return tuple(
         dict.fromkeys(
-            (*_of_release(observation, policy), *_of_migration(observation), *_of_runtime(observation, policy))
+            (
+                *_of_release(observation, policy),
+                *_of_migration(observation),
+                *_of_runtime(observation, policy),
+                *_of_guarded(observation),
+            )
         )
     )
 
@@ -71,6 +76,12 @@ def _of_runtime(observation: Observation, policy: Policy) -> Iterator[Finding]:
     if stage(observation, policy) is Stage.DRIFTING and isinstance(observation.application, Application):
         about = f"Application {observation.application.ref}"
         yield Finding(Reason.RUNTIME_DRIFTS, about, applications.describe(observation.application))
+
+
+def _of_guarded(observation: Observation) -> Iterator[Finding]:
+    """Yield that a guard could not see whether a newer commit waits for it; that holds nobody up while it can pass."""
+    if isinstance(observation.guarded, Unknown):
+        yield observation.guarded.finding
 
 
 def end_unrepaired(findings: tuple[Finding, ...], observation: Observation, policy: Policy) -> Step:

@@ -45,7 +45,7 @@ def is_still(observation: Observation, policy: Policy) -> Step | None:
         return _held_up(migration, migration.hang, observation, policy)
     if migration.phase is MigrationPhase.RUNNING:
         return Wait((Finding(Reason.MIGRATION_RUNNING, migration.owner, migration.message),))
-    if application is not None and migration.phase is MigrationPhase.UNCOMPARED:
+    if application is not None and migration.phase is MigrationPhase.UNCOMPARED and policy.may_migrate:
         return waiting.compare(application, "its Job's end is not in its status yet", observation)
     return None
 
@@ -87,6 +87,8 @@ def schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
         return Fail(Finding(Reason.DATABASE_EMPTY, f"store {empty[0].store}", state))
     if (busy := _busy(migration, state, observation)) is not None:
         return Wait((busy,))
+    if not policy.may_migrate:
+        return Wait((Finding(Reason.MIGRATION_AWAITED, migration.owner, state),))
     if (step := _judged_by_git(migration, state, observation, policy)) is not None:
         return step
     if migration.attempts >= policy.attempts:
@@ -113,6 +115,8 @@ def failed_jobs_are_done(observation: Observation, policy: Policy) -> Step | Non
     migration = observation.migration
     application = migration.application if isinstance(migration, Migration) else None
     if not isinstance(migration, Migration) or application is None or migration.attempts >= policy.attempts:
+        return None
+    if not policy.may_migrate:
         return None
     if migration.hang is not None or applications.obstacle(application) is not None:
         return None

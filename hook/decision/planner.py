@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook.decision import downstream, endings, migrations, restarts, runtime, waiting
+from hook.decision import downstream, endings, guards, migrations, restarts, runtime, waiting
 from hook.decision.policy import Policy, Reachability
 from hook.decision.stage import is_asked_for
 from hook.decision.steps import Fail, Pass, Resync, Step, Wait, missing
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 def next_step(observation: Observation, policy: Policy) -> Step:
     """Return the one step to take now."""
-    step = _first(_SCHEMA_RULES, observation, policy) or _first(_TEMPORAL_RULES, observation, policy)
-    return _unless_to_be_reopened(step or Pass(endings.notes(observation, policy)), observation)
+    step = _first(_SCHEMA_RULES, observation, policy) or _first(_temporal_rules(policy), observation, policy)
+    step = _unless_superseded(step or Pass(endings.notes(observation, policy)), observation)
+    return _unless_to_be_reopened(step, observation)
 
 
 def step_at_deadline(observation: Observation, policy: Policy) -> Step:
@@ -40,7 +41,7 @@ def step_at_deadline(observation: Observation, policy: Policy) -> Step:
     impatient = replace(policy, patience=timedelta(0))
     step = _first(_SCHEMA_RULES, observation, impatient)
     if step is None:
-        step = _first(_TEMPORAL_RULES, observation, impatient) or Pass(endings.notes(observation, policy))
+        step = _first(_temporal_rules(policy), observation, impatient) or Pass(endings.notes(observation, policy))
         lacking = missing(step)
         if policy.reachability is not Reachability.ALWAYS and not set(lacking) & set(_needed(observation, policy)):
             step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *endings.notes(observation, policy)))
@@ -98,10 +99,27 @@ _TEMPORAL_RULES = (
 )
 
 
+_GUARDS_TEMPORAL_RULES = (runtime.is_seen, runtime.is_not_asked_for, runtime.answers, runtime.has_all_its_pods)
+"""A guard holds a rollout that others are responsible for: it leaves every repair but the migration to the gate."""
+
+
+def _temporal_rules(policy: Policy) -> tuple[Callable[[Observation, Policy], Step | None], ...]:
+    return _GUARDS_TEMPORAL_RULES if policy.is_guard else _TEMPORAL_RULES
+
+
 def _first(
     rules: tuple[Callable[[Observation, Policy], Step | None], ...], observation: Observation, policy: Policy
 ) -> Step | None:
     return next((step for rule in rules if (step := rule(observation, policy)) is not None), None)
+
+
+def _unless_superseded(step: Step, observation: Observation) -> Step:
+    """End a guard that would hold on where a newer commit is to be synced; act on nothing any more for the old one."""
+    found = None if isinstance(step, Pass | Fail) else guards.superseded(observation)
+    if found is None:
+        return step
+    lacking = "; ".join(str(finding) for finding in missing(step))
+    return Fail(replace(found, detail=f"{found.detail}; still missing: {lacking}"))
 
 
 def _unless_to_be_reopened(step: Step, observation: Observation) -> Step:
@@ -111,17 +129,29 @@ def _unless_to_be_reopened(step: Step, observation: Observation) -> Step:
 def _reopen(observation: Observation) -> Step | None:
     """Before passing, for whatever rule: sync a gate that failed and would pass now; nobody else would (facts 6).
 
-    Once a run: a gate that fails again says why itself.
+    So with the runtime where its guard failed. Once a run: one that fails again says why itself.
     """
-    gate = observation.gate
+    gate, runtime_ = observation.gate, observation.application
+    if gate is None:
+        return None
     if isinstance(gate, Unknown):
         return Wait((gate.finding,))
-    operation = gate.operation if gate else None
-    if gate is None or operation is None or operation.phase is not OperationPhase.FAILED or operation.attempt:
+    if (step := _sync_again(gate, "it failed, and would pass now", observation)) is not None:
+        return step
+    if not isinstance(runtime_, Application) or guards.holds(runtime_, observation) is None:
         return None
-    if not applications.is_compared(gate, observation.run_started_at):
-        return waiting.compare(gate, "before it is synced again", observation)
-    return Resync(gate, 1, "it failed, and would pass now")
+    if runtime_.policy.is_automated and applications.has_newer_commit(runtime_):
+        return None  # Argo CD syncs that by itself
+    return _sync_again(runtime_, "its guard failed, and would pass now", observation)
+
+
+def _sync_again(application: Application, why: str, observation: Observation) -> Step | None:
+    operation = application.operation
+    if operation is None or operation.phase is not OperationPhase.FAILED or application.attempts:
+        return None
+    if not applications.is_compared(application, observation.run_started_at):
+        return waiting.compare(application, "before it is synced again", observation)
+    return Resync(application, 1, why)
 
 
 # --- what the rules ask -------------------------------------------------------------------------------------------
@@ -153,7 +183,7 @@ def _needed(observation: Observation, policy: Policy) -> Iterator[Finding]:
 
 
 def _targets(observation: Observation) -> Iterator[Application]:
-    """Yield every Application that is looked at or synced."""
+    """Yield every Application that is looked at or synced; its own a guard only looks at, as `guarded`."""
     migration = observation.migration
     if isinstance(migration, Migration) and migration.application is not None:
         yield migration.application

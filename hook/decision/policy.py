@@ -41,6 +41,8 @@ class Policy:
     on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
     reachability: Reachability = Reachability.AUTO
     attempts: int = 3
+    may_migrate: bool = True
+    """Whether a run asks for a migration at all, or waits for the schemas."""
     pause: timedelta = timedelta(seconds=10)
     grace: timedelta = timedelta(seconds=120)
     patience: timedelta = timedelta(minutes=10)
@@ -48,6 +50,8 @@ class Policy:
     clock_skew: timedelta = timedelta(seconds=5)
     schema_jobs: tuple[str, ...] = ()
     """The names of the Jobs that make the schema; none: they are recognised by what they run."""
+    is_guard: bool = False
+    """It holds the Application that it is part of, and acts on nothing but the migration."""
 
     def is_right(self, schema: Schema | Unknown) -> bool:
         """Tell whether a store's schema serves the release: as new as expected, or newer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hook.decision import endings, restarts, waiting
+from hook.decision import endings, guards, restarts, waiting
 from hook.decision.policy import Reachability
 from hook.decision.stage import Stage, is_asked_for, stage
 from hook.decision.steps import Fail, Pass, Wait
@@ -78,7 +78,10 @@ def _unless_it_lasts(
         patience = policy.grace if stage(observation, policy) is Stage.DRIFTING else policy.patience
         return endings.wait_while_patient((*lacking, *trouble), observation, replace(policy, patience=patience))
     application = observation.application
-    if isinstance(application, Application) and not applications.is_compared(application, observation.run_started_at):
+    is_old = isinstance(application, Application) and not applications.is_compared(
+        application, observation.run_started_at
+    )
+    if isinstance(application, Application) and is_old and not policy.is_guard:
         return waiting.compare(application, f"before ending on {causes[0].reason}", observation)
     return endings.end_unrepaired(causes, observation, policy)
 
@@ -94,7 +97,7 @@ def misfound(observation: Observation) -> Iterator[Finding]:
     about = f"selector {runtime.selected_by}"
     if len(runtime.instances) > 1:
         yield Finding(Reason.RUNTIME_INSTANCES_MIXED, about, f"it finds the instances {', '.join(runtime.instances)}")
-    if not runtime.is_found and not applications.is_ahead(observation.application):
+    if not runtime.is_found and not guards.is_ahead(observation.application, observation):
         yield Finding(Reason.RUNTIME_PODS_NOT_FOUND, about, "nothing matches it")
 
 
@@ -102,7 +105,7 @@ def is_namespace_ahead(observation: Observation) -> bool:
     """Tell whether the pods' namespace is missing because the runtime's own step makes it."""
     runtime = observation.runtime
     is_missing = isinstance(runtime, Unknown) and runtime.finding.reason is Reason.NAMESPACE_MISSING
-    return is_missing and applications.is_ahead(observation.application)
+    return is_missing and guards.is_ahead(observation.application, observation)
 
 
 def frontend_trouble(observation: Observation, policy: Policy) -> Iterator[Finding]:

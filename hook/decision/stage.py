@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from hook.decision import restarts
+from hook.decision import guards, restarts
 from hook.decision.policy import Reachability
 from hook.observation import applications
 from hook.observation.applications import Application
@@ -30,8 +30,11 @@ def stage(observation: Observation, policy: Policy) -> Stage:
     An Application that only a person syncs may be OutOfSync for ever, at a commit that each push to the repository changes
     (argo-cd 19771, 9706): where pods of the release that is rolled out run, its step has brought them before. Pods of an
     older release wait for it, and so does one that Argo CD syncs by itself: it brings each commit, once (argo-cd 23187).
+    One that its own guard holds back was not reached, unless pods of the release run.
     """
     application = observation.application
+    if guards.holds(application, observation) is not None:
+        return Stage.REACHED if observation.pods and not _are_old(observation, policy) else Stage.AHEAD
     if not applications.is_ahead(application):
         is_adopted = isinstance(application, Application) and application.operation is None
         return Stage.AHEAD if is_adopted and not observation.pods else Stage.REACHED
@@ -39,9 +42,13 @@ def stage(observation: Observation, policy: Policy) -> Stage:
         return Stage.AHEAD
     if application.policy.is_automated:
         return Stage.AHEAD
+    return Stage.AHEAD if _are_old(observation, policy) else Stage.DRIFTING
+
+
+def _are_old(observation: Observation, policy: Policy) -> bool:
+    """Tell whether the pods run an older release than the one that is rolled out."""
     live = restarts.live_release(observation)
-    is_old = live is not None and policy.release is not None and live < policy.release
-    return Stage.AHEAD if is_old else Stage.DRIFTING
+    return live is not None and policy.release is not None and live < policy.release
 
 
 def is_asked_for(observation: Observation, policy: Policy) -> bool:

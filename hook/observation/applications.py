@@ -67,6 +67,8 @@ class Operation:
     waits_for: JobRef | None = None
     retries_left: int | None = 0
     takes_newer_commits: bool = False
+    is_automated: bool = False
+    """Whether a program asked for it, as auto-sync and RollingSync do: at the commit that was compared last."""
 
 
 @dataclass(frozen=True)

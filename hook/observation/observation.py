@@ -50,12 +50,13 @@ class Run:
 class Observation:
     """All that one turn saw. None stands for what is not configured; `since` is when each finding was first seen.
 
-    `gate` is the gate's own Application, looked at only by a run that may reopen it, `gate_ref` its name. `jobs` are those
-    of what is downstream, `members` the servers by their rows, looked at after a restart. `cluster_now` is the API server's
-    time, `restarts_before` when, by it, this process began or saw the schemas become right or another database take their
-    place. `right_after` is how many migrations this run had asked for when it last saw them right. `refused` holds the
-    findings of acts that were refused when they were last tried. `first_seen` is when this process first saw each server
-    that runs, by the pod's uid and the server's start.
+    `gate` is the gate's own Application, looked at only by a run that may reopen it, `gate_ref` its name; `guarded` that of
+    a guard, and `guarded_at_first` the revisions that it had been compared with when this process first saw it. `jobs` are
+    those of the runtime and of what is downstream, `members` the servers by their rows, looked at after a restart.
+    `cluster_now` is the API server's time, `restarts_before` when, by it, this process began or saw the schemas become right
+    or another database take their place. `right_after` is how many migrations this run had asked for when it last saw them
+    right. `refused` holds the findings of acts that were refused when they were last tried. `first_seen` is when this
+    process first saw each server that runs, by the pod's uid and the server's start.
     """
 
     now: datetime
@@ -67,6 +68,8 @@ class Observation:
     frontend: Frontend | Unknown | None = None
     downstream: Mapping[ApplicationRef, Application | Unknown] = field(default_factory=dict)
     gate: Application | Unknown | None = None
+    guarded: Application | Unknown | None = None
+    guarded_at_first: tuple[str, ...] = ()
     jobs: JobsSeen = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     cluster_now: datetime | None = None

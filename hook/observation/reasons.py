@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     TEMPORAL = 7
     DOWNSTREAM = 8
     AUDIT = 9
+    SUPERSEDED = 10
     INTERRUPTED = 130
     STOPPED = 143
 
@@ -96,6 +97,20 @@ class Reason(Enum):
         Tolerance.NONE,
         "The deadline came before all was right; what was still missing is named.",
         "Mend what is named, then sync the gate's Application. Raise deadlineSeconds if it only needed longer.",
+    )
+    GUARD_SUPERSEDED = (
+        "GuardSuperseded",
+        ExitCode.SUPERSEDED,
+        Tolerance.NONE,
+        "Only a guard ends so: while it waited, git got a newer commit for its Application, which cannot be synced before this sync has ended.",
+        "Nothing where Argo CD syncs the newer commit by itself (syncPolicy.retry with refresh: true, auto-sync, RollingSync); else sync the Application.",
+    )
+    MIGRATION_AWAITED = (
+        "MigrationAwaited",
+        ExitCode.DEADLINE,
+        Tolerance.DEADLINE,
+        "A schema is not right yet, and this run asks for no migration (migrations.attempts is 0): a gate, another guard or a person has to.",
+        "Sync the migrations' Application, or the gate's.",
     )
     NOT_YET = (
         "NotYet",
@@ -677,6 +692,13 @@ class Reason(Enum):
         Tolerance.DEADLINE,
         "An Application after Temporal is syncing, or its Job is running.",
         "Wait for it. If it hangs, look at its pod.",
+    )
+    GUARD_HOLDS = (
+        "GuardHolds",
+        ExitCode.DOWNSTREAM,
+        Tolerance.NONE,
+        "The Application's own guard holds its sync, which applies nothing until the guard has passed.",
+        "Read the last line of the guard's Job: it says what the guard waits for, or why it failed.",
     )
     DOWNSTREAM_PAUSING = (
         "DownstreamPausing",

@@ -22,6 +22,9 @@ _SIDECAR = re.compile(
 )
 """What is injected beside a pod's own containers: istio-proxy, cloud-sql-proxy, vault-agent, otc-collector."""
 
+PROGRAM = "temporal-recovery-hook"
+"""The label ``app.kubernetes.io/name`` of the gate's chart, whatever its release and alias: that of a guard's Job, too."""
+
 JOB_COMPONENT = "job"
 """The component of a Job's pods, which are none of Temporal's servers."""
 
@@ -227,7 +230,7 @@ class Job:
     """A Job and its pods (listed only while it has not succeeded). `message` is its failure's, or that of a pod never made.
 
     `makes_schema` says that Temporal's schema tool is in its containers' commands, or a schema in its name; `pods_unseen`
-    why its pods could not be listed.
+    why its pods could not be listed. `guards` says that it is a guard: it is no work of the Application that it is part of.
     """
 
     ref: JobRef
@@ -240,6 +243,7 @@ class Job:
     makes_schema: bool = False
     pods: tuple[Pod, ...] = ()
     pods_unseen: Finding | None = None
+    guards: bool = False
 
     @property
     def work_started_at(self) -> datetime | None:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hook.decision import downstream
+from hook.decision import downstream, guards
 from hook.decision.stage import Stage, is_asked_for, stage
 from hook.observation import applications
 from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.observation import Frontend, Observation
 from hook.observation.reasons import Reason, Tolerance
-from hook.observation.workloads import Pod, PodState, Runtime
+from hook.observation.workloads import Job, Pod, PodState, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,7 +93,8 @@ def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
         being_changed = under_way and item.mark is Mark.WRONG
         yield Item(item.subject, Mark.WAITING, "being migrated", item.wanted) if being_changed else item
     if observation.application is not None:
-        yield _runtime_application(observation.application, stage(observation, policy))
+        guard = guards.holds(observation.application, observation)
+        yield _runtime_application(observation.application, stage(observation, policy), guard)
     if observation.runtime is not None:
         known = policy.expected.keys() >= observation.stores.keys()
         schemas_are_right = known and all(policy.is_right(schema) for schema in observation.stores.values())
@@ -149,8 +150,10 @@ def _schema(subject: str, schema: Schema | Unknown, policy: Policy) -> Item:
     return Item(subject, mark, at, wanted)
 
 
-def _runtime_application(application: Application | Unknown, at: Stage) -> Item:
+def _runtime_application(application: Application | Unknown, at: Stage, guard: Job | None) -> Item:
     subject = "runtime's Application"
+    if at is Stage.AHEAD and guard is not None:
+        return Item(subject, Mark.NOT_ASKED, f"its guard holds it: Job {guard.ref} is {guard.phase}")
     if at is Stage.AHEAD:
         seen = "does not exist" if applications.is_missing(application) else "not yet synced to its target"
         return Item(subject, Mark.NOT_ASKED, f"{seen}: its step is still ahead")

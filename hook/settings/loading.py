@@ -150,6 +150,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "project of an Application: only argocd.server asks for it: remove it, or set argocd.server"
     if settings.reopen_gate and settings.gate is None:
         yield "reopenGate needs gate: the Application to reopen"
+    if settings.guard and settings.reopen_gate:
+        yield "reopenGate: a guard is part of its own Application's sync and cannot start another: remove one"
     if settings.downstream and settings.reachability is Reachability.NEVER:
         yield "downstream: reachability never does not look at it: remove one"
     if settings.temporal.frontend.address is None:
@@ -173,8 +175,16 @@ def _target_contradictions(settings: Settings) -> Iterator[str]:
             "before the servers start; split Temporal's chart into two Applications (docs/install.md)"
         )
     for name, ref in targets.items():
-        if settings.gate is not None and ref == settings.gate.ref:
+        is_own = settings.gate is not None and ref == settings.gate.ref
+        if is_own and not (settings.guard and name != "migrations.application"):
             yield f"{name} is the gate's own Application ({ref}): syncing it from inside its own sync is a deadlock"
+        if settings.guard and name.startswith("downstream") and not is_own:
+            yield f"{name} ({ref}): a guard syncs no other Application: list it in the gate's settings"
+        if settings.guard and is_own and ref == runtime and settings.reachability is Reachability.ALWAYS:
+            yield (
+                f"reachability: always in a guard of the runtime ({ref}) is a deadlock, since Temporal's servers start "
+                "after it: leave it at auto"
+            )
         if name.startswith("downstream") and ref in {migrations, runtime}:
             yield f"{name} ({ref}) is the migrations' or the runtime's Application: list only what comes after Temporal"
 

@@ -179,8 +179,9 @@ class MigrationsSettings(Block):
     strategy: Literal["argocd", "command"] = "argocd"
     application: ApplicationSettings | None = None
     command: CommandSettings | None = None
-    attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    """Three: one for the fault itself, one for a database that came up meanwhile, one more; then a person should look."""
+    attempts: Annotated[int, Field(ge=0, le=20)] = 3
+    """Three: one for the fault itself, one for a database that came up meanwhile, one more; then a person should look.
+    None (0): the run waits for the schemas and asks nobody."""
     pause_seconds: Seconds = 10
     """After a failed attempt; doubles each time. Ten, as a Job's own back-off begins."""
     jobs: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -268,7 +269,11 @@ class Settings(Block):
     reachability: Reachability = Reachability.AUTO
     on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
     gate: ApplicationSettings | None = None
-    """The gate's own Application: it gets the Events, and is refused as a target."""
+    """The gate's own Application: it gets the Events, and is refused as a target, except by a guard."""
+    guard: bool = False
+    """The run is part of its own Application's sync and guards it, in a wave before everything else of it. It may be the
+    runtime or downstream then: it is read and never synced. A guard acts on nothing but the migrations, restarts no pod, and
+    ends where git has a newer commit for its Application, which could not be synced while it waits."""
     reopen_gate: bool = False
     """Sync the gate's own Application where it failed and all is right now: for a watchdog, never for the gate itself."""
     argocd: ArgoCdSettings = ArgoCdSettings()
@@ -310,10 +315,20 @@ class Settings(Block):
         return bool(self.targets) and events
 
     @property
+    def applications_server(self) -> KubeconfigSettings:
+        """Return the API server that has Argo CD's Applications: the pods' own, unless a kubeconfig names another."""
+        return self.argocd if self.argocd.kubeconfig_file or self.argocd.context else self.kubernetes
+
+    @property
     def projects(self) -> dict[ApplicationRef, str]:
         """Return the AppProjects of those Applications that name one of their own."""
         named = (self.migrations.application, self.runtime.application, *self.downstream, self.gate)
         return {one.ref: one.project for one in named if one is not None and one.project is not None}
+
+    @property
+    def looks_at_temporal(self) -> bool:
+        """Whether Temporal's servers matter: not to a guard before them, through which what mends them has to get."""
+        return not self.guard or self.reachability is Reachability.ALWAYS
 
     def policy_as_far_as_known(self, release: Release | None = None) -> Policy:
         """Return the policy for the release that is set, else for ``release``; expecting nothing where none is known."""
@@ -353,11 +368,13 @@ class Settings(Block):
             estimated_from=estimated_from,
             on_empty_database=self.on_empty_database,
             reachability=self.reachability,
-            attempts=self.migrations.attempts,
+            attempts=max(1, self.migrations.attempts),
+            may_migrate=self.migrations.attempts > 0,
             pause=timedelta(seconds=self.migrations.pause_seconds),
             grace=timedelta(seconds=self.grace_seconds),
             patience=timedelta(seconds=self.patience_seconds),
             stable=timedelta(seconds=self.runtime.stable_seconds),
             clock_skew=timedelta(seconds=self.clock_skew_seconds),
             schema_jobs=self.migrations.jobs,
+            is_guard=self.guard,
         )

@@ -1,12 +1,13 @@
 """The examples and the docs' values: each is parsed, rendered by the chart, and says what the docs say of it."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from rendering import CHART, Json, canonical, config, merged, of_kind
+from rendering import CHART, Json, canonical, config, merged, of_kind, the
 
 from lab.helm import Helm
 
@@ -36,10 +37,14 @@ def parameters_for(chart: str) -> Json:
     return found
 
 
+GATES = {"temporal/gate": "temporal-recovery-hook", "temporal/runtime": "guard", "temporal/bootstrap": "guard"}
+"""Where the chart is a dependency, and under which name."""
+
+
 def gate_values(path: str) -> Json:
-    """The values that one of the gates gets: the file's under the dependency's name, and the parameters."""
-    own = yaml.safe_load((ROLLOUT / path / "values.yaml").read_text())["temporal-recovery-hook"]
-    return merged(own, parameters_for("temporal-recovery-hook"))
+    """The values that the gate or a guard gets: the file's under the dependency's name, and the parameters."""
+    own = yaml.safe_load((ROLLOUT / path / "values.yaml").read_text())[GATES[path]]
+    return merged(own, parameters_for(GATES[path]))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -48,17 +53,48 @@ def test_every_example_is_yaml(document: Path) -> None:
     assert all(yaml.safe_load_all(document.read_text()))
 
 
-@pytest.mark.parametrize("path", ["temporal/gate", "temporal/second-gate"])
+def named_by(settings: Json) -> set[str]:
+    """The Applications that the program is told of."""
+    blocks = (settings["migrations"], settings["runtime"])
+    named = {block["application"]["name"] for block in blocks if "application" in block}
+    return named | {application["name"] for application in settings.get("downstream") or []}
+
+
+@pytest.mark.parametrize("path", GATES)
 def test_the_gates_render(path: str, helm3: Helm) -> None:
-    """Each gate renders with the release that runtime and migrations get, and with the commit in its receipt."""
-    objects = helm3.objects(CHART, gate_values(path))
+    """Gate and guards render with the release that runtime and migrations get; the gate with the commit in its receipt."""
+    objects = helm3.objects(CHART, gate_values(path), release=ELEMENTS[path]["name"])
     settings = yaml.safe_load(config(objects))
     assert settings["temporal"]["version"] == RELEASE["temporal"]["server"]["image"]["tag"]
-    assert settings["reachability"] == ("always" if path.endswith("second-gate") else "auto")
-    named = {settings["migrations"]["application"]["name"], settings["runtime"]["application"]["name"]}
-    named |= {application["name"] for application in settings.get("downstream") or []}
-    assert named <= {element["name"] for element in ELEMENTS.values()}
-    assert "$ARGOCD_APP_REVISION" in str(objects)
+    assert settings["reachability"] == ("always" if path.endswith("bootstrap") else "auto")
+    assert named_by(settings) <= {element["name"] for element in ELEMENTS.values()}
+    assert settings.get("guard", False) == (path != "temporal/gate")
+    assert ("$ARGOCD_APP_REVISION" in str(objects)) == (path == "temporal/gate")
+
+
+def guarded_chart(path: str, folder: Path) -> Path:
+    """A chart of the examples with this chart where ``helm dependency`` would put it, and without any other."""
+    chart = folder / "chart"
+    shutil.copytree(ROLLOUT / path, chart)
+    own = yaml.safe_load((chart / "Chart.yaml").read_text())
+    own["dependencies"] = [one for one in own["dependencies"] if one["name"] == CHART.name]
+    (chart / "Chart.yaml").write_text(yaml.safe_dump(own))
+    (chart / "charts").mkdir()
+    (chart / "charts" / CHART.name).symlink_to(CHART)
+    return chart
+
+
+@pytest.mark.parametrize("path", ["temporal/runtime", "temporal/bootstrap"])
+def test_a_guard_comes_before_everything_of_its_chart(path: str, helm3: Helm, tmp_path: Path) -> None:
+    """As a dependency of it, with what the release's file says; it can be switched off."""
+    chart, release = guarded_chart(path, tmp_path), ELEMENTS[path]["name"]
+    objects = helm3.objects(chart, RELEASE, release=release)
+    others = helm3.objects(chart, merged(RELEASE, {"guard": {"enabled": False}}), release=release)
+    guards = [one for one in objects if one not in others]
+    (job,) = of_kind(guards, "Job")
+    assert job["metadata"]["name"] == f"{release}-guard"
+    assert max(int(one["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) for one in guards) < 0
+    assert not any("argocd.argoproj.io/sync-wave" in one["metadata"].get("annotations", {}) for one in others)
 
 
 def test_one_file_feeds_the_release() -> None:
@@ -69,12 +105,12 @@ def test_one_file_feeds_the_release() -> None:
     assert TEMPLATE["source"]["helm"]["valueFiles"] == ["../release.yaml"]
     assert "{{" not in str(TEMPLATE["source"]["helm"])
     release = RELEASE["temporal"]["server"]["image"]["tag"]
-    assert RELEASE["temporal-recovery-hook"]["temporal"]["version"] == release
+    assert {RELEASE[chart]["temporal"]["version"] for chart in set(GATES.values())} == {release}
     for name in ("temporal", "migrations"):
         assert RELEASE[name]["admintools"]["image"]["tag"].startswith(release)
-    for path in ("temporal/gate", "temporal/second-gate"):
-        own = yaml.safe_load((ROLLOUT / path / "values.yaml").read_text())["temporal-recovery-hook"]
-        assert "version" not in own["temporal"]
+    for path, name in GATES.items():
+        own = yaml.safe_load((ROLLOUT / path / "values.yaml").read_text())[name]
+        assert "version" not in own.get("temporal", {})
 
 
 def test_each_commit_has_a_schema_job_of_its_own() -> None:
@@ -86,10 +122,10 @@ def test_each_commit_has_a_schema_job_of_its_own() -> None:
 
 
 def test_the_steps_come_in_their_order() -> None:
-    """Every Application has a folder and a step, in the order 265, 300, 450, 452, 455."""
+    """Every Application has a folder and a step, in the order 265, 300, 450, 455."""
     steps = APPLICATION_SET["spec"]["strategy"]["rollingSync"]["steps"]
     order = [value for step in steps for value in step["matchExpressions"][0]["values"]]
-    assert order == ["265", "300", "450", "452", "455"]
+    assert order == ["265", "300", "450", "455"]
     assert order == [element["phase"] for element in ELEMENTS.values()]
     assert all((ROLLOUT / path / "Chart.yaml").is_file() for path in ELEMENTS)
     labels = APPLICATION_SET["spec"]["template"]["metadata"]["labels"]
@@ -118,9 +154,10 @@ def test_the_retries_take_what_is_said() -> None:
     assert round(sum(pauses) / 60) == 17
 
 
-def test_the_bootstrap_renders(helm3: Helm) -> None:
+def test_the_bootstrap_renders(helm3: Helm, tmp_path: Path) -> None:
     """Its Job is a hook, so that a sync runs it again; what is managed beside it makes RollingSync sync it at all."""
-    namespaces, job = helm3.objects(ROLLOUT / "temporal" / "bootstrap", RELEASE)
+    unguarded = merged(RELEASE, {"guard": {"enabled": False}})
+    namespaces, job = helm3.objects(guarded_chart("temporal/bootstrap", tmp_path), unguarded)
     assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "Sync"
     assert "annotations" not in namespaces["metadata"]
     image = job["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -130,28 +167,45 @@ def test_the_bootstrap_renders(helm3: Helm) -> None:
     assert namespaces["data"]["namespaces"] == "orders"
 
 
-APPLICATION = yaml.safe_load((ROOT / "examples" / "without-rollingsync" / "application.yaml").read_text())
+WITHOUT = {
+    path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "examples" / "without-rollingsync").glob("*.yaml")
+}
+
+
+def source_of(name: str) -> Json:
+    """The source of an Application without RollingSync that is this chart."""
+    spec = WITHOUT[name]["spec"]
+    (found,) = [one for one in spec.get("sources", [spec.get("source")]) if one.get("chart") == CHART.name]
+    return dict(found)
 
 
 def test_the_examples_install_what_a_release_publishes() -> None:
     """The chart lies beside the image (release.yaml of the workflows), at this version."""
     repository = yaml.safe_load((CHART / "values.yaml").read_text())["image"]["repository"]
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
-    for path in ("gate", "second-gate"):
-        (chart,) = yaml.safe_load((ROLLOUT / "temporal" / path / "Chart.yaml").read_text())["dependencies"]
+    for path in GATES:
+        dependencies = yaml.safe_load((ROLLOUT / path / "Chart.yaml").read_text())["dependencies"]
+        (chart,) = [one for one in dependencies if one["name"] == CHART.name]
         assert (chart["repository"], chart["version"]) == (f"oci://{repository}/charts", version)
-    source = APPLICATION["spec"]["source"]
-    assert (source["repoURL"], source["targetRevision"]) == (f"{repository}/charts", version)
+    for name in WITHOUT:
+        assert (source_of(name)["repoURL"], source_of(name)["targetRevision"]) == (f"{repository}/charts", version)
     assert f"oci://{repository}/charts/temporal-recovery-hook" in (ROOT / "docs" / "install.md").read_text()
     workflow = (ROOT / ".github" / "workflows" / "release.yaml").read_text()
     assert 'registry=ghcr.io/${GITHUB_REPOSITORY,,}"' in workflow
     assert '"oci://$IMAGE/charts"' in workflow
 
 
-def test_the_application_without_rolling_sync_renders(helm3: Helm) -> None:
-    """It has the watchdog, which repairs between syncs."""
-    objects = helm3.objects(CHART, APPLICATION["spec"]["source"]["helm"]["valuesObject"])
-    assert "CronJob" in {one["kind"] for one in objects}
+@pytest.mark.parametrize("name", WITHOUT)
+def test_the_applications_without_rolling_sync_render(name: str, helm3: Helm) -> None:
+    """The gate has the watchdog, which repairs between syncs; the others are guarded from within."""
+    own = WITHOUT[name]["metadata"]["name"]
+    objects = helm3.objects(CHART, source_of(name)["helm"]["valuesObject"], release=own)
+    settings = yaml.safe_load(config(objects))
+    assert named_by(settings) <= {"data-migrations-temporal", *(one["metadata"]["name"] for one in WITHOUT.values())}
+    assert ("CronJob" in {one["kind"] for one in objects}) == (name == "gate")
+    assert settings.get("guard", False) == (name != "gate")
+    assert (the(objects, "Job")["metadata"]["name"] == f"{own}-guard") == (name != "gate")
+    assert WITHOUT[name]["spec"]["syncPolicy"]["retry"]["refresh"] is True
 
 
 def of_docs(name: str, holding: str = "") -> Json:

@@ -91,6 +91,7 @@ BESIDE: dict[str, Json] = {
         "temporal.frontend.tls", {"caSecret": {"name": ""}, "caConfigMap": {"name": "ca"}}
     ),
     "image.digest": setting("image.tag", ""),
+    "nameOverride": setting("fullnameOverride", ""),
 }
 """What has to be so beside a value for it to matter at all, over the scenario `full`."""
 
@@ -194,12 +195,12 @@ installs = st.tuples(
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(scenario=st.sampled_from(sorted(SCENARIOS)), one=installs, other=installs)
+@given(scenario=st.sampled_from(sorted(SCENARIOS.keys() - {"guard"})), one=installs, other=installs)
 @pytest.mark.timeout(300, func_only=True)
 def test_what_differs_anywhere_differs_in_the_receipt(
     scenario: str, one: Install, other: Install, helm3: Helm, helm4: Helm
 ) -> None:
-    """Of any two installs of a scenario that are both possible, each by another helm."""
+    """Of any two installs of a scenario that are both possible, each by another helm. A guard has no receipt."""
     rendered = []
     for helm, (paths, release, namespace, kubernetes) in ((helm3, one), (helm4, other)):
         flat = dict(values(values_of(scenario)))

@@ -88,13 +88,13 @@ def rendered(*generators: Json, **spec: Any) -> tuple[dict[str, Json], bool]:
 
 
 def test_the_example_is_read_as_it_is(read: Callable[..., Seen]) -> None:
-    """All five Applications by their names; the git generator beside the list asks again."""
+    """All four Applications by their names; the git generator beside the list asks again."""
     seen = read(ROLLOUT)
     assert {ref.name for ref in seen.apps} == {
-        MIGRATIONS.name, GATE.name, RUNTIME.name, BOOTSTRAP.name, "data-temporal-second-gate",
+        MIGRATIONS.name, GATE.name, RUNTIME.name, BOOTSTRAP.name,
     }  # fmt: skip
     found = seen.sets[SET]
-    assert (found.strategy, len(found.steps), found.has_period) == ("RollingSync", 4, True)
+    assert (found.strategy, len(found.steps), found.has_period) == ("RollingSync", 3, True)
     assert found.generators == ("git", "list")
     gate = seen.apps[GATE]
     assert gate.set_ref == SET

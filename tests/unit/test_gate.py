@@ -214,16 +214,17 @@ def test_a_readers_bug_is_not_taken_for_something_unseen() -> None:
         Course().run(world(also={"runtime": read}))
 
 
-def test_the_jobs_of_what_is_downstream_are_looked_at_once_it_was_reached() -> None:
+def test_the_jobs_of_runtime_and_downstream_are_looked_at_once_they_were_reached() -> None:
+    """The runtime's may be its guard."""
     asked: list[Application] = []
 
     def jobs(of: Application) -> JobsSeen:
         asked.append(of)
         return {NAMESPACES: job(ref=NAMESPACES)}
 
-    reached, coming = application(BOOTSTRAP), ahead(RUNTIME)
+    reached, coming = application(BOOTSTRAP), ahead(MIGRATIONS)
     found = gate.observe(world(also={"jobs": jobs}, downstream=downstream(reached, coming)), NOW)
-    assert asked == [reached]
+    assert asked == [application(RUNTIME), reached]
     assert found.jobs == {NAMESPACES: job(ref=NAMESPACES)}
 
 

@@ -77,6 +77,7 @@ def test_exit_codes_are_the_documented_ones() -> None:
         "TEMPORAL": 7,
         "DOWNSTREAM": 8,
         "AUDIT": 9,
+        "SUPERSEDED": 10,
         "INTERRUPTED": 130,
         "STOPPED": 143,
     }

@@ -59,6 +59,12 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+GUARD = with_("guard", value=True, document=with_("gate", {"name": "data-temporal"}))
+GUARD |= {"runtime": {"application": {"name": "data-temporal"}}, "temporal": MINIMAL.get("temporal", {})}
+GUARD["temporal"] = GUARD["temporal"] | {"frontend": {"address": "temporal:7233"}}
+"""A guard of the runtime."""
+
+
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
     """Loads settings from a document, written as a file first."""
@@ -182,7 +188,7 @@ WRONG = [
     ),
     ("stores.visibility.enabled", "perhaps", "must be true or false"),
     ("migrations.attempts", 2.5, "must be a whole number"),
-    ("migrations.attempts", 0, "must be greater than or equal to 1"),
+    ("migrations.attempts", -1, "must be greater than or equal to 0"),
     ("migrations.attempts", 21, "must be less than or equal to 20"),
     ("migrations.application.name", "", "must not be empty"),
     ("migrations.pauseSeconds", "ten", "must be a number of seconds, such as 300"),
@@ -348,6 +354,28 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
             "runtime.application is the gate's own Application (argocd/t): "
             "syncing it from inside its own sync is a deadlock"
         ),
+    ),
+    (
+        with_("guard", value=True, document=with_("gate", {"name": "data-migrations-temporal"})),
+        (
+            "migrations.application is the gate's own Application (argocd/data-migrations-temporal): "
+            "syncing it from inside its own sync is a deadlock"
+        ),
+    ),
+    (
+        GUARD | {"reachability": "always"},
+        (
+            "reachability: always in a guard of the runtime (argocd/data-temporal) is a deadlock, since Temporal's servers "
+            "start after it: leave it at auto"
+        ),
+    ),
+    (
+        GUARD | {"downstream": [{"name": "orders"}]},
+        "downstream[0] (argocd/orders): a guard syncs no other Application: list it in the gate's settings",
+    ),
+    (
+        GUARD | {"reopenGate": True},
+        "reopenGate: a guard is part of its own Application's sync and cannot start another: remove one",
     ),
     (
         with_(
@@ -935,3 +963,21 @@ def test_a_token_in_plain_text_has_to_be_allowed(load: Load, refused: Callable[.
 
 def test_without_a_token_file_there_is_no_header(load: Load) -> None:
     assert load(with_("temporal.frontend.address", "temporal:7233")).temporal.frontend.authorization() is None
+
+
+def test_a_guard_may_be_part_of_what_it_guards(load: Load) -> None:
+    """The runtime's looks at nothing of Temporal; the bootstrap's does. A gate is neither, and asks for migrations."""
+    before_runtime = load(GUARD)
+    assert before_runtime.policy().is_guard
+    assert not before_runtime.looks_at_temporal
+    own = {"gate": {"name": "orders"}, "downstream": [{"name": "orders"}], "reachability": "always"}
+    before_bootstrap = load(GUARD | own)
+    assert before_bootstrap.looks_at_temporal
+    gate = load(MINIMAL)
+    assert (gate.policy().is_guard, gate.looks_at_temporal, gate.policy().may_migrate) == (False, True, True)
+
+
+def test_no_attempts_are_none_of_the_migration_alone(load: Load) -> None:
+    """What is downstream is synced again all the same."""
+    policy = load(with_("migrations.attempts", 0)).policy()
+    assert (policy.may_migrate, policy.attempts) == (False, 1)

@@ -180,6 +180,7 @@ visibility store only what is not the default store's, which the program inherit
   "report" (dict "format" $v.report.format "events" $v.report.events)
 -}}
 {{- with include "trh.gate" $root }}{{ $_ := set $config "gate" (fromYaml .) }}{{ end -}}
+{{- if include "trh.isGuard" $root }}{{ $_ := set $config "guard" true }}{{ end -}}
 {{- if and .watchdog $v.watchdog.reopenGate }}{{ $_ := set $config "reopenGate" true }}{{ end -}}
 {{- with $v.argocd -}}
 {{- if .kubeconfigSecret.name -}}

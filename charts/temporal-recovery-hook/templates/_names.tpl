@@ -1,18 +1,26 @@
 {{/* Names and labels. Every named template takes the root context unless it says otherwise. */}}
 
-{{- define "trh.name" -}}
-{{- regexReplaceAll "[-.]+$" (default .Chart.Name .Values.nameOverride | trunc 43) "" -}}
+{{/* Whether it guards the Application that it is part of: its wave comes before everything that has none. */}}
+{{- define "trh.isGuard" -}}
+{{- if lt (int .Values.hook.wave) 0 }}true{{ end -}}
+{{- end -}}
+
+{{/* Whether it is a guard without Argo CD: all that it needs is a hook of Helm's then, and comes before the release, too. */}}
+{{- define "trh.isHelmGuard" -}}
+{{- if and (include "trh.isGuard" .) (not .Values.gate.application.enabled) }}true{{ end -}}
 {{- end -}}
 
 {{/*
 At most 43 characters: a CronJob's name may have 52, and `-watchdog` is added. A longer one ends in a digest instead of
-being cut, or two releases that differ at the end would share their objects.
+being cut, or two releases that differ at the end would share their objects. A guard's release is the guarded chart's, whose
+own objects may bear the release's name alone.
 */}}
 {{- define "trh.fullname" -}}
 {{- $name := .Values.fullnameOverride -}}
 {{- if not $name -}}
 {{- $own := default .Chart.Name .Values.nameOverride -}}
-{{- $name = contains $own .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $own) -}}
+{{- $isWhole := and (contains $own .Release.Name) (not (include "trh.isGuard" .)) -}}
+{{- $name = $isWhole | ternary .Release.Name (printf "%s-%s" .Release.Name $own) -}}
 {{- end -}}
 {{- if gt (len $name) 43 -}}
 {{- $name = printf "%s-%s" (regexReplaceAll "[-.]+$" ($name | trunc 34) "") ($name | sha256sum | trunc 8) -}}
@@ -43,11 +51,14 @@ being cut, or two releases that differ at the end would share their objects.
 {{- end -}}
 {{- end -}}
 
-{{/* Labels, in YAML; the chart's own win over commonLabels. */}}
+{{/*
+Labels, in YAML; the chart's own win over commonLabels. The name is the same under every alias and nameOverride: by it a gate
+knows the Job of a guard (hook/observation/workloads.py).
+*/}}
 {{- define "trh.labels" -}}
 {{- $own := dict
   "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
-  "app.kubernetes.io/name" (include "trh.name" .)
+  "app.kubernetes.io/name" "temporal-recovery-hook"
   "app.kubernetes.io/instance" .Release.Name
   "app.kubernetes.io/version" .Chart.AppVersion
   "app.kubernetes.io/managed-by" .Release.Service
@@ -56,10 +67,22 @@ being cut, or two releases that differ at the end would share their objects.
 {{- toYaml (merge $own .Values.commonLabels) -}}
 {{- end -}}
 
-{{/* metadata of an object: dict root, name, namespace, wave, component; annotations (dict) may be given. */}}
+{{/*
+metadata of an object: dict root, name, namespace, wave (counted from hook.wave), component; annotations (dict) may be given.
+*/}}
 {{- define "trh.metadata" -}}
 {{- $labels := include "trh.labels" .root | fromYaml -}}
-{{- $annotations := merge (dict "argocd.argoproj.io/sync-wave" .wave) (default dict .annotations) .root.Values.commonAnnotations -}}
+{{- $wave := add (int .root.Values.hook.wave) (int .wave) | toString -}}
+{{- $order := dict "argocd.argoproj.io/sync-wave" $wave -}}
+{{- if include "trh.isHelmGuard" .root -}}
+{{- /* Deleted once all hooks have succeeded; the Job, which has a policy of its own, stays for its log. */ -}}
+{{- $_ := set $order "helm.sh/hook" "pre-install,pre-upgrade" -}}
+{{- $_ := set $order "helm.sh/hook-weight" $wave -}}
+{{- if not (hasKey (default dict .annotations) "helm.sh/hook-delete-policy") -}}
+{{- $_ := set $order "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded" -}}
+{{- end -}}
+{{- end -}}
+{{- $annotations := merge $order (default dict .annotations) .root.Values.commonAnnotations -}}
 name: {{ .name | quote }}
 namespace: {{ .namespace | quote }}
 labels:

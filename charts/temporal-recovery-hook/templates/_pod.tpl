@@ -18,14 +18,14 @@ backoffLimit, activeDeadlineSeconds).
 backoffLimit: {{ .job.backoffLimit }}
 activeDeadlineSeconds: {{ .job.activeDeadlineSeconds }}
 # The program's exit codes (docs/reasons.md): settings, schema, migration, access, Temporal and downstream name what a
-# person has to do, and a second try would say the same. Bugs (1), deadlines (3) and signals (143) are tried again.
+# person has to do, and a guard that is superseded ends for a newer commit: a second try would say the same. Bugs (1), deadlines (3) and signals (143) are tried again.
 podFailurePolicy:
   rules:
     - action: FailJob
       onExitCodes:
         containerName: gate
         operator: In
-        values: [2, 4, 5, 6, 7, 8]
+        values: [2, 4, 5, 6, 7, 8, 10]
     - action: Ignore
       onPodConditions:
         - type: DisruptionTarget

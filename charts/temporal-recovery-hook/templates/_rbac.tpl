@@ -14,25 +14,33 @@ names only their Application's status tells.
 {{- if ternary (empty .Values.argocd.server.address) .Values.report.events (eq (toString .Values.report.events) "auto") }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether Temporal's servers matter (`looks_at_temporal` in hook/settings/settings.py): not to a guard before them. */}}
+{{- define "trh.looksAtTemporal" -}}
+{{- if or (not (include "trh.isGuard" .)) (eq .Values.reachability "always") }}true{{ end -}}
+{{- end -}}
+
 {{/* YAML: namespace to {get: [names], patch: [names], events: bool}, of the Applications' namespaces. */}}
 {{- define "trh.applicationRights" -}}
 {{- $v := .Values -}}
 {{- $byKubernetes := empty $v.argocd.server.address -}}
 {{- $events := include "trh.postsEvents" . -}}
 {{- $asks := include "trh.asksReachability" . -}}
-{{- $migrations := dict "application" $v.migrations.application "patch" true "acts" true -}}
+{{- $isGuard := eq (include "trh.isGuard" .) "true" -}}
+{{- $mayAsk := gt (int $v.migrations.attempts) 0 -}}
+{{- $migrations := dict "application" $v.migrations.application "patch" $mayAsk "acts" $mayAsk -}}
 {{- $all := list $migrations -}}
-{{- if $v.runtime.application.name -}}
-{{- /* Compared afresh before the run ends on a pod's fault; told by an Event that its pods were restarted. */ -}}
-{{- $looks := not (empty $v.runtime.namespace) -}}
-{{- $all = append $all (dict "application" $v.runtime.application "patch" (and $asks $looks) "acts" $looks) -}}
+{{- if and $v.runtime.application.name (include "trh.looksAtTemporal" .) -}}
+{{- /* Compared afresh before the run ends on a pod's fault; told by an Event that its pods were restarted; synced by a watchdog. */ -}}
+{{- $acts := not (or $isGuard (empty $v.runtime.namespace)) -}}
+{{- $reopens := and $v.watchdog.enabled $v.watchdog.reopenGate -}}
+{{- $all = append $all (dict "application" $v.runtime.application "patch" (or $reopens (and $acts (not (empty $asks)))) "acts" $acts) -}}
 {{- end -}}
-{{- range $v.downstream -}}
+{{- range $isGuard | ternary list $v.downstream -}}
 {{- $all = append $all (dict "application" . "patch" $asks "acts" $asks) -}}
 {{- end -}}
-{{- if $events -}}
+{{- if or $events $isGuard -}}
 {{- with include "trh.gate" . -}}
-{{- /* An Event carries its uid. */ -}}
+{{- /* An Event carries its uid; and to a guard it tells which commit git is at. */ -}}
 {{- $all = append $all (dict "application" (fromYaml .) "patch" false "acts" true) -}}
 {{- end -}}
 {{- end -}}
@@ -54,15 +62,17 @@ each, whatever runs there.
 */}}
 {{- define "trh.podRights" -}}
 {{- $v := .Values -}}
+{{- $isGuard := eq (include "trh.isGuard" .) "true" -}}
+{{- $looks := eq (include "trh.looksAtTemporal" .) "true" -}}
 {{- $named := dict -}}
 {{- $unnamed := dict -}}
 {{- $migrations := $v.migrations.namespace | default $v.runtime.namespace -}}
 {{- $_ := set (ternary $unnamed $named (empty $v.migrations.jobs)) $migrations true -}}
-{{- range $v.downstream }}{{ $_ := set $unnamed (.jobsNamespace | default $v.runtime.namespace) true }}{{ end -}}
+{{- range $isGuard | ternary list $v.downstream }}{{ $_ := set $unnamed (.jobsNamespace | default $v.runtime.namespace) true }}{{ end -}}
 {{- $rights := dict -}}
-{{- range $namespace := concat (keys $named) (keys $unnamed) (list $v.runtime.namespace) | uniq -}}
+{{- range $namespace := concat (keys $named) (keys $unnamed) ($looks | ternary (list $v.runtime.namespace) list) | uniq -}}
 {{- if $namespace -}}
-{{- $runs := eq $namespace $v.runtime.namespace -}}
+{{- $runs := and $looks (eq $namespace $v.runtime.namespace) -}}
 {{- $rules := list -}}
 {{- if $runs -}}
 {{- $rules = append $rules (dict "apiGroups" (list "apps") "resources" (list "deployments" "statefulsets") "verbs" (list "list")) -}}
@@ -75,7 +85,7 @@ each, whatever runs there.
 {{- if not (hasKey $unnamed $namespace) }}{{ $_ := set $jobs "resourceNames" $v.migrations.jobs }}{{ end -}}
 {{- $rules = append $rules $jobs -}}
 {{- end -}}
-{{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods") "verbs" ($runs | ternary (list "list" "delete") (list "list"))) -}}
+{{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods") "verbs" (and $runs (not $isGuard) | ternary (list "list" "delete") (list "list"))) -}}
 {{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods/log") "verbs" (list "get")) -}}
 {{- if $v.rbac.events -}}
 {{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "events") "verbs" (list "list")) -}}
@@ -91,14 +101,14 @@ each, whatever runs there.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
-  {{- include "trh.metadata" (merge (dict "wave" "-1") .) | nindent 2 }}
+  {{- include "trh.metadata" (merge (dict "wave" -1) .) | nindent 2 }}
 rules:
   {{- .rules | trim | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
-  {{- include "trh.metadata" (merge (dict "wave" "-1") .) | nindent 2 }}
+  {{- include "trh.metadata" (merge (dict "wave" -1) .) | nindent 2 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role

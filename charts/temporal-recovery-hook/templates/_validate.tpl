@@ -9,6 +9,7 @@ What values.schema.json cannot say: one line a fault, each naming its value and 
 
 {{- define "trh.faults.applications" -}}
 {{- $v := .Values -}}
+{{- $isGuard := include "trh.isGuard" . -}}
 {{- $gate := include "trh.gate" . | fromYaml -}}
 {{- $targets := list -}}
 {{- if $v.migrations.application.name -}}
@@ -25,8 +26,15 @@ migrations.application.name: required: the Application that owns Temporal's sche
 {{- range $index, $target := $targets -}}
 {{- $one := include "trh.application" (dict "root" $ "application" $target.application) | fromYaml -}}
 {{- $shown := printf "%s/%s" $one.namespace $one.name -}}
-{{- if and $gate (include "trh.sameApplication" (dict "one" $one "other" $gate)) }}
-{{ $target.path }} is the gate's own Application ({{ $shown }}): syncing it from inside its own sync is a deadlock (gate.application.name says which it is; by default the release's name)
+{{- $isOwn := and $gate (include "trh.sameApplication" (dict "one" $one "other" $gate)) -}}
+{{- if and $isOwn (not (and $isGuard (ne $target.path "migrations.application"))) }}
+{{ $target.path }} is the gate's own Application ({{ $shown }}): syncing it from inside its own sync is a deadlock (gate.application.name says which it is; by default the release's name){{ if ne $target.path "migrations.application" }}. As a guard, before everything else of that Application, it needs hook.wave below 0, such as -5{{ end }}
+{{- end -}}
+{{- if and $isGuard (hasPrefix "downstream" $target.path) (not $isOwn) }}
+{{ $target.path }} ({{ $shown }}): a guard syncs no other Application: list it in the gate's values
+{{- end -}}
+{{- if and $isGuard $isOwn (eq $target.path "runtime.application") (eq $v.reachability "always") }}
+reachability: always in a guard of the runtime ({{ $shown }}) is a deadlock, since Temporal's servers start after it: leave it at auto
 {{- end -}}
 {{- range $before := slice $targets 0 $index -}}
 {{- $other := include "trh.application" (dict "root" $ "application" $before.application) | fromYaml -}}
@@ -37,6 +45,17 @@ migrations.application and runtime.application are the same ({{ $shown }}): the 
 {{ $target.path }} is {{ $before.path }} again ({{ $shown }}): list only what comes after Temporal, each once
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "trh.faults.guard" -}}
+{{- if include "trh.isGuard" . -}}
+{{- if eq .Values.hook.phase "PostSync" }}
+hook.phase: PostSync comes after all that hook.wave {{ int .Values.hook.wave }} is to guard: set it to Sync, or remove hook.wave
+{{- end -}}
+{{- if .Values.watchdog.enabled }}
+watchdog.enabled: a guard has no schedule: enable it in the gate's values, or remove hook.wave
 {{- end -}}
 {{- end -}}
 {{- end -}}
