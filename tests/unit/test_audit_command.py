@@ -178,21 +178,30 @@ def test_who_is_who_by_the_gates_settings(audit: Callable[..., End], file: Calla
     assert [one["application"] for one in second if one["roles"] == ["gate"]] == ["another/gate"]
 
 
-def test_settings_of_a_guard_name_no_gate(
-    audit: Callable[..., End], file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("own", "runtime", "roles"),
+    [
+        (RUNTIME, None, {RUNTIME: ["runtime"]}),
+        (RUNTIME, RUNTIME, {RUNTIME: ["runtime"]}),
+        (BOOTSTRAP, RUNTIME, {RUNTIME: ["runtime"], BOOTSTRAP: ["downstream"]}),
+    ],
+)
+def test_the_settings_of_a_guard_name_what_it_holds(
+    audit: Callable[..., End], file: Callable[..., Path], own: str, runtime: str | None, roles: dict[str, list[str]]
 ) -> None:
-    """Its own Application is the one that it holds."""
+    """Its own Application, and no gate."""
     settings = {
         "temporal": {"version": "1.29.1"},
         "stores": {"default": {"host": "db", "user": "temporal"}},
         "migrations": {"application": {"name": MIGRATIONS}},
-        "runtime": {"application": {"name": RUNTIME}},
-        "gate": {"name": RUNTIME},
+        "runtime": {"application": {"name": runtime}} if runtime else {},
+        "gate": {"name": own},
+        "guard": True,
     }
-    monkeypatch.setattr("hook.settings.loading._contradictions", lambda _: ())  # which refuses it but for a guard
     _, out, err = audit("--file", ROLLOUT, "--config", file(settings), "--output", "json")
     assert err == ""
-    assert [one["roles"] for one in json.loads(out)["applications"]] == [["migrations"], ["runtime"]]
+    found = {one["application"].partition("/")[2]: one["roles"] for one in json.loads(out)["applications"]}
+    assert found == {MIGRATIONS: ["migrations"], **roles}
 
 
 # --- faults -------------------------------------------------------------------------------------------------------
