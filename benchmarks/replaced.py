@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import by_hand
 from benchmarks.figures import Row, Table
-from lab import gate_log, incident
+from lab import gate_log
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.platform import Platform
 from lab.processes import wait_until
@@ -71,7 +71,7 @@ def tables(_: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
 
 
 def _roll_out_by_hand(team: Team) -> None:
-    incident.sync_by_hand_only(team)
+    team.git.sync_by_hand()
     team.roll_out()
     for application in (MIGRATIONS, RUNTIME):
         team.sync_to_end(application)

@@ -180,7 +180,13 @@ class Composition:
             def look() -> Migration:
                 self._begin_turn()
                 application = applications.read(ref)
-                return migration_of(application, self._jobs_of(application), self._cluster_time or datetime.now(UTC))
+                return migration_of(
+                    application,
+                    self._jobs_of(application),
+                    self._cluster_time or datetime.now(UTC),
+                    holds_servers=settings.before_servers,
+                    names=settings.jobs,
+                )
 
             def migrate(act: Migrate) -> bool:
                 application = act.migration.application

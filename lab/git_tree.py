@@ -1,4 +1,6 @@
-"""``examples/rollout`` as a team has it in its repository: its own names, hosts and charts, everything else as it stands.
+"""An example as a team has it in its repository: its own names, hosts and charts, everything else as it stands.
+
+It is ``examples/rollout``, or that with another one's files over it.
 
 Knows the examples, YAML and nothing that runs. What a scenario wants otherwise it changes in the parsed values and commits.
 """
@@ -6,6 +8,7 @@ Knows the examples, YAML and nothing that runs. What a scenario wants otherwise 
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,18 +34,13 @@ TEMPORAL_NAMESPACE = "orders"
 """The namespace that the bootstrap registers in Temporal."""
 
 _ROOT = Path(__file__).parent.parent
-_ROLLOUT = _ROOT / "examples" / "rollout"
-_FOLDERS = {
-    MIGRATIONS: "migrations", GATE: "gate", RUNTIME: "runtime", SECOND_GATE: "second-gate", BOOTSTRAP: "bootstrap",
-}  # fmt: skip
+_EXAMPLES = _ROOT / "examples"
 _CHARTS = {
-    MIGRATIONS: _ROOT / "lab" / "charts" / "temporal",
-    RUNTIME: _ROOT / "lab" / "charts" / "temporal",
-    GATE: _ROOT / "charts" / "temporal-recovery-hook",
-    SECOND_GATE: _ROOT / "charts" / "temporal-recovery-hook",
+    "temporal": _ROOT / "lab" / "charts" / "temporal",
+    "temporal-recovery-hook": _ROOT / "charts" / "temporal-recovery-hook",
 }
 _GUARDED = (RUNTIME, BOOTSTRAP)
-"""The charts that the examples depend on, put where ``helm dependency`` would put them."""
+"""The charts that the examples depend on, put where ``helm dependency`` would put them, at the version that is asked for."""
 
 
 class GitTree:
@@ -52,19 +50,24 @@ class GitTree:
     that happen.
     """
 
-    def __init__(self, team: str, repository_url: str, databases: Databases, host: str) -> None:
+    def __init__(
+        self, team: str, repository_url: str, databases: Databases, host: str, example: str = "rollout"
+    ) -> None:
         """A team whose name is the prefix of its Applications and its namespace, with its database at ``host``."""
         self.team = team
-        self.release: Json = _parsed(_ROLLOUT / "temporal" / "release.yaml")
-        self.application_set = self._application_set(repository_url)
+        self._layers = [_EXAMPLES / "rollout", _EXAMPLES / example]
+        self.release: Json = _parsed(self._file("temporal/release.yaml"))
+        self.application_set: Json = _parsed(self._file("applicationset.yaml"))
+        self._folders: dict[str, str] = {one["name"]: one["folder"] for one in self._elements()}
+        self._adapt_application_set(repository_url)
         self.values: dict[str, Json] = {
-            name: _parsed(_ROLLOUT / "temporal" / folder / "values.yaml")
-            for name, folder in _FOLDERS.items()
-            if name != SECOND_GATE
+            name: _parsed(self._file(f"{folder}/values.yaml")) for name, folder in self._folders.items()
         }
-        self._add_second_gate()
+        if MIGRATIONS in self.values:  # in one Application the gate is in the runtime's step
+            self._add_second_gate()
         self.more: dict[str, str] = {}
         """Further files by path, such as a template of a team's own chart."""
+        self.roll_to(self.release["temporal"]["server"]["image"]["tag"])
         self._adapt(databases, host)
 
     def name(self, application: str) -> str:
@@ -99,16 +102,27 @@ class GitTree:
 
     def guard(self) -> None:
         """Be as the examples are: a guard in runtime and bootstrap, and no second gate."""
-        for name in _GUARDED:
+        for name in self._guarded():
             del self.values[name]["guard"]["enabled"]
         self.leave_out(SECOND_GATE)
 
     def roll_to(self, release: str, admin_tools: str | None = None) -> None:
         """Say in the release's file which Temporal is rolled out; ``admin_tools`` where the schema's tool is another's."""
         self.release["temporal"]["server"]["image"]["tag"] = release
-        self.release["migrations"]["admintools"]["image"]["tag"] = admin_tools_tag(admin_tools or release)
+        self.release["temporal"]["admintools"]["image"]["tag"] = admin_tools_tag(admin_tools or release)
         for chart in ("temporal-recovery-hook", "guard"):
             self.release[chart]["temporal"]["version"] = release
+
+    def sync_by_hand(self) -> None:
+        """Leave every sync to people: no RollingSync, no automated sync, no retry."""
+        spec = self.application_set["spec"]
+        policy = spec["template"]["spec"]["syncPolicy"]
+        del spec["strategy"], policy["automated"], policy["retry"]
+
+    def give_up_at_once(self) -> None:
+        """Let the schema Job fail the first time: 0.x has that in ``schema.setup``, 1.x in ``schema``."""
+        schema = (self.migrations if MIGRATIONS in self.values else self.runtime)["schema"]
+        schema.get("setup", schema)["backoffLimit"] = 0
 
     def merge_steps(self, *phases: str) -> None:
         """Put the Applications of these phases into one step of RollingSync, where the first of them is."""
@@ -140,53 +154,61 @@ class GitTree:
     def files(self) -> dict[str, str]:
         """Everything, by path in the repository."""
         found = {"temporal/release.yaml": _dumped(self.release)}
-        for name, folder in _FOLDERS.items():
-            source = _ROLLOUT / "temporal" / ("gate" if name == SECOND_GATE else folder)
-            found |= _texts(source, f"temporal/{folder}")
-            found[f"temporal/{folder}/values.yaml"] = _dumped(self.values[name])
-            charts = [_CHARTS[name]] if name in _CHARTS else []
-            for chart in charts + ([_CHARTS[GATE]] if name in _GUARDED else []):
-                found |= _texts(chart, f"temporal/{folder}/charts/{chart.name}")
+        for name, folder in self._folders.items():
+            source = self._folders[GATE] if name == SECOND_GATE else folder
+            for layer in self._layers:
+                found |= _texts(layer / source, folder)
+            found[f"{folder}/values.yaml"] = _dumped(self.values[name])
+            for dependency in yaml.safe_load(found[f"{folder}/Chart.yaml"]).get("dependencies", []):
+                chart = f"{folder}/charts/{dependency['name']}"
+                found |= _texts(_CHARTS[dependency["name"]], chart)
+                version = f"version: {dependency['version']}"
+                found[f"{chart}/Chart.yaml"] = re.sub(r"(?m)^version: .*", version, found[f"{chart}/Chart.yaml"])
         return found | self.more
+
+    def _file(self, path: str) -> Path:
+        """Where this file of the example is."""
+        return next(found for layer in reversed(self._layers) if (found := layer / path).is_file())
 
     def _elements(self) -> list[Json]:
         generators = self.application_set["spec"]["generators"][0]["matrix"]["generators"]
         elements: list[Json] = generators[1]["list"]["elements"]
         return elements
 
-    def _application_set(self, repository_url: str) -> Json:
-        found: Json = _parsed(_ROLLOUT / "applicationset.yaml")
-        found["metadata"]["name"] = self.team
-        spec = found["spec"]
+    def _adapt_application_set(self, repository_url: str) -> None:
+        self.application_set["metadata"]["name"] = self.team
+        spec = self.application_set["spec"]
         git = spec["generators"][0]["matrix"]["generators"][0]["git"]
         git["repoURL"] = repository_url
         git["requeueAfterSeconds"] = 5  # a minute in the examples
-        for element in spec["generators"][0]["matrix"]["generators"][1]["list"]["elements"]:
+        for element in self._elements():
             element["name"] = self.name(element["name"])
         template = spec["template"]["spec"]
         template["source"]["repoURL"] = repository_url
         template["destination"]["namespace"] = self.team
-        return found
+
+    def _guarded(self) -> list[str]:
+        return [name for name in _GUARDED if "guard" in self.values[name]]
 
     def _add_second_gate(self) -> None:
         """Give it the gate's values, but for what makes it the second one, and a step between runtime and bootstrap."""
         gate = copy.deepcopy(self.gate)
         del gate["downstream"]
         self.values[SECOND_GATE] = {"temporal-recovery-hook": gate | {"reachability": "always"}}
+        self._folders[SECOND_GATE] = "temporal/second-gate"
         elements = self._elements()
-        elements.insert(-1, {"name": self.name(SECOND_GATE), "phase": "452", "folder": "temporal/second-gate"})
+        elements.insert(-1, {"name": self.name(SECOND_GATE), "phase": "452", "folder": self._folders[SECOND_GATE]})
         self.add_step("452")
 
     def _adapt(self, databases: Databases, host: str) -> None:
-        place = {"host": host, "port": databases.port}
-        for chart in (self.migrations, self.runtime):
-            persistence = copy.deepcopy(chart["server"]["config"]["persistence"])  # the examples share it by an anchor
-            for store in ("default", "visibility"):
-                persistence[store]["sql"] |= place
-            chart["server"]["config"] = {"persistence": persistence}
+        for name in {MIGRATIONS, RUNTIME} & self.values.keys():
+            config = (self.migrations if name == MIGRATIONS else self.runtime)["server"]["config"]
+            config["persistence"] = copy.deepcopy(config["persistence"])  # an example may share it by an anchor
+            _adapt_persistence(config["persistence"], host, databases.port)
         address = f"temporal-frontend.{self.team}.svc:7233"
-        for chart in (self.gate, self.second_gate, *map(self.guard_of, _GUARDED)):
-            chart["stores"]["default"] |= place
+        gates = [_dependency(self.values[name]) for name in (GATE, SECOND_GATE) if name in self.values]
+        for chart in (*gates, *map(self.guard_of, self._guarded())):
+            chart["stores"]["default"] |= {"host": host, "port": databases.port}
             if "frontend" in chart.get("temporal", {}):
                 chart["temporal"]["frontend"]["address"] = address
             for block in (chart["migrations"], chart.get("runtime", {})):
@@ -196,10 +218,18 @@ class GitTree:
                 reference = block.get("application", block)
                 if "name" in reference:
                     reference["name"] = self.name(reference["name"])
-        for name in _GUARDED:
+        for name in self._guarded():
             self.guard_of(name)["enabled"] = False
-        bootstrap = self.values[BOOTSTRAP]
-        bootstrap["address"] = address
+        self.values[BOOTSTRAP]["address"] = address
+
+
+def _adapt_persistence(persistence: Json, host: str, port: int) -> None:
+    """Of Temporal's chart 0.x, or of 1.x with its ``datastores``."""
+    for store in ("default", "visibility"):
+        if "datastores" in persistence:
+            persistence["datastores"][store]["sql"]["connectAddr"] = f"{host}:{port}"
+        else:
+            persistence[store]["sql"] |= {"host": host, "port": port}
 
 
 def _dependency(values: Json) -> Json:

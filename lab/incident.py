@@ -35,8 +35,8 @@ class Repair:
 
 def break_by_hand(team: Team, *, back_off_seconds: float = 30.0) -> None:
     """Leave a new team with failed migrations, servers that crash-loop and a failed bootstrap; nothing syncs by itself."""
-    sync_by_hand_only(team)
-    team.git.migrations["schema"]["setup"]["backoffLimit"] = 0
+    team.git.sync_by_hand()
+    team.git.give_up_at_once()
     team.postgres.stop()
     team.roll_out()
     team.sync_to_end(MIGRATIONS)
@@ -47,16 +47,6 @@ def break_by_hand(team: Team, *, back_off_seconds: float = 30.0) -> None:
         raise RuntimeError(f"the bootstrap's sync should have Failed, and is {phase}\n\n{team.describe()}")
     # Pods whose next start is near would come up by themselves in the middle of a repair.
     team.until_crash_looping(back_off_seconds=back_off_seconds)
-
-
-def sync_by_hand_only(team: Team) -> None:
-    """Neither RollingSync nor Argo CD itself syncs anything of a new team."""
-    spec = team.git.application_set["spec"]
-    del (
-        spec["strategy"],
-        spec["template"]["spec"]["syncPolicy"]["automated"],
-        spec["template"]["spec"]["syncPolicy"]["retry"],
-    )
 
 
 def repair(team: Team) -> Repair:

@@ -62,6 +62,7 @@ class Team:
             self.postgres.create_role(self.databases.user, self.databases.password)
             self._create_databases()
             self.repository = Repository(self.platform.directory / f"git-{self.name}")
+            self._database_host = host
             self.git = GitTree(self.name, self.repository.url, self.databases, host)
             self.client.create("/api/v1/namespaces", {"metadata": {"name": self.name}})
             self.set_password(self.databases.password)
@@ -75,6 +76,10 @@ class Team:
         self._stack.close()
 
     # --- what its people do -----------------------------------------------------------------------------------------
+
+    def follow(self, example: str) -> None:
+        """Take another of the examples, by its folder there, before anything of it is changed."""
+        self.git = GitTree(self.name, self.repository.url, self.databases, self._database_host, example)
 
     def commit(self, message: str) -> str:
         """Commit its tree as it is now; the revision."""

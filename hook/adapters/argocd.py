@@ -20,7 +20,7 @@ from hook.observation.reasons import Reason
 from hook.observation.workloads import JobRef
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 RUN_INFO = "temporal-recovery-hook/run"
 ATTEMPT_INFO = "temporal-recovery-hook/attempt"
@@ -30,6 +30,9 @@ _REFRESH = "argocd.argoproj.io/refresh"
 _SKIP = "argocd.argoproj.io/skip-reconcile"
 _BLOCKED = "blocked by sync window"
 _WAITS = re.compile(r"waiting for (?:completion|deletion) of hook batch/Job/([^\s,]+)")
+_WAITS_FOR_HEALTH = re.compile(r"waiting for healthy state of ([^\s,]+)")
+"""What an operation says while it goes on (setRunningPhase in gitops-engine's pkg/sync/sync_context.go)."""
+_SERVER_KINDS = frozenset({"Deployment", "StatefulSet", "Rollout"})
 _MESSAGE_CHARACTERS = 500
 """A refused change of a Job carries the whole pod's specification, many kilobytes (seen)."""
 
@@ -191,6 +194,7 @@ def _application(ref: ApplicationRef, body: Mapping[str, Any], run_id: str) -> A
                 synced=one["status"].text() == "Synced",
                 was_synced=("Job", one["namespace"].text(), one["name"].text()) in synced
                 or (not result and state["phase"].text() == "Succeeded"),
+                wave=one["syncWave"].number(),
             )
             for one in resources
             if (one["group"].text(), one["kind"].text()) == ("batch", "Job")
@@ -199,10 +203,10 @@ def _application(ref: ApplicationRef, body: Mapping[str, Any], run_id: str) -> A
             # Git has it no more: no sync makes it anew. Where git could not be read this is said of everything.
             and not (one["requiresPruning"].flag() and not is_unread)
         ),
-        hook_jobs=tuple(
-            JobRef(one["namespace"].text(), one["name"].text())
-            for one in result
-            if one["kind"].text() == "Job" and one["hookType"].text() and one["name"].text()
+        hook_jobs=_hook_jobs(result),
+        pre_sync_jobs=_hook_jobs(result, "PreSync"),
+        server_wave=min(
+            (one["syncWave"].number() for one in resources if one["kind"].text() in _SERVER_KINDS), default=None
         ),
         policy=_policy(metadata, spec),
         conditions=tuple(
@@ -217,6 +221,17 @@ def _application(ref: ApplicationRef, body: Mapping[str, Any], run_id: str) -> A
         ),
         skips_reconcile=annotations.get(_SKIP, "").lower() == "true",
         is_being_deleted="deletionTimestamp" in metadata,
+    )
+
+
+def _hook_jobs(result: Iterable[Answer], phase: str = "") -> tuple[JobRef, ...]:
+    """Return the hook Jobs of an operation's result, or those of one phase."""
+    return tuple(
+        JobRef(one["namespace"].text(), one["name"].text())
+        for one in result
+        if one["kind"].text() == "Job"
+        and one["name"].text()
+        and (one["hookType"].text() == phase if phase else one["hookType"].text())
     )
 
 
@@ -271,6 +286,7 @@ def _operation(requested: Answer, state: Answer, run_id: str, destination: str) 
         revisions=_revisions(state["syncResult"]) or _revisions(written["sync"]),
         attempt=_attempt(written, run_id),
         waits_for=_waited_for(message, state, destination),
+        waits_for_health_of=health[1] if (health := _WAITS_FOR_HEALTH.search(message)) else "",
         retries_left=None if limit < 0 else max(0, limit - state["retryCount"].number()),
         takes_newer_commits=written["retry"]["refresh"].flag(),
         is_automated=written["initiatedBy"]["automated"].flag(),

@@ -62,7 +62,7 @@ def _of_migration(observation: Observation) -> Iterator[Finding]:
         names = ", ".join(dict.fromkeys(str(finding.detail or finding.about) for finding in migration.unseen))
         yield Finding(Reason.JOBS_UNSEEN, f"Application {application.ref}", names)
     are_done = bool(migration.jobs) and all(job.phase is JobPhase.COMPLETE for job in migration.jobs)
-    if are_done and application.health in {"Progressing", "Degraded", "Suspended"}:
+    if are_done and not migration.holds_servers and application.health in {"Progressing", "Degraded", "Suspended"}:
         what = ", ".join(application.unhealthy) or "not its Jobs, which are Complete"
         yield Finding(Reason.APPLICATION_UNHEALTHY, f"Application {application.ref}", f"{application.health}: {what}")
 

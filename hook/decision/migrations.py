@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hook.decision.steps import Step
     from hook.observation.applications import Application
     from hook.observation.observation import Observation
-    from hook.observation.versions import Store
     from hook.observation.workloads import Job, JobRef
 
 _MOMENT = timedelta(seconds=5)
@@ -51,14 +50,17 @@ def is_still(observation: Observation, policy: Policy) -> Step | None:
 
 
 def _held_up(migration: Migration, hang: Finding, observation: Observation, policy: Policy) -> Step | None:
-    """Wait for what may pass, boundedly; then end, unless the schemas are right and it hangs on another matter."""
+    """Wait for what may pass, boundedly; then end, unless the schemas are right and it hangs on another matter.
+
+    Whatever it hangs on holds the servers, too, where they are made by the same sync.
+    """
     unseen = tuple(one.finding for one in observation.stores.values() if isinstance(one, Unknown))
     unreachable = tuple(finding for finding in unseen if finding.reason.tolerance is Tolerance.DEADLINE)
     running = Finding(Reason.MIGRATION_RUNNING, migration.owner, migration.message)
     longest = policy.grace + (_LONGEST_BACK_OFF if migration.hang_may_pass else timedelta(0))
     if unreachable or not waiting.lasts(hang, observation, longest):
         return Wait((hang, running, *unreachable))
-    return None if are_right(observation, policy) else Fail(hang)
+    return None if are_right(observation, policy) and not migration.holds_servers else Fail(hang)
 
 
 def stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
@@ -78,10 +80,9 @@ def stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
 def schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     """Ask the owner to migrate what is empty or behind, boundedly."""
     migration = observation.migration
-    wrong = _wrong(observation, policy)
-    if not wrong or not isinstance(migration, Migration):
+    state = what_is_wrong(observation, policy)
+    if not state or not isinstance(migration, Migration):
         return None
-    state = ", ".join(wrong.values())
     empty = [schema for schema in observation.schemas if schema.version is None]
     if empty and policy.on_empty_database is OnEmptyDatabase.FAIL:
         return Fail(Finding(Reason.DATABASE_EMPTY, f"store {empty[0].store}", state))
@@ -92,13 +93,13 @@ def schemas_are_right(observation: Observation, policy: Policy) -> Step | None:
     if (step := _judged_by_git(migration, state, observation, policy)) is not None:
         return step
     if migration.attempts >= policy.attempts:
-        detail = f"{migration.attempts} attempts, the last: {_with_cause(migration) or migration.phase}; {state}"
+        detail = f"{migration.attempts} attempts, the last: {with_cause(migration) or migration.phase}; {state}"
         return Fail(Finding(Reason.MIGRATION_FAILED, migration.owner, detail))
     if (step := waiting.own_sync(migration.application, observation)) is not None:
         return step
     failed = migration.phase is not MigrationPhase.SUCCEEDED
     if failed and waiting.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
-        return Wait((_pausing(migration, policy),))
+        return Wait((pausing(migration, policy),))
     jobs = _jobs_to_run(migration, observation, policy)
     if jobs is None:
         detail = f"{', '.join(str(job.ref) for job in migration.jobs)}; {state}"
@@ -130,7 +131,7 @@ def failed_jobs_are_done(observation: Observation, policy: Policy) -> Step | Non
     if migration.phase not in {MigrationPhase.IDLE, MigrationPhase.FAILED}:
         return Wait((Finding(Reason.MIGRATION_PAUSING, migration.owner, migration.message),))
     if waiting.is_pausing(migration.attempts, migration.ended_at, observation.now, policy):
-        return Wait((_pausing(migration, policy),))
+        return Wait((pausing(migration, policy),))
     why = "the schemas are right, but its Job failed and would hold its step"
     return Migrate(migration, migration.attempts + 1, why, failed)
 
@@ -167,24 +168,30 @@ def _is_to_be_made(schema: Unknown, observation: Observation, policy: Policy) ->
     return schema.finding.reason is Reason.DATABASE_MISSING and may_make_databases(observation, policy)
 
 
-def _wrong(observation: Observation, policy: Policy) -> dict[Store, str]:
-    """Return what is wrong with each store that the migration may bring right."""
+def what_is_wrong(observation: Observation, policy: Policy) -> str:
+    """Return what is wrong with the stores that the migration may bring right, an empty text where nothing is."""
     wrong = {schema.store: policy.describe(schema) for schema in observation.schemas if not policy.is_right(schema)}
-    return wrong | {
+    wrong |= {
         store: f"{store} does not exist"
         for store, schema in observation.stores.items()
         if isinstance(schema, Unknown) and _is_to_be_made(schema, observation, policy)
     }
+    return ", ".join(wrong.values())
 
 
 def _busy(migration: Migration, state: str, observation: Observation) -> Finding | None:
     """Return why nobody can be asked to migrate now: somebody changes the schema, or Argo CD is not done with the last."""
     if changing := [schema for schema in observation.schemas if schema.is_being_changed]:
         return Finding(Reason.SCHEMA_BEING_CHANGED, f"store {changing[0].store}", state)
+    return held_back(migration)
+
+
+def held_back(migration: Migration) -> Finding | None:
+    """Return why Argo CD does not go on with an operation of its own now, None where it does."""
     if migration.phase is MigrationPhase.BLOCKED:
         return Finding(Reason.MIGRATION_BLOCKED, migration.owner, migration.message)
     if migration.phase is MigrationPhase.PAUSING:
-        return Finding(Reason.MIGRATION_PAUSING, migration.owner, _with_cause(migration))
+        return Finding(Reason.MIGRATION_PAUSING, migration.owner, with_cause(migration))
     return None
 
 
@@ -209,12 +216,13 @@ def _judged_by_git(migration: Migration, state: str, observation: Observation, p
     return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
 
 
-def _pausing(migration: Migration, policy: Policy) -> Finding:
-    detail = f"attempt {migration.attempts} of {policy.attempts} failed: {_with_cause(migration)}"
+def pausing(migration: Migration, policy: Policy) -> Finding:
+    """Return that the pause after this run's last attempt still runs."""
+    detail = f"attempt {migration.attempts} of {policy.attempts} failed: {with_cause(migration)}"
     return Finding(Reason.MIGRATION_PAUSING, migration.owner, detail)
 
 
-def _with_cause(migration: Migration) -> str:
+def with_cause(migration: Migration) -> str:
     """Return the migration's message with what its pods say, where they say something."""
     causes = [str(pod.finding.detail) for job in migration.jobs for pod in job.pods if pod.finding]
     return "; ".join(filter(None, (migration.message, *dict.fromkeys(causes))))

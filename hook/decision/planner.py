@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook.decision import downstream, endings, guards, migrations, restarts, runtime, waiting
+from hook.decision import downstream, endings, guards, migrations, one_application, restarts, runtime, waiting
 from hook.decision.policy import Policy, Reachability
 from hook.decision.stage import is_asked_for
 from hook.decision.steps import Fail, Pass, Resync, Step, Wait, missing
@@ -81,8 +81,10 @@ def _access_is_refused_for_good(observation: Observation, policy: Policy) -> Ste
 _SCHEMA_RULES = (
     _run_is_known,
     _access_is_refused_for_good,
+    one_application.schema_comes_first,
     migrations.is_still,
     migrations.stores_are_seen,
+    one_application.may_be_synced,
     migrations.schemas_are_right,
 )
 """What has to hold whatever is asked of Temporal."""
@@ -92,6 +94,7 @@ _TEMPORAL_RULES = (
     restarts.pods_live_on_the_present_database,
     restarts.nobody_stands_alone,
     migrations.failed_jobs_are_done,
+    one_application.its_sync_has_ended,
     runtime.is_not_asked_for,
     runtime.answers,
     downstream.is_done,

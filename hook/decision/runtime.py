@@ -12,6 +12,7 @@ from hook.decision.steps import Fail, Pass, Wait
 from hook.observation import applications
 from hook.observation.applications import Application
 from hook.observation.findings import Finding, Unknown
+from hook.observation.migrations import Migration
 from hook.observation.observation import Frontend
 from hook.observation.reasons import Reason, Tolerance
 from hook.observation.workloads import Runtime
@@ -97,7 +98,9 @@ def misfound(observation: Observation) -> Iterator[Finding]:
     about = f"selector {runtime.selected_by}"
     if len(runtime.instances) > 1:
         yield Finding(Reason.RUNTIME_INSTANCES_MIXED, about, f"it finds the instances {', '.join(runtime.instances)}")
-    if not runtime.is_found and not guards.is_ahead(observation.application, observation):
+    migration = observation.migration
+    are_made = not isinstance(migration, Migration) or migration.has_made_servers
+    if not runtime.is_found and are_made and not guards.is_ahead(observation.application, observation):
         yield Finding(Reason.RUNTIME_PODS_NOT_FOUND, about, "nothing matches it")
 
 

@@ -54,8 +54,9 @@ class OperationPhase(StrEnum):
 class Operation:
     """An Application's present or last operation. `attempt` is its number if this run wrote it, else None.
 
-    `waits_for` is the hook Job that it waits for, `retries_left` how often it is tried again by itself (None: for ever),
-    `takes_newer_commits` whether a retry does (``retry.refresh``).
+    `waits_for` is the hook Job that it waits for, `waits_for_health_of` what has to be healthy before it goes on
+    (``group/kind/name``), `retries_left` how often it is tried again by itself (None: for ever), `takes_newer_commits`
+    whether a retry does (``retry.refresh``).
     """
 
     phase: OperationPhase
@@ -65,6 +66,7 @@ class Operation:
     revisions: tuple[str, ...] = ()
     attempt: int | None = None
     waits_for: JobRef | None = None
+    waits_for_health_of: str = ""
     retries_left: int | None = 0
     takes_newer_commits: bool = False
     is_automated: bool = False
@@ -76,13 +78,14 @@ class ManagedJob:
     """A plain Job among an Application's resources, in Argo CD's words.
 
     `health` is None where Argo CD keeps none for a single resource (3.x by default); `synced` says that it is there, as
-    git has it; `was_synced` that the last operation got to it.
+    git has it; `was_synced` that the last operation got to it. `wave` is its sync wave.
     """
 
     ref: JobRef
     health: str | None = None
     synced: bool = False
     was_synced: bool = True
+    wave: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ class Application:
     `hook_jobs` the hook Jobs of its last operation. `attempts_seen` is the highest attempt of this run that was seen
     under way or ended; one that was only requested may have got lost. `asked_at` is when this run last asked for a
     comparison. `conditions` are the errors among Argo CD's own, by type; `unhealthy` the resources, Jobs excepted, that it
-    says are not Healthy.
+    says are not Healthy. `pre_sync_jobs` are those of the hook Jobs that end before anything else is applied; `server_wave`
+    is the first sync wave with a Deployment, a StatefulSet or a Rollout.
     """
 
     ref: ApplicationRef
@@ -122,6 +126,8 @@ class Application:
     operation: Operation | None = None
     jobs: tuple[ManagedJob, ...] = ()
     hook_jobs: tuple[JobRef, ...] = ()
+    pre_sync_jobs: tuple[JobRef, ...] = ()
+    server_wave: int | None = None
     attempts_seen: int = 0
     asked_at: datetime | None = None
     policy: SyncPolicy = SyncPolicy()

@@ -77,6 +77,13 @@ class Reason(Enum):
         "The gate is told to sync the Application whose sync runs it, which would be a deadlock.",
         "Give the gate an Application of its own, apart from migrations, runtime and downstream.",
     )
+    SCHEMA_JOB_BESIDE_SERVERS = (
+        "SchemaJobBesideServers",
+        ExitCode.SETTINGS,
+        Tolerance.NONE,
+        "With migrations.beforeServers set, the Application makes its servers in the same sync wave as its schema Job.",
+        "Make the schema Job a PreSync hook (Temporal's chart 1.x: schema.useHelmHooks: true), or split the chart into two Applications.",
+    )
     RUNTIME_INSTANCES_MIXED = (
         "RuntimeInstancesMixed",
         ExitCode.SETTINGS,
@@ -238,7 +245,7 @@ class Reason(Enum):
         "OperationStuck",
         ExitCode.MIGRATION,
         Tolerance.GRACE,
-        "Argo CD's operation waits for a hook Job that does not exist, and will wait for ever.",
+        "Argo CD's operation waits for what cannot come: a hook Job that does not exist, or servers whose schema is gone.",
         "Terminate the operation (argocd app terminate-op NAME), then sync the Application.",
     )
     OPERATION_RETRIES_OLD_COMMIT = (

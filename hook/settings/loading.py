@@ -169,10 +169,17 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 def _target_contradictions(settings: Settings) -> Iterator[str]:
     targets = settings.targets
     migrations, runtime = targets.get("migrations.application"), targets.get("runtime.application")
-    if runtime is not None and runtime == migrations:
+    are_one = runtime is not None and runtime == migrations
+    if are_one and not settings.migrations.before_servers:
         yield (
             f"migrations.application and runtime.application are the same ({runtime}): the schema could never be right "
-            "before the servers start; split Temporal's chart into two Applications (docs/install.md)"
+            "before the servers start; split Temporal's chart into two Applications, or set migrations.beforeServers where "
+            "its schema Job is a PreSync hook, as in chart 1.x (docs/install.md)"
+        )
+    if settings.migrations.before_servers and not are_one:
+        yield (
+            "migrations.beforeServers is for one Application with schema Job and servers: name it as runtime.application, "
+            "too, or remove beforeServers"
         )
     for name, ref in targets.items():
         is_own = settings.gate is not None and ref == settings.gate.ref

@@ -184,6 +184,9 @@ class MigrationsSettings(Block):
     None (0): the run waits for the schemas and asks nobody."""
     pause_seconds: Seconds = 10
     """After a failed attempt; doubles each time. Ten, as a Job's own back-off begins."""
+    before_servers: bool = False
+    """``application`` holds Temporal's servers, too, and its sync ends the schema Job before it makes them (Temporal's chart
+    1.x: a PreSync hook). Required where it is ``runtime.application``."""
     jobs: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """The schema Jobs' names. Empty: the gate recognises them by itself."""
 

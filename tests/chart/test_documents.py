@@ -126,6 +126,7 @@ def test_the_full_scenario_differs_from_every_default() -> None:
         "global",
         "hook.phase",
         "image.digest",
+        "migrations.beforeServers",  # one-application
         "reachability",
         "rbac.applications.create",
         "rbac.create",

@@ -297,6 +297,14 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         setting("runtime.application.name", "data-migrations-temporal"),
         "migrations.application and runtime.application are the same (argocd/data-migrations-temporal)",
     ),
+    "one Application, and another": (
+        merged(setting("migrations.beforeServers", True), setting("runtime.application.name", "data-temporal")),  # noqa: FBT003
+        "migrations.beforeServers is for one Application with schema Job and servers",
+    ),
+    "one Application, and none": (
+        setting("migrations.beforeServers", True),  # noqa: FBT003
+        "migrations.beforeServers is for one Application with schema Job and servers",
+    ),
     "the gate's own Application as the migrations'": (
         setting("migrations.application", GATE),
         "migrations.application is the gate's own Application (argocd/gate)",

@@ -338,7 +338,15 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
         with_("runtime.application", {"name": "data-migrations-temporal"}),
         (
             "migrations.application and runtime.application are the same (argocd/data-migrations-temporal): the schema "
-            "could never be right before the servers start; split Temporal's chart into two Applications (docs/install.md)"
+            "could never be right before the servers start; split Temporal's chart into two Applications, or set "
+            "migrations.beforeServers where its schema Job is a PreSync hook, as in chart 1.x (docs/install.md)"
+        ),
+    ),
+    (
+        with_("migrations.beforeServers", True, with_("runtime.application", {"name": "data-temporal"})),  # noqa: FBT003
+        (
+            "migrations.beforeServers is for one Application with schema Job and servers: name it as "
+            "runtime.application, too, or remove beforeServers"
         ),
     ),
     (
@@ -424,6 +432,12 @@ def test_settings_that_contradict_each_other_are_refused(
 ) -> None:
     """Each names the settings that do not go together and what to change."""
     assert refused(document) == [line]
+
+
+def test_one_application_may_hold_schema_and_servers(load: Callable[[dict[str, Any]], Settings]) -> None:
+    """Where it is said that its sync ends the schema Job first."""
+    one = with_("runtime.application", {"name": "data-migrations-temporal"})
+    assert load(with_("migrations.beforeServers", True, one)).migrations.before_servers  # noqa: FBT003
 
 
 @pytest.mark.parametrize(

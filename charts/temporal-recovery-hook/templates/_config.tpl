@@ -151,6 +151,7 @@ visibility store only what is not the default store's, which the program inherit
 {{- end -}}
 
 {{- $migrations := dict "attempts" (int $v.migrations.attempts) "pauseSeconds" $v.migrations.pauseSeconds -}}
+{{- with $v.migrations.beforeServers }}{{ $_ := set $migrations "beforeServers" . }}{{ end -}}
 {{- with $v.migrations.jobs }}{{ $_ := set $migrations "jobs" . }}{{ end -}}
 {{- $_ := set $migrations "application" (include "trh.application" (dict "root" $root "application" $v.migrations.application) | fromYaml) -}}
 

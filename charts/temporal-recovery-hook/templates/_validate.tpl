@@ -23,6 +23,13 @@ migrations.application.name: required: the Application that owns Temporal's sche
 {{- range $index, $one := $v.downstream -}}
 {{- $targets = append $targets (dict "path" (printf "downstream[%d]" $index) "application" $one) -}}
 {{- end -}}
+{{- if $v.migrations.beforeServers -}}
+{{- $one := include "trh.application" (dict "root" $ "application" $v.migrations.application) | fromYaml -}}
+{{- $other := include "trh.application" (dict "root" $ "application" $v.runtime.application) | fromYaml -}}
+{{- if not (include "trh.sameApplication" (dict "one" $one "other" $other)) }}
+migrations.beforeServers is for one Application with schema Job and servers: name it as runtime.application, too, or remove beforeServers
+{{- end -}}
+{{- end -}}
 {{- range $index, $target := $targets -}}
 {{- $one := include "trh.application" (dict "root" $ "application" $target.application) | fromYaml -}}
 {{- $shown := printf "%s/%s" $one.namespace $one.name -}}
@@ -40,7 +47,9 @@ reachability: always in a guard of the runtime ({{ $shown }}) is a deadlock, sin
 {{- $other := include "trh.application" (dict "root" $ "application" $before.application) | fromYaml -}}
 {{- if include "trh.sameApplication" (dict "one" $one "other" $other) }}
 {{- if eq $target.path "runtime.application" }}
-migrations.application and runtime.application are the same ({{ $shown }}): the schema could never be right before the servers start; split Temporal's chart into two Applications (docs/install.md)
+{{- if not $v.migrations.beforeServers }}
+migrations.application and runtime.application are the same ({{ $shown }}): the schema could never be right before the servers start; split Temporal's chart into two Applications, or set migrations.beforeServers where its schema Job is a PreSync hook, as in chart 1.x (docs/install.md)
+{{- end -}}
 {{- else }}
 {{ $target.path }} is {{ $before.path }} again ({{ $shown }}): list only what comes after Temporal, each once
 {{- end -}}
