@@ -57,9 +57,7 @@ def test_the_gate_as_the_example_renders_it_holds(helm3: Helm, audit: Callable[.
     code, found = audit(helm3.objects(CHART, gate_values("temporal/gate"), release=GATE), "--argocd-version", "3.6.1")
     assert code == 0
     assert (found[GATE]["findings"], found[GATE]["unseen"]) == ([], [])
-    assert found["data-temporal"]["heldBy"] == [
-        "the gate: RollingSync starts its step 2 of 3 after the gate's step 1 of 3"
-    ]
+    assert found["data-temporal"]["heldBy"] == ["the gate: RollingSync starts its step 2 of 3 after the gate's step 1"]
 
 
 def test_the_gates_values_are_judged_by_what_they_render(helm3: Helm, audit: Callable[..., tuple[int, Any]]) -> None:

@@ -77,7 +77,7 @@ def test_the_rollout_of_the_examples_holds(audit: Callable[..., End], file: Call
     assert out.startswith(f"Argo CD: 3.6.1, progressive syncs on (argocd-cmd-params-cm sets {FLAG}: true)\n\n")
     assert f"argocd/{RUNTIME}  (runtime, step 2 of 3)\n" in out
     assert (
-        "  ✔ held by the gate, as far as could be seen: RollingSync starts its step 2 of 3 after the gate's step 1 of 3"
+        "  ✔ held by the gate, as far as could be seen: RollingSync starts its step 2 of 3 after the gate's step 1"
         in out
     )
     assert not any(str(hold) + ":" in out for hold in Hold)
@@ -94,6 +94,17 @@ def test_the_example_without_rollingsync_holds_by_its_guards(audit: Callable[...
         held = "its guard in wave -5: its own sync applies nothing before the guard has passed"
         assert f"argocd/{name}  ({role})\n  ✔ held by {held}\n" in out
     assert not any(str(hold) + ":" in out for hold in Hold)
+
+
+def test_the_example_of_one_application_holds(audit: Callable[..., End]) -> None:
+    """The gate shares the step of the Application that it watches over, and the bootstrap comes after."""
+    found = ROOT / "examples" / "chart-1.x" / "one-application" / "applicationset.yaml"
+    roles = ("--migrations", RUNTIME, "--gate", GATE, "--runtime", RUNTIME, "--downstream", BOOTSTRAP)
+    code, out, err = audit("--file", found, *roles)
+    assert (code, err) == (0, "")
+    assert not any(str(hold) + ":" in out for hold in Hold)
+    assert f"argocd/{RUNTIME}  (migrations, runtime, step 1 of 2)\n  ? not seen: " in out
+    assert f"argocd/{BOOTSTRAP}  (downstream, step 2 of 2)\n  ✔ held by the gate, as far as could be seen: " in out
 
 
 def test_its_gate_without_its_guards_does_not_gate(audit: Callable[..., End]) -> None:

@@ -51,7 +51,7 @@ def test_a_rollout_that_holds_has_no_findings() -> None:
     for ref, number in ((RUNTIME, 3), (BOOTSTRAP, 4)):
         guard, gate = held[ref].holds
         assert guard == "its guard in wave -5: its own sync applies nothing before the guard has passed"
-        assert gate == f"the gate: RollingSync starts its step {number} of 4 after the gate's step 2 of 4"
+        assert gate == f"the gate: RollingSync starts its step {number} of 4 after the gate's step 2"
 
 
 PLAIN = without_guards()
@@ -580,6 +580,15 @@ def test_a_guard_by_a_source_of_the_application() -> None:
     assert held.findings == ()
     late = with_app(RUNTIME, seen, values={"hook.phase": "PostSync"})
     assert found(late)[Hold.GUARD_NOT_FIRST] == (RUNTIME, FAILS)
+
+
+@pytest.mark.parametrize("steps", [("300", "450", "455"), ("450", "300", "455")])
+def test_a_gate_shares_the_step_of_the_one_application(steps: tuple[str, ...]) -> None:
+    """Before it, it waits for what comes after; after it, it may never be started. It leaves what follows unheld."""
+    one = with_resources(RUNTIME, SERVER, replace(SCHEMA_JOB, phases=("PreSync",)))(PLAIN)
+    one = with_set(replace(one, roles=replace(ROLES, migrations=RUNTIME)), steps=tuple(map(step, steps)))
+    (finding,) = judge(one).fails
+    assert (finding.hold, finding.about, finding.holds_not) == (Hold.STEPS_OUT_OF_ORDER, GATE, (BOOTSTRAP,))
 
 
 def test_one_application_of_chart_1_holds_its_servers_itself() -> None:
