@@ -39,7 +39,7 @@ demo: $(BIN)/.installed ## play the incident; SCENARIO=behind, stuck, replaced o
 	$(BIN)/python -m lab.demo $(SCENARIO)
 
 .PHONY: test
-test: $(BIN)/.installed build lint-release ## lint, types, import contracts; unit, integration and chart tests with branch coverage
+test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import contracts; unit, integration and chart tests with branch coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -76,6 +76,10 @@ benchmark: $(BIN)/.installed build ## what the hook costs beside the same work w
 .PHONY: lint-release
 lint-release: $(BIN)/.installed ## lint the Dockerfile and the workflows
 	$(BIN)/python -m scripts.lint_release
+
+.PHONY: lint-prose
+lint-prose: $(BIN)/.installed ## lint the language of what users read
+	$(BIN)/python -m scripts.lint_prose
 
 .PHONY: image-test
 image-test: $(BIN)/.installed build ## build the image and try it in its own file system; PLATFORM=linux/arm64 emulated; root; buildah, qemu by apt-get

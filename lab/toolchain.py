@@ -101,13 +101,21 @@ def temporal(release: str = RELEASE, progress: Progress = print) -> TemporalBuil
     )
 
 
-def build_once(kept: Path, name: str, arguments: Sequence[str], progress: Progress = print) -> Path:
+def build_once(
+    kept: Path, name: str, arguments: Sequence[str], progress: Progress = print, *, with_c: bool = False
+) -> Path:
     """The directory ``kept`` with what ``go ARGUMENTS`` builds, made if it is not in the cache. Raises ``BuildError``.
 
-    For ``go install`` it is GOBIN; ``{target}`` in an argument stands for it.
+    For ``go install`` it is GOBIN; ``{target}`` in an argument stands for it. ``with_c`` where parts of it are in C.
     """
+
+    def make(target: Path) -> None:
+        if with_c:
+            program("gcc", "build-essential", progress)
+        _build(_go(progress), name, arguments, target, progress, with_c=with_c)
+
     if not kept.exists():
-        make_once(kept, progress, lambda target: _build(_go(progress), name, arguments, target, progress))
+        make_once(kept, progress, make)
     return kept
 
 
@@ -213,12 +221,19 @@ def _install(go: Path, package: str, target: Path, progress: Progress, name: str
 
 
 def _build(
-    go: Path, name: str, arguments: Sequence[str], target: Path, progress: Progress, *, cwd: Path | None = None
+    go: Path,
+    name: str,
+    arguments: Sequence[str],
+    target: Path,
+    progress: Progress,
+    *,
+    cwd: Path | None = None,
+    with_c: bool = False,
 ) -> None:
     argv = [str(go), *(argument.replace("{target}", str(target)) for argument in arguments)]
     progress(f"building {name} with go {' '.join(arguments)}: once, some minutes on 2 cores with its downloads")
     began = time.monotonic()
-    env = _go_environment() | {"GOBIN": str(target), "CGO_ENABLED": "0"}
+    env = _go_environment() | {"GOBIN": str(target), "CGO_ENABLED": str(int(with_c))}
     with Process.start(argv, log=target.with_name("log"), env=env, cwd=cwd or target) as process:
         while process.poll() is None:
             elapsed = time.monotonic() - began

@@ -1,4 +1,6 @@
-"""Lints what builds and releases: hadolint for the Dockerfile, actionlint (with shellcheck) and zizmor for the workflows.
+"""Lints what builds and releases, and the scripts that the docs give to paste.
+
+hadolint for the Dockerfile, actionlint (with shellcheck) and zizmor for the workflows, shellcheck for the examples.
 
 hadolint, shellcheck and zizmor come as wheels that hold the whole program; actionlint's would download it while it is
 installed, so it is built once from its Go module, like helm. The network is needed for nothing else.
@@ -29,9 +31,11 @@ def main() -> int:
         return 1
     programs = Path(sysconfig.get_path("scripts"))
     workflows = sorted(str(path.relative_to(_ROOT)) for path in (_ROOT / ".github" / "workflows").glob("*.yaml"))
+    scripts = sorted(str(path.relative_to(_ROOT)) for path in (_ROOT / "examples").rglob("*.sh"))
     shellcheck = programs / "shellcheck"
     commands = (
         [str(programs / "hadolint"), "Dockerfile"],
+        [str(shellcheck), *scripts],
         [str(kept / "actionlint"), "-shellcheck", str(shellcheck), "-pyflakes", "", *workflows],
         [str(programs / "zizmor"), "--offline", "--quiet", "--persona", "pedantic", *workflows],
     )

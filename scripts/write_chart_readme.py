@@ -1,7 +1,10 @@
-"""Writes the chart's README: its values' tables from `values.yaml`, its scenarios from `ci/`, its version from `Chart.yaml`.
+"""Writes what documents the chart: its README, and the descriptions of its values in `values.schema.json`.
 
-python scripts/write_chart_readme.py           write it
-python scripts/write_chart_readme.py --check   only tell whether it is as written
+The values' texts are those of `values.yaml`, the scenarios those of `ci/`, the version that of `Chart.yaml`. Editors show
+the schema's descriptions where a value is written; nothing else of the schema is changed.
+
+python scripts/write_chart_readme.py           write both
+python scripts/write_chart_readme.py --check   only tell whether they are as written
 """
 
 from __future__ import annotations
@@ -21,46 +24,56 @@ if TYPE_CHECKING:
 
 CHART = Path(__file__).resolve().parent.parent / "charts" / "temporal-recovery-hook"
 DOCUMENT = CHART / "README.md"
+SCHEMA = CHART / "values.schema.json"
 
 INTRODUCTION = """\
 # temporal-recovery-hook
 
 <!-- Written by scripts/write_chart_readme.py from values.yaml, Chart.yaml and ci/: change it there. -->
 
-{description} Chart {version}, program {app_version}, Kubernetes `{kubernetes}`, helm 3 and 4.
+{description} Chart {version}, program {app_version}, Kubernetes `{kubernetes}`, Helm 3 and 4.
 
-An Application of its own, between the migrations' and the runtime's. Its Job is a `Sync` hook, and a ConfigMap in a later
-wave, the *receipt*, is applied only when the Job has succeeded: until then the Application is OutOfSync, which holds a
-RollingSync. The Job waits until both of Temporal's schemas serve the release that comes next, repairs what it can, and ends
-with a reason, an exit code and a remedy.
+The chart is an Application of its own, between the schema migration and Temporal's servers. Its Job is a `Sync` hook.
+A ConfigMap in a later wave, the *receipt*, is applied only after the Job has succeeded. Until then the Application is
+OutOfSync, which holds a RollingSync. The Job waits until both of Temporal's schemas match the release that is
+deployed, repairs what it can, and ends with a reason, an exit code and a remedy.
 
-## As little as it takes
+## The smallest values
 
 ```yaml
 {smallest}```
 
-The Secret is in the gate's namespace, with `username` and `password`, as CloudNativePG's `<cluster>-app` has them; helm
-never reads it. With `runtime.namespace` pods are restarted, with `temporal.frontend.address` Temporal itself is
-asked, with `downstream` the namespace bootstrap is synced again.
+The Secret is in the gate's namespace, with the keys `username` and `password`, as in CloudNativePG's `<cluster>-app`.
+Helm never reads it. Set `runtime.namespace` to have pods restarted, `temporal.frontend.address` to have Temporal
+itself checked, and `downstream` to have the namespace bootstrap synced again.
 
-Before the gate's first sync there must be its own namespace, and `runtime.namespace` where it is set (a Role is made in it);
-its AppProject allows Roles and RoleBindings there and in the Applications' namespaces.
+Before the gate's first sync, its own namespace must exist, and also `runtime.namespace` if you set it: a Role is
+created in it. The AppProject must allow Roles and RoleBindings there and in the Applications' namespaces.
+
+With Argo CD, give them as `helm.valuesObject` or in a values file. With Helm alone, the Job is a post-install and
+post-upgrade hook, and Helm waits for it:
+
+```
+helm install temporal-recovery-hook {repository} --version {version} \\
+  --namespace temporal --values values.yaml --set gate.application.enabled=false --timeout 7h
+```
 
 ## What is installed
 
 | wave | object | why |
 |---:|---|---|
-| -1 | ServiceAccount, Roles, RoleBindings, ConfigMap | the gate's rights where it needs some, and its settings |
-| 0 | Job (hook) | the gate; run by each sync, and by `helm install` and `helm upgrade` |
-| 1 | ConfigMap `…-receipt` | a checksum over all of the above, and `receipt.revision` |
+| -1 | ServiceAccount, Roles, RoleBindings, ConfigMap | the gate's rights, where it needs some, and its settings |
+| -1 | `extraObjects` | what you add, unless it has a wave of its own |
+| 0 | Job (hook) | the gate; runs at each sync, and at `helm install` and `helm upgrade` |
+| 1 | ConfigMap `…-receipt` | a checksum of all the above, and `receipt.revision` |
 | 1 | CronJob (`watchdog.enabled`) | the same program on a schedule |
 
-No cluster-wide right, no Secret's value in any object. Helm leaves the Job behind on `helm uninstall`, as it does with every
-hook.
+There is no cluster-wide right, and no Secret's value in any object. `helm uninstall` leaves the Job behind, as it
+does with every hook.
 
 ## Scenarios
 
-Each is rendered, linted and validated by the tests, with helm 3 and 4.
+The tests render, lint and validate each of them, with Helm 3 and 4.
 
 | values | scenario |
 |---|---|
@@ -68,9 +81,8 @@ Each is rendered, linted and validated by the tests, with helm 3 and 4.
 
 ## Values
 
-Empty text, 0 and an empty list mean: not given. A value that is not listed is refused, and so is a contradiction, with one
-line that says what to do.
-"""
+An empty string, 0 or [] means that the value is unset. Values that are not listed are refused, and so are
+contradictions, with one line that says what to do. """
 
 
 @dataclass(frozen=True)
@@ -124,12 +136,14 @@ def _plain(node: yaml.Node) -> Any:  # noqa: ANN401 -- whatever the YAML holds
 def render() -> str:
     """Return the document."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    image = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["image"]
     scenarios = sorted((CHART / "ci").glob("*-values.yaml"))
     smallest = (CHART / "ci" / "smallest-values.yaml").read_text(encoding="utf-8")
     lines = [
         INTRODUCTION.format(
             description=chart["description"],
             version=chart["version"],
+            repository=f"oci://{image['repository']}/charts/{chart['name']}",  # as release.yaml pushes it
             app_version=chart["appVersion"],
             kubernetes=chart["kubeVersion"],
             smallest=re.sub(r"^#.*\n", "", smallest, flags=re.MULTILINE),
@@ -148,17 +162,30 @@ def _comment(file: Path) -> str:
     return " ".join(line.removeprefix("#").strip() for line in first)
 
 
+def render_schema() -> str:
+    """Return the schema with each value's description. Raises KeyError for a value that is not in it."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    for _, values in sections((CHART / "values.yaml").read_text(encoding="utf-8")):
+        for value in values:
+            block = schema
+            for part in value.path.split("."):  # what is below a $ref is shared by several values: it is not followed
+                block = block["properties"][part]
+            block["description"] = value.text
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
 def main() -> int:
-    """Write the document, or compare it."""
-    parser = argparse.ArgumentParser(description="Write the chart's README.md.")
-    parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when it is not as written")
+    """Write both, or compare them."""
+    parser = argparse.ArgumentParser(description="Write the chart's README.md and its schema's descriptions.")
+    parser.add_argument("--check", action="store_true", help="compare only; exit code 1 when they are not as written")
     only_check = parser.parse_args().check
-    text = render()
+    wanted = {DOCUMENT: render(), SCHEMA: render_schema()}
     if only_check:
-        same = DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == text
-        print("the chart's README is as written" if same else "the chart's README is out of date: run without --check")
-        return 0 if same else 1
-    DOCUMENT.write_text(text, encoding="utf-8")
+        old = [file.name for file, text in wanted.items() if file.read_text(encoding="utf-8") != text]
+        print(f"out of date: {', '.join(old)}: run without --check" if old else "README and schema are as written")
+        return 1 if old else 0
+    for file, text in wanted.items():
+        file.write_text(text, encoding="utf-8")
     return 0
 
 

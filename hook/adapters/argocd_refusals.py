@@ -12,6 +12,7 @@ import re
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from hook.adapters import refusals
 from hook.adapters.answers import Answer
 from hook.observation.findings import Finding, FindingError, shortened
 from hook.observation.reasons import Reason
@@ -31,6 +32,13 @@ _NOT_ARGO_CD = "Set argocd.server.address to argocd-server's host and port, and 
 _NO_REPLACE = (
     "Allow it (server.sync.replace.allowed of argocd-cmd-params-cm), or give the Job's manifest the annotation "
     "argocd.argoproj.io/sync-options: Replace=true,Force=true and sync the Application by hand."
+)
+_EXEMPT = (
+    "Exempt argocd-server's ServiceAccount, which writes for the gate, in the webhook or policy that is named, or change "
+    "what it objects to."
+)
+_OWN_RIGHTS = (
+    "Give argocd-server's ServiceAccount the right in Kubernetes that is named; the token's role is not concerned."
 )
 _REPOSITORY_REMEDY = "Check that Argo CD's repo server runs and reaches the Application's repository."
 _DENIED = re.compile(r"permission denied: applications, (?P<action>\w+), (?P<object>[^,\s]+)")
@@ -97,9 +105,9 @@ def finding(refused: RefusedError, about: str, ref: ApplicationRef, project: str
         return Finding(Reason.API_LOGIN_REFUSED, about, refused.message or refused.detail, LOG_IN)
     if refused.code is None:
         return _of_another(refused, about)
+    if (who := refusals.denier(refused.message)) is not None:
+        return Finding(Reason.ADMISSION_DENIED, who or about, refused.detail, _EXEMPT)
     if refused.code == _Code.PERMISSION_DENIED:
-        if "sync window" in refused.message:
-            return Finding(Reason.MIGRATION_BLOCKED, f"Application {ref}", refused.message)
         return _forbidden(refused.message, about, ref, project)
     if refused.code in {_Code.INVALID_ARGUMENT, _Code.FAILED_PRECONDITION}:
         return _refused_as_it_is(refused, about, f"Application {ref}")
@@ -128,6 +136,10 @@ def _of_another(refused: RefusedError, about: str) -> Finding:
 
 def _forbidden(message: str, about: str, ref: ApplicationRef, project: str) -> Finding:
     """Name the action that is missing: of a missing `get` argocd-server says "permission denied" and no more."""
+    if "sync window" in message:
+        return Finding(Reason.MIGRATION_BLOCKED, f"Application {ref}", message)
+    if not message.startswith("permission denied"):
+        return Finding(Reason.API_FORBIDDEN, about, message, _OWN_RIGHTS)
     denied = _DENIED.search(message)
     action, named = (denied["action"], denied["object"]) if denied else ("get", f"{project}/{ref.name}")
     detail = message if denied else f"{message}: applications, {action}, {named}"

@@ -16,7 +16,7 @@ from lab.toolchain import Progress
 
 _VALIDATION = Path(__file__).parent / "apivalidation"
 _KUBERNETES: Mapping[str, tuple[str, ...]] = {
-    "1.31": ("-modfile=kubernetes-1.31.mod", "-tags=kubernetes131"),
+    "1.29": ("-modfile=kubernetes-1.29.mod", "-tags=kubernetes129"),
     "1.36": (),
 }
 """The oldest release that the chart supports, and the newest that was tried; by how its validation is built."""

@@ -47,9 +47,10 @@ def identity(one: Json) -> str:
 
 
 def of_kind(objects: Iterable[Json], kind: str, component: str | None = None) -> list[Json]:
-    """The objects of a kind, and of a component where it is given."""
+    """The objects of a kind, and of a component where it is given; what extraObjects adds has none."""
     label = "app.kubernetes.io/component"
-    return [one for one in objects if one["kind"] == kind and component in (None, one["metadata"]["labels"][label])]
+    found = [one for one in objects if one["kind"] == kind]
+    return [one for one in found if component in (None, one["metadata"].get("labels", {}).get(label))]
 
 
 def the(objects: Iterable[Json], kind: str, component: str | None = None) -> Json:

@@ -1,6 +1,7 @@
 """What describes the chart agrees with it: README, schema, Chart.yaml."""
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -27,6 +28,8 @@ KUBERNETES_OWN = {
     "extraEnv[].valueFrom": "Kubernetes' own type",
     "extraVolumes[]": "Kubernetes' own type, of some thirty kinds",
     "extraContainers[]": "Kubernetes' own type",
+    "extraObjects[]": "an object of any kind",
+    "extraObjects[].metadata": "an object of any kind",
 }
 """What the schema leaves to the API server, and why."""
 
@@ -84,13 +87,19 @@ def test_no_value_is_without_type_or_choice() -> None:
     check(SCHEMA, "")
 
 
-def test_the_readme_is_as_generated() -> None:
-    """It documents every value; the script refuses one without its comment."""
+def test_readme_and_schema_are_as_generated() -> None:
+    """They document every value; the script refuses one without its comment."""
     script = ROOT / "scripts" / "write_chart_readme.py"
     done = subprocess.run(  # noqa: S603 -- our own script
         [sys.executable, str(script), "--check"], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_schema_describes_every_value() -> None:
+    """In the words of values.yaml: the script of the test above compares all, and fails for a value without its place."""
+    described = SCHEMA["properties"]["stores"]["properties"]["default"]["properties"]["host"]["description"]
+    assert described.startswith("Host of the default store's PostgreSQL.")
 
 
 def test_the_chart_installs_this_program() -> None:
@@ -153,9 +162,11 @@ def test_the_full_scenario_differs_from_every_default() -> None:
 
 
 def test_what_is_packaged_is_the_chart(tmp_path: Path, helm3: Helm) -> None:
-    """Scenarios stay outside; the README, the schema and every template are in."""
+    """The README with all that it links to, the schema and every template."""
     with tarfile.open(helm3.package(CHART, tmp_path)) as package:
         listed = package.getnames()
     names = {name.removeprefix("temporal-recovery-hook/") for name in listed}
     assert {"Chart.yaml", "README.md", "values.yaml", "values.schema.json", "templates/receipt.yaml"} <= names
-    assert not any(name.startswith("ci/") for name in names)
+    linked = re.findall(r"\]\(([^)#]+)\)", (CHART / "README.md").read_text())
+    assert len(linked) >= len(SCENARIOS)
+    assert {link for link in linked if "://" not in link} <= names

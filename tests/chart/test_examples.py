@@ -1,7 +1,9 @@
 """The examples and the docs' values: each is parsed, rendered by the chart, and says what the docs say of it."""
 
 import re
+import shlex
 import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -208,16 +210,114 @@ def test_the_applications_without_rolling_sync_render(name: str, helm3: Helm) ->
     assert WITHOUT[name]["spec"]["syncPolicy"]["retry"]["refresh"] is True
 
 
+def blocks(name: str, language: str = "yaml") -> list[str]:
+    """The blocks of a language in a page, without their indentation in a list."""
+    found = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(text) for its, text in found if its == language]
+
+
 def of_docs(name: str, holding: str = "") -> Json:
     """The first block of YAML in a page of the docs, or the first that holds this."""
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / name).read_text(), re.DOTALL)
-    return dict(yaml.safe_load(next(block for block in blocks if holding in block)))
+    return dict(yaml.safe_load(next(block for block in blocks(f"docs/{name}") if holding in block)))
 
 
 def test_the_docs_smallest_values_render(helm3: Helm) -> None:
     """What docs/install.md calls the smallest values is enough."""
     objects = helm3.objects(CHART, of_docs("install.md"))
     assert yaml.safe_load(config(objects))["temporal"]["version"] == "1.29.1"
+
+
+PAGES = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_block_of_yaml_is_yaml(page: Path) -> None:
+    for block in blocks(str(page)):
+        assert all(yaml.safe_load_all(block)), block
+
+
+def test_the_readme_installs_the_smallest_values(helm3: Helm) -> None:
+    """As an Application, from the release's chart, and with helm by the command that it gives."""
+    application = yaml.safe_load(blocks("README.md")[0])
+    source, installed = application["spec"]["source"], source_of("gate")
+    assert [source[key] for key in ("repoURL", "chart", "targetRevision")] == [
+        installed[key] for key in ("repoURL", "chart", "targetRevision")
+    ]
+    values = source["helm"]["valuesObject"]
+    assert values == of_docs("install.md")
+    assert application["spec"]["destination"]["namespace"] == values["runtime"]["namespace"]
+    (command,) = (block for block in blocks("README.md", "") if block.startswith("helm install "))
+    words = shlex.split(command)
+    assert words[3] == f"oci://{source['repoURL']}/{source['chart']}"
+    assert words[words.index("--version") + 1] == source["targetRevision"]
+    objects = helm3.objects(CHART, values, release=words[2], more=["--set", words[words.index("--set") + 1]])
+    limit = next(one for one in objects if one["kind"] == "Job")["spec"]["activeDeadlineSeconds"]
+    assert words[words.index("--timeout") + 1] == "7h"
+    assert limit < 7 * 3600
+
+
+def test_the_docs_copy_of_a_secret_renders(helm3: Helm) -> None:
+    """The gate mounts what the ExternalSecret makes, and that is in the gate's namespace."""
+    values = merged(of_docs("install.md"), yaml.safe_load(blocks("docs/install.md")[1]))
+    objects = helm3.objects(CHART, values, namespace="temporal")
+    (made,) = of_kind(objects, "ExternalSecret")
+    keys = {item["secretKey"] for item in made["spec"]["data"]}
+    assert made["metadata"]["namespace"] == "temporal"
+    assert "ca.key" not in str(made)
+    (job,) = of_kind(objects, "Job")
+    (mounted,) = [volume for volume in job["spec"]["template"]["spec"]["volumes"] if volume["name"] == "secrets"]
+    wanted = [source["secret"] for source in mounted["projected"]["sources"]]
+    assert {one["name"] for one in wanted} == {made["spec"]["target"]["name"]}
+    assert {item["key"] for one in wanted for item in one["items"]} == keys
+
+
+def side(diff: str, marks: str) -> Json:
+    """The lines of a diff that begin with one of the marks: what it is before (" -"), or after (" +")."""
+    return dict(yaml.safe_load("\n".join(line[1:] for line in diff.splitlines() if line[:1] in marks)))
+
+
+@pytest.mark.parametrize(
+    ("marks", "steps", "parameters"),
+    [
+        (" -", [["265"], ["450"], ["455"]], ["global.environment"]),
+        (
+            " +",
+            [["265", "300"], ["450"], ["455"]],
+            ["global.environment", "temporal-recovery-hook.receipt.revision"],
+        ),
+    ],
+    ids=["before", "after"],
+)
+def test_the_docs_diff_gives_the_gate_a_step(marks: str, steps: list[list[str]], parameters: list[str]) -> None:
+    """Every Application has one, before and after: the gate the migrations', and before the runtime."""
+    (diff,) = blocks("docs/install.md", "diff")
+    spec = side(diff, marks)["spec"]
+    phases = [element["phase"] for element in spec["generators"][0]["list"]["elements"]]
+    found = [step["matchExpressions"][0]["values"] for step in spec["strategy"]["rollingSync"]["steps"]]
+    assert found == steps
+    assert phases == [phase for step in steps for phase in step]
+    assert [one["name"] for one in spec["template"]["spec"]["source"]["helm"]["parameters"]] == parameters
+
+
+def test_the_worked_example_renders(helm3: Helm) -> None:
+    """Its chart depends on this one at its version, and its values are taken."""
+    chart, values = (yaml.safe_load(block) for block in blocks("docs/install.md")[2:4])
+    (dependency,) = chart["dependencies"]
+    assert dependency["version"] == yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    objects = helm3.objects(CHART, values[dependency["name"]], release="data-temporal-recovery-hook")
+    assert of_kind(objects, "Job")[0]["metadata"]["name"] == "data-temporal-recovery-hook"
+    assert yaml.safe_load(config(objects))["temporal"]["version"] == "1.29.0"
+
+
+def test_the_docs_rights_in_a_hub_are_the_charts(helm3: Helm) -> None:
+    """What a hub's account gets is what the chart would have made in the same cluster."""
+    text = blocks("docs/platforms.md")[0]
+    account, token, role, binding = yaml.safe_load_all(text)
+    assert token["metadata"]["annotations"] == {"kubernetes.io/service-account.name": account["metadata"]["name"]}
+    assert binding["subjects"][0]["name"] == account["metadata"]["name"]
+    objects = helm3.objects(CHART, of_docs("install.md"), release="data-temporal-recovery-hook")
+    (made,) = [one for one in of_kind(objects, "Role") if one["metadata"]["namespace"] == "argocd"]
+    assert canonical({"argocd": made["rules"]}) == canonical({"argocd": role["rules"]})
 
 
 def test_the_docs_role_for_tenants_is_the_charts(helm3: Helm) -> None:

@@ -45,6 +45,9 @@ OTHERS: dict[str, Any] = {
     "extraVolumes": [{"name": "more", "emptyDir": {}}],
     "extraVolumeMounts": [{"name": "company-revoked", "mountPath": "/elsewhere"}],
     "extraContainers": [{"name": "other", "image": "other:1"}],
+    "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}],
+    "dnsConfig.options": [{"name": "ndots", "value": "2"}],
+    "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "data"}}],
 }
 """Another value for each that cannot be changed by rule."""
 
@@ -190,7 +193,7 @@ installs = st.tuples(
     st.sets(st.sampled_from([path for path in FULL if path not in WITHOUT_EFFECT]), max_size=2),
     st.sampled_from(["gate", "other"]),
     st.sampled_from(["data", "elsewhere"]),
-    st.sampled_from(["1.31.0", "1.36.1"]),
+    st.sampled_from(["1.29.0", "1.36.1"]),
 )
 
 

@@ -26,6 +26,13 @@ SERVER: Json = {"address": "argocd-server.argocd.svc:443", "tokenSecret": {"name
 
 PLAIN_TEXT_AND: dict[str, Json] = {"a CA": {"caSecret": {"name": "ca"}}, "a server's name": {"serverName": "argocd"}}
 
+
+def extra(metadata: Json) -> Json:
+    """Values with one more object, which has this in its metadata."""
+    metadata = {"name": "more", "namespace": "data"} | metadata
+    return {"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}]}
+
+
 REFUSALS: dict[str, tuple[Json, str]] = {
     # Argo CD's own API.
     "no token": (
@@ -415,6 +422,30 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         for place in ("commonLabels", "podLabels")
         for name in OWN_LABELS
     },
+    **{
+        f"an extra object with {name}": (
+            extra({"annotations": {name: "PreSync"}}),
+            f"extraObjects[0]: {name} would make it a hook",
+        )
+        for name in ("argocd.argoproj.io/hook", "argocd.argoproj.io/hook-delete-policy", "helm.sh/hook")
+    },
+    "an extra object that a template makes a hook": (
+        extra({"annotations": {'argocd.argoproj.io/{{ "hook" }}': "Sync"}}),
+        "extraObjects[0]: argocd.argoproj.io/hook would make it a hook",
+    ),
+    "an extra object without a name": (
+        extra({"name": "{{ .Values.nameOverride }}"}),
+        "extraObjects[0]: apiVersion, kind and metadata.name are required",
+    ),
+    "an extra object that is not YAML any more": (
+        extra({"name": '{{ printf "%c: x" 39 }}'}),
+        "extraObjects[0]: is no YAML any more once its templates are expanded",
+    ),
+    "an extra object as text": ({"extraObjects": ["kind: Secret"]}, "at '/extraObjects/0': got string, want object"),
+    "an extra object's metadata as text": (
+        {"extraObjects": [{"apiVersion": "v1", "kind": "Secret", "metadata": "x"}]},
+        "at '/extraObjects/0/metadata': got string, want object",
+    ),
     "a setting that goes round the checks": (
         {"extraEnv": [{"name": "TRH_ON_EMPTY_DATABASE", "value": "fail"}]},
         "extraEnv: TRH_ON_EMPTY_DATABASE is a setting: give it as a value",

@@ -71,7 +71,7 @@ def test_what_an_api_server_refuses_is_told(helm3: Helm, validate: Validate) -> 
 def test_nothing_is_cluster_wide_and_everything_says_its_namespace(scenario: str, helm3: Helm) -> None:
     objects = helm3.objects(CHART, SCENARIOS[scenario])
     kinds = {one["kind"] for one in objects}
-    assert kinds <= {"ConfigMap", "CronJob", "Job", "Role", "RoleBinding", "ServiceAccount"}
+    assert kinds <= {"ConfigMap", "CronJob", "Job", "NetworkPolicy", "Role", "RoleBinding", "ServiceAccount"}
     assert all(one["metadata"]["namespace"] for one in objects)
     assert len({identity(one) for one in objects}) == len(objects)
     assert not any(ref["roleRef"]["kind"] == "ClusterRole" for ref in of_kind(objects, "RoleBinding"))
@@ -248,6 +248,37 @@ def test_scheduling_and_credentials_reach_every_pod(helm3: Helm) -> None:
         assert spec["template"]["metadata"]["annotations"]["example.com/scrape"] == "false"
 
 
+def test_hosts_and_dns_reach_every_pod(helm3: Helm) -> None:
+    for spec in job_specs(helm3.objects(CHART, SCENARIOS["full"])):
+        pod = spec["template"]["spec"]
+        assert pod["hostAliases"] == values_of("full")["hostAliases"]
+        assert pod["dnsConfig"] == {"options": [{"name": "ndots", "value": "1"}]}
+
+
+def test_extra_objects_come_before_the_gate(helm3: Helm, helm4: Helm) -> None:
+    """Their templates are expanded, what is escaped is left to others, and a wave of their own is kept."""
+
+    def extra(name: str, annotations: Json) -> Json:
+        metadata = {"name": f"{{{{ .Release.Name }}}}-{name}", "namespace": "{{ .Release.Namespace }}"}
+        data = {"url": '{{ "{{ .password }}" }}', "number": "{{ 5432 }}"}
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata | {"annotations": annotations},
+            "data": data,
+        }
+
+    wave = "argocd.argoproj.io/sync-wave"
+    values = merged(SMALLEST, {"extraObjects": [extra("early", {"example.com/a": "b"}), extra("late", {wave: "2"})]})
+    for helm in (helm3, helm4):
+        found = {one["metadata"]["name"]: one for one in helm.objects(CHART, values)}
+        early, late = found["gate-early"], found["gate-late"]
+        assert early["metadata"]["annotations"] == {"example.com/a": "b", wave: "-1"}
+        assert late["metadata"]["annotations"] == {wave: "2"}
+        assert early["metadata"]["namespace"] == "data"
+        assert early["data"] == {"url": "{{ .password }}", "number": "5432"}
+
+
 def test_an_image_may_be_named_by_digest(helm3: Helm) -> None:
     """As a released chart names it."""
     digest = f"sha256:{'0' * 64}"
@@ -258,11 +289,20 @@ def test_an_image_may_be_named_by_digest(helm3: Helm) -> None:
 def test_long_names_differ_where_they_are_cut(helm3: Helm) -> None:
     """Two gates whose release names differ at the end alone share nothing."""
     names = []
+    watchdog = yaml.safe_load(SCENARIOS["watchdog"].read_text())
     for release in ("production-data-temporal-recovery-hook-before", "production-data-temporal-recovery-hook-after-x"):
-        objects = helm3.objects(CHART, SCENARIOS["watchdog"], release=release)
+        objects = helm3.objects(CHART, merged(watchdog, {"nameOverride": "gate-of-temporal"}), release=release)
         names.append({identity(one) for one in objects})
         assert len(the(objects, "CronJob")["metadata"]["name"]) <= 52
+        assert len(the(objects, "Job")["metadata"]["name"]) <= 63
     assert not names[0] & names[1]
+
+
+@pytest.mark.parametrize("release", ["data-temporal-second-gate", "dev-data-temporal-namespace-gate"])
+def test_usual_names_are_whole(release: str, helm3: Helm) -> None:
+    """The release's name and the chart's, without a digest: a Job's name may have 63 characters."""
+    job = the(helm3.objects(CHART, SCENARIOS["second-gate"], release=release), "Job")
+    assert job["metadata"]["name"] == f"{release}-temporal-recovery-hook"
 
 
 @pytest.mark.parametrize("cut", ["-", ".", "--"])
@@ -270,7 +310,9 @@ def test_a_name_is_cut_to_one_that_kubernetes_takes(cut: str, helm3: Helm) -> No
     """Where the cut is, there may be a hyphen or a dot, and no part of a name may end in one."""
     release = f"{'a' * (34 - len(cut))}{cut}{'b' * 10}"
     objects = helm3.objects(CHART, SCENARIOS["watchdog"], release=release)
-    assert re.fullmatch(r"a+-[0-9a-f]{8}", the(objects, "Job")["metadata"]["name"])
+    assert re.fullmatch(r"a+-[0-9a-f]{8}-watchdog", the(objects, "CronJob")["metadata"]["name"])
+    job = the(helm3.objects(CHART, SCENARIOS["watchdog"], release="a" * 53), "Job")
+    assert re.fullmatch(r"a{53}-[0-9a-f]{8}", job["metadata"]["name"])
 
 
 @pytest.mark.parametrize(
@@ -375,7 +417,7 @@ def test_the_notes_of_a_release_say_where_the_docs_are(notes: Notes) -> None:
 
 def test_an_older_kubernetes_is_refused(helm3: Helm) -> None:
     with pytest.raises(HelmError, match="chart requires kubeVersion"):
-        helm3.template(CHART, SMALLEST, kubernetes="1.30.9")
+        helm3.template(CHART, SMALLEST, kubernetes="1.28.15")
 
 
 @pytest.fixture

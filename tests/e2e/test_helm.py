@@ -129,7 +129,14 @@ def test_helm_alone(team: Team, helm3: Helm) -> None:
     assert {team.state(one) for one in (MIGRATIONS, RUNTIME)} == {("Synced", "Healthy")}
 
 
-@pytest.mark.parametrize("example", ["rollout/applicationset.yaml", "without-rollingsync/application.yaml"])
+@pytest.mark.parametrize(
+    "example",
+    [
+        "rollout/applicationset.yaml",
+        "chart-1.x/one-application/applicationset.yaml",
+        *(f"without-rollingsync/{name}.yaml" for name in ("runtime", "bootstrap", "gate")),
+    ],
+)
 @pytest.mark.parametrize("line", ["3.6", "3.2"])
 def test_examples_dry_run(line: str, example: str, platforms: Callable[[str], Platform]) -> None:
     """What the examples give Argo CD passes as with `--dry-run=server --validate=strict`, on both lines."""

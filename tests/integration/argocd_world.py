@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from lab.api_client import ApiClient, ApiError, Json
@@ -123,9 +123,9 @@ def identity_of(state: Json) -> str:
 @contextmanager
 def uncompared(behaviour: Behaviour, commits: list[list[Json]], spec: Mapping[str, Any]) -> Iterator[World]:
     """As it is before Argo CD's first look; ``spec`` is merged into the Application's."""
-    with FakeApi() as api:
+    with FakeApi() as api, ExitStack() as stack:
         api.add_user("argocd", admin=True)
-        client = api.client("argocd")
+        client = stack.enter_context(closing(api.client("argocd")))
         for name in ("argocd", "data"):
             client.create("/api/v1/namespaces", {"metadata": {"name": name}})
         argocd = ArgoCd(client, behaviour=behaviour)
@@ -147,7 +147,6 @@ def uncompared(behaviour: Behaviour, commits: list[list[Json]], spec: Mapping[st
         )
         with argocd:
             yield World(client, argocd)
-        client.close()
 
 
 @contextmanager

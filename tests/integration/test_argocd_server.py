@@ -33,6 +33,8 @@ WAY = "argocd-server"
 TOKEN = "token-for-nobodys-eyes"
 REF = ApplicationRef("argocd", "migrations")
 PATH = "/api/v1/applications/migrations"
+WEBHOOK = 'admission webhook "validate.kyverno.svc-fail" denied the request: no sync on Fridays'
+POLICY = "ValidatingAdmissionPolicy 'fridays' with binding 'all' denied request: no sync"
 SEEN = Application(REF, "uid", "7", "OutOfSync", "Missing", revisions=("a" * 40,))
 
 
@@ -304,6 +306,8 @@ def canned(answer: Callable[[str], tuple[int, Json | str]], path: str = "") -> I
         (500, {"code": 2, "message": "source position is out of range"}, Reason.API_UNREACHABLE),
         (501, {"code": 12, "message": "unknown method"}, Reason.API_UNREACHABLE),
         (401, {"code": 16, "message": "no session information"}, Reason.API_LOGIN_REFUSED),
+        (403, {"code": 7, "message": f"error setting app operation: {WEBHOOK}"}, Reason.ADMISSION_DENIED),
+        (400, {"code": 3, "message": f"error setting app operation: {POLICY}"}, Reason.ADMISSION_DENIED),
     ],
 )
 def test_what_answers_in_its_place_is_told(status: int, body: Json | str, reason: Reason) -> None:
@@ -311,6 +315,18 @@ def test_what_answers_in_its_place_is_told(status: int, body: Json | str, reason
     with canned(lambda _: (status, body)) as gate:
         for ask in (lambda: gate.read(REF), lambda: gate.sync(SEEN, 1, ())):
             assert refusal(ask).reason is reason
+
+
+def test_what_argocd_server_may_not_do_is_not_asked_of_the_role() -> None:
+    """It writes with its own rights in Kubernetes."""
+    message = (
+        'applications.argoproj.io "migrations" is forbidden: User "system:serviceaccount:argocd:argocd-server" cannot'
+    )
+    with canned(lambda _: (403, {"code": 7, "message": message})) as gate:
+        finding = refusal(lambda: gate.sync(SEEN, 1, ()))
+    assert (finding.reason, finding.detail) == (Reason.API_FORBIDDEN, message)
+    assert "argocd-server's ServiceAccount" in finding.remedy
+    assert "ROLE" not in finding.remedy
 
 
 def test_a_conflict_is_somebody_who_was_faster() -> None:

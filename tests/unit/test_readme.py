@@ -10,6 +10,13 @@ from hook.settings.loading import load
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
+CHART = ROOT / "charts" / "temporal-recovery-hook"
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub makes links of them: small letters, no punctuation, hyphens for blanks."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_settings_for_a_laptop_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,12 +33,16 @@ def test_the_settings_for_a_laptop_are_taken(tmp_path: Path, monkeypatch: pytest
 
 
 def test_its_links_and_targets_are_there() -> None:
-    """Every link of the README and the docs leads to a file, and every make target that is named exists."""
+    """Every link of the README and the docs leads to a file and its heading, and every make target that is named exists."""
     makefile = (ROOT / "Makefile").read_text()
-    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for document in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), CHART / "README.md"):
         text = document.read_text()
-        for link in re.findall(r"\]\(([^)#]+)\)", text):
-            assert (document.parent / link).exists(), f"{document.name}: {link}"
+        for link, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]+))?\)", text):
+            if "://" in link:
+                continue
+            target = document.parent / link if link else document
+            assert target.exists(), f"{document.name}: {link}"
+            assert not anchor or anchor in anchors(target), f"{document.name}: {link}#{anchor}"
         for target in re.findall(r"(?m)(?:^|`)make ([a-z0-9-]+)", text):
             assert f"\n{target}:" in makefile, f"{document.name}: make {target}"
 

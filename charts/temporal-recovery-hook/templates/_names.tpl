@@ -10,10 +10,25 @@
 {{- if and (include "trh.isGuard" .) (not .Values.gate.application.enabled) }}true{{ end -}}
 {{- end -}}
 
+{{- define "trh.name" -}}
+{{- regexReplaceAll "[-.]+$" (default .Chart.Name .Values.nameOverride | trunc 63) "" -}}
+{{- end -}}
+
 {{/*
-At most 43 characters: a CronJob's name may have 52, and `-watchdog` is added. A longer one ends in a digest instead of
-being cut, or two releases that differ at the end would share their objects. A guard's release is the guarded chart's, whose
-own objects may bear the release's name alone.
+A name of at most so many characters: dict name, most. A longer one ends in a digest instead of being cut, or two releases that
+differ at the end would share their objects.
+*/}}
+{{- define "trh.cut" -}}
+{{- $name := .name -}}
+{{- if gt (len $name) .most -}}
+{{- $name = printf "%s-%s" (regexReplaceAll "[-.]+$" ($name | trunc (sub .most 9 | int)) "") ($name | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{/*
+A Job's name becomes a label of its pods, which may have 63 characters. A guard's release is the guarded chart's, whose own
+objects may bear the release's name alone.
 */}}
 {{- define "trh.fullname" -}}
 {{- $name := .Values.fullnameOverride -}}
@@ -22,14 +37,12 @@ own objects may bear the release's name alone.
 {{- $isWhole := and (contains $own .Release.Name) (not (include "trh.isGuard" .)) -}}
 {{- $name = $isWhole | ternary .Release.Name (printf "%s-%s" .Release.Name $own) -}}
 {{- end -}}
-{{- if gt (len $name) 43 -}}
-{{- $name = printf "%s-%s" (regexReplaceAll "[-.]+$" ($name | trunc 34) "") ($name | sha256sum | trunc 8) -}}
-{{- end -}}
-{{- $name -}}
+{{- include "trh.cut" (dict "name" $name "most" 63) -}}
 {{- end -}}
 
+{{/* A CronJob's name may have 52 characters: 11 are kept for what its Jobs' names add. */}}
 {{- define "trh.watchdogName" -}}
-{{- include "trh.fullname" . }}-watchdog
+{{- include "trh.cut" (dict "name" (include "trh.fullname" .) "most" 43) }}-watchdog
 {{- end -}}
 
 {{- define "trh.serviceAccountName" -}}

@@ -48,6 +48,14 @@ template:
     imagePullSecrets:
       {{- toYaml . | nindent 6 }}
     {{- end }}
+    {{- with $v.hostAliases }}
+    hostAliases:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with $v.dnsConfig }}
+    dnsConfig:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
     {{- with $v.priorityClassName }}
     priorityClassName: {{ . | quote }}
     {{- end }}

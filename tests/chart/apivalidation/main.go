@@ -27,21 +27,24 @@ import (
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	_ "k8s.io/kubernetes/pkg/apis/batch/install"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
+	_ "k8s.io/kubernetes/pkg/apis/networking/install"
 	_ "k8s.io/kubernetes/pkg/apis/rbac/install"
 	"k8s.io/kubernetes/pkg/registry/batch/cronjob"
 	"k8s.io/kubernetes/pkg/registry/batch/job"
 	"k8s.io/kubernetes/pkg/registry/core/configmap"
 	"k8s.io/kubernetes/pkg/registry/core/serviceaccount"
+	"k8s.io/kubernetes/pkg/registry/networking/networkpolicy"
 	"k8s.io/kubernetes/pkg/registry/rbac/role"
 	"k8s.io/kubernetes/pkg/registry/rbac/rolebinding"
 )
 
-// strategies are those by which the API server creates each kind that the chart renders.
+// strategies are those by which the API server creates each kind that the chart and the examples have.
 var strategies = map[schema.GroupVersionKind]rest.RESTCreateStrategy{
 	{Version: "v1", Kind: "ConfigMap"}:                                       configmap.Strategy,
 	{Version: "v1", Kind: "ServiceAccount"}:                                  serviceaccount.Strategy,
 	{Group: "batch", Version: "v1", Kind: "Job"}:                             job.Strategy,
 	{Group: "batch", Version: "v1", Kind: "CronJob"}:                         cronjob.Strategy,
+	{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"}:       networkpolicy.Strategy,
 	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"}:        role.Strategy,
 	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"}: rolebinding.Strategy,
 }
@@ -79,7 +82,7 @@ func judge(object []byte, evaluator policy.Evaluator) answer {
 	said := answer{Name: kind.Kind, Faults: []string{}}
 	strategy, known := strategies[*kind]
 	if !known {
-		said.Faults = append(said.Faults, fmt.Sprintf("the chart is not meant to render a %s", kind))
+		said.Faults = append(said.Faults, fmt.Sprintf("neither chart nor examples are meant to have a %s", kind))
 		return said
 	}
 	internal, err := runtime.Decode(strict.UniversalDecoder(schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal}), object)

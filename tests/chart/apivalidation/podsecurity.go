@@ -1,4 +1,4 @@
-//go:build !kubernetes131
+//go:build !kubernetes129
 
 package main
 

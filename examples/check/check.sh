@@ -1,0 +1,21 @@
+#!/bin/sh
+# Runs `check` in the cluster, with the settings, Secrets and rights of a gate that has run: check.sh NAMESPACE JOB
+# It changes nothing. The Job of the gate stays after a failure; this one is a copy of it, and deletes itself after an hour.
+set -eu
+namespace=$1 gate=$2
+check="$(printf %.57s "$gate")-check" # a Job may have 63 characters
+
+kubectl -n "$namespace" delete job "$check" --ignore-not-found
+kubectl -n "$namespace" get job "$gate" -o json |
+    jq --arg name "$check" '{
+        apiVersion, kind,
+        metadata: {name: $name, namespace: .metadata.namespace},
+        spec: {
+            backoffLimit: 0, activeDeadlineSeconds: 300, ttlSecondsAfterFinished: 3600,
+            template: .spec.template
+        }
+    }
+    | .spec.template.metadata.labels |= with_entries(select(.key | test("controller-uid$|job-name$") | not))
+    | .spec.template.spec.containers[0].args[0] = "check"' |
+    kubectl create -f -
+kubectl -n "$namespace" logs --follow --pod-running-timeout=2m "job/$check"
