@@ -70,7 +70,7 @@ def plain_job_before_gate(seen: Seen) -> Iterator[Finding | Unseen]:
             return
 
 
-def beside_the_servers(seen: Seen) -> Iterator[Finding | Unseen]:
+def with_the_servers(seen: Seen) -> Iterator[Finding | Unseen]:
     """Temporal's 0.x charts render the schema Job and the servers side by side."""
     runtime = seen.app(seen.roles.runtime)
     if runtime is None:
@@ -80,7 +80,7 @@ def beside_the_servers(seen: Seen) -> Iterator[Finding | Unseen]:
         yield Unseen(runtime.ref, "whether its schema Job is a hook: give what it renders")
     for job in jobs or ():
         if job.is_plain_job:
-            detail = f"{job} is a plain Job beside the servers"
+            detail = f"{job} is a plain Job in the Application of the servers"
             yield Finding.of(Hold.MIGRATIONS_WITH_RUNTIME, runtime.ref, detail, runtime.ref)
             return
 
