@@ -24,13 +24,13 @@ from hook.observation.migrations import Migration
 from hook.observation.observation import Run
 from hook.observation.reasons import Reason
 from hook.report import checklist
-from hook.report.teller import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from hook.decision.policy import Policy
     from hook.observation.observation import Observation
+    from hook.observation.redaction import Secrets
     from hook.observation.versions import Release
 
 T = TypeVar("T")
@@ -169,15 +169,12 @@ def words(step: Step) -> str:
             return f"ask Argo CD to compare Application {application.ref} afresh: {why}"
 
 
-def as_json(verdict: Verdict, secrets: Iterable[str]) -> str:
+def as_json(verdict: Verdict, secrets: Secrets) -> str:
     """Return the verdict as one JSON document.
 
     Secrets leave each text before it becomes JSON: there they would be escaped, and a short one might be a key or a mark.
     """
-    known = frozenset(secrets)
-
-    def clean(text: str) -> str:
-        return without_secrets(text, known)
+    clean = secrets.cleaner()
 
     def as_object(finding: Finding) -> dict[str, str]:
         return {
@@ -208,14 +205,16 @@ def as_json(verdict: Verdict, secrets: Iterable[str]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def print_table(verdict: Verdict, secrets: Iterable[str]) -> None:
+def print_table(verdict: Verdict, secrets: Secrets) -> None:
     """Print the verification list as a table, then the remedies, the warnings and the next step."""
     from rich.console import Console  # noqa: PLC0415 -- only a person's answer needs it
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
+    without_secrets = secrets.cleaner()
+
     def clean(text: str) -> str:
-        return escape(without_secrets(text, secrets))
+        return escape(without_secrets(text))
 
     marks = {
         checklist.Mark.OK: "[green]✔ ok[/]",

@@ -10,15 +10,18 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from hook import __version__
 from hook.audit.holds import Hold
 from hook.decision.steps import Outcome
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import ExitCode, Reason
+from hook.observation.redaction import Secrets, without_secrets
 from hook.observation.versions import Release, Store, VersionError, expectation, releases_of, table
 
 if TYPE_CHECKING:
@@ -45,50 +48,54 @@ def _main(arguments: Sequence[str] | None) -> int:
     if parsed.command == "explain":
         return _explain(parsed.reason)
     if parsed.command == "check":
-        return _conclude(parsed, lambda load: _check(load(parsed.config), parsed.output))
+        return _conclude(parsed, lambda load, secrets: _check(load(parsed.config), secrets, parsed.output))
     if parsed.command == "audit":
-        return _conclude(parsed, lambda load: _audit(parsed, load(parsed.config) if parsed.config else None))
+        return _conclude(
+            parsed, lambda load, secrets: _audit(parsed, load(parsed.config) if parsed.config else None, secrets)
+        )
     with _Stop() as stop:  # before the slow imports: a container's first process gets no signal that it does not catch
-        return _conclude(parsed, lambda load: _run(load(parsed.config), stop))
+        return _conclude(parsed, lambda load, secrets: _run(load(parsed.config), secrets, stop))
 
 
-def _conclude(parsed: argparse.Namespace, carry_out: Callable[[Callable[[Path | None], Settings]], Outcome]) -> int:
+def _conclude(
+    parsed: argparse.Namespace, carry_out: Callable[[Callable[[Path | None], Settings], Secrets], Outcome]
+) -> int:
     """Carry the command out, which loads the settings, and tell its end, whatever it is; its exit code."""
-    from hook.report.listeners import write_termination_message  # noqa: PLC0415
-    from hook.report.teller import without_secrets  # noqa: PLC0415
-    from hook.settings.loading import load, secrets  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
+    from hook.report.listeners import Log, overhearing, write_termination_message  # noqa: PLC0415
+    from hook.report.teller import Teller  # noqa: PLC0415
+    from hook.settings import loading  # noqa: PLC0415 -- `versions` and `--help` need no pydantic
     from hook.settings.settings import SettingsError  # noqa: PLC0415
 
-    file, known = Path("/dev/termination-log"), frozenset[str]()
-    settings: Settings | None = None
+    file, secrets, stack = Path("/dev/termination-log"), Secrets(loading.environment_secrets), ExitStack()
+
+    def say(*lines: str) -> None:
+        print("\n".join(map(secrets.cleaner(), lines)), file=sys.stderr)
 
     def loaded(config: Path | None) -> Settings:
-        nonlocal file, settings, known
-        settings = load(config, opens_files=parsed.command != "audit")  # which needs the names alone
-        file, known = settings.report.termination_message_file, secrets(settings)
+        nonlocal file
+        settings = loading.load(config, opens_files=parsed.command != "audit")  # which needs the names alone
+        file = settings.report.termination_message_file
+        secrets.ask(partial(loading.secrets, settings))
+        stack.enter_context(overhearing(Teller([Log(settings.report.format)], secrets)))
         return settings
 
     try:
-        outcome = carry_out(loaded)
+        with stack:
+            outcome = carry_out(loaded, secrets)
     except SettingsError as error:
         outcome = Outcome(Finding(Reason.SETTINGS_INVALID, "\n".join(error.faults)))
-        print("\n".join(f"{Reason.SETTINGS_INVALID}: {fault}" for fault in error.faults), file=sys.stderr)
+        say(*(f"{Reason.SETTINGS_INVALID}: {fault}" for fault in error.faults))
     except FindingError as error:  # before the first look: no credentials to look with
         outcome = Outcome(error.finding)
-        text = f"{error.finding}\nWhat to do: {error.finding.remedy}"
-        print(without_secrets(text, known), file=sys.stderr)
+        say(str(error.finding), f"What to do: {error.finding.remedy}")
     except KeyboardInterrupt:  # `check`: nothing was started
         outcome = Outcome(Finding(Reason.INTERRUPTED, "the keyboard"))
-        print(f"{Reason.INTERRUPTED}: {Reason.INTERRUPTED.meaning}", file=sys.stderr)
+        say(f"{Reason.INTERRUPTED}: {Reason.INTERRUPTED.meaning}")
     except Exception as error:  # noqa: BLE001 -- the one way out: a bug ends with its own code, and says so
         outcome = Outcome(Finding(Reason.HOOK_BUG, type(error).__name__, str(error)))
-        text = traceback.format_exc()
-        known |= secrets(settings) if settings else frozenset()
-        print(without_secrets(text, known), end="", file=sys.stderr)
-        print(f"{Reason.HOOK_BUG}: {Reason.HOOK_BUG.remedy}", file=sys.stderr)
-    known |= secrets(settings) if settings else frozenset()  # a file may have been rotated meanwhile
+        say(traceback.format_exc().rstrip(), f"{Reason.HOOK_BUG}: {Reason.HOOK_BUG.remedy}")
     if parsed.command == "run":
-        write_termination_message(file, outcome, known)
+        write_termination_message(file, outcome, secrets)
     return outcome.finding.reason.exit_code
 
 
@@ -105,8 +112,16 @@ _SETTINGS = """settings are YAML (--config) and environment variables (TRH_...),
   environment replaces the file's block of that store. The project's docs/settings.md lists all settings."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Quotes no secret from a command line that it does not understand (`check --dsn postgres://...`)."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and leave."""
+        super().error(without_secrets(message, ()))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="temporal-recovery-hook",
         description="Gates an Argo CD rollout on Temporal's real state and repairs what can be repaired.",
         epilog="`temporal-recovery-hook explain` lists all reasons with their exit codes.",
@@ -261,7 +276,7 @@ def _versions(release: str | None, output: str) -> int:
 # --- run and check ------------------------------------------------------------------------------------------------
 
 
-def _run(settings: Settings, stop: _Stop) -> Outcome:
+def _run(settings: Settings, secrets: Secrets, stop: _Stop) -> Outcome:
     """Run the gate to its end."""
     policy = settings.policy()
     from hook.compose import Composition  # noqa: PLC0415 -- the adapters' libraries cost 0.5 s, only these pay it
@@ -269,7 +284,7 @@ def _run(settings: Settings, stop: _Stop) -> Outcome:
 
     try:
         stop.pulls_out_by = StopRequested
-        with Composition(settings) as parts:
+        with Composition(settings, secrets) as parts:
             teller = parts.teller()
             limit = timedelta(seconds=settings.deadline_seconds)
             teller.started(parts.run_id, policy, limit)
@@ -287,23 +302,22 @@ def _run(settings: Settings, stop: _Stop) -> Outcome:
         stop.pulls_out_by = None
 
 
-def _check(settings: Settings, output: str) -> Outcome:
+def _check(settings: Settings, secrets: Secrets, output: str) -> Outcome:
     """Look once, as a run that begins now would; change nothing."""
     from hook import check  # noqa: PLC0415
     from hook.compose import Composition  # noqa: PLC0415
-    from hook.settings.loading import secrets  # noqa: PLC0415
 
-    with Composition(settings) as parts:
+    with Composition(settings, secrets) as parts:
         run, limit = check.run(), timedelta(seconds=settings.deadline_seconds)
         verdict = check.look(parts.world(lambda: run), settings.policy_as_far_as_known, limit)
     if output == "json":
-        print(check.as_json(verdict, secrets(settings)))
+        print(check.as_json(verdict, secrets))
     else:
-        check.print_table(verdict, secrets(settings))
+        check.print_table(verdict, secrets)
     return verdict.outcome
 
 
-def _audit(parsed: argparse.Namespace, settings: Settings | None) -> Outcome:
+def _audit(parsed: argparse.Namespace, settings: Settings | None, secrets: Secrets) -> Outcome:
     """Tell whether a gate gates; change nothing."""
     from hook.audit.asking import Question, answer  # noqa: PLC0415
 
@@ -317,7 +331,7 @@ def _audit(parsed: argparse.Namespace, settings: Settings | None) -> Outcome:
         version=parsed.argocd_version,
         output=parsed.output,
     )
-    return answer(question, settings)
+    return answer(question, settings, secrets)
 
 
 class _Stop:

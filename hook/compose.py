@@ -16,11 +16,12 @@ from hook.decision.restarts import COMPONENTS
 from hook.gate import World, seen_or_unknown
 from hook.observation.migrations import of_application as migration_of
 from hook.observation.observation import Run
+from hook.observation.redaction import Secrets
 from hook.observation.versions import Store
 from hook.observation.workloads import JobRef, JobsSeen
 from hook.report.listeners import EventsListener, Log
 from hook.report.teller import Teller
-from hook.settings.loading import secrets
+from hook.settings import loading
 from hook.settings.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -36,16 +37,16 @@ if TYPE_CHECKING:
     from hook.observation.applications import Application, ApplicationRef
     from hook.observation.migrations import Migration
     from hook.observation.versions import SchemaVersion
-    from hook.report.teller import Listener
     from hook.settings.argocd import KubeconfigSettings
 
 
 class Composition:
     """The parts of one run or check. Raises `FindingError` where an API server is asked for without usable credentials."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Build nothing yet."""
+    def __init__(self, settings: Settings, secrets: Secrets | None = None) -> None:
+        """Build nothing yet. What an adapter finds to be secret is added to ``secrets``."""
         self._settings = settings
+        self._secrets = secrets or Secrets(partial(loading.secrets, settings))
         self._stack = ExitStack()
         self._apis: dict[KubeconfigSettings, Api] = {}
         self._words: LastWords | None = None
@@ -121,19 +122,18 @@ class Composition:
     def teller(self) -> Teller:
         """Return who tells the log and the Events."""
         settings = self._settings
-        log = Log(settings.report.format)
-        gate = settings.gate.ref if settings.gate else None
-        listeners: list[Listener] = [log]
+        teller = Teller([Log(settings.report.format)], self._secrets, settings.gate.ref if settings.gate else None)
         if settings.posts_events:
-            listeners.append(EventsListener(self._post(), log))
-        return Teller(listeners, lambda: secrets(settings), gate)
+            teller.add(EventsListener(self._post(), teller))
+        return teller
 
     def _api(self, server: KubeconfigSettings) -> Api:
         """Return the connection to an API server; the same one for the same server."""
         from hook.adapters.api import Api  # noqa: PLC0415
 
         if server not in self._apis:
-            api = Api.connect(server.kubeconfig_file, server.context, self._settings.request_timeout_seconds)
+            seconds = self._settings.request_timeout_seconds
+            api = Api.connect(server.kubeconfig_file, server.context, seconds, self._secrets.learn)
             self._apis[server] = self._stack.enter_context(closing(api))
         return self._apis[server]
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from kubernetes import client, config
-
 from hook.adapters import refusals
 from hook.adapters.answers import Answer
-from hook.adapters.connection import UNUSABLE, Connection, made_of, without_entries
-from hook.observation.findings import Finding, FindingError
-from hook.observation.reasons import Reason
+from hook.adapters.connection import Connection, made_of
+from hook.adapters.kubeconfig import load
+from hook.observation.findings import FindingError, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
+    from hook.adapters.helpers import Renewed
+
 _MERGE_PATCH = "application/merge-patch+json"
 _TRUST = "Set the certificate authority and the client certificate in the kubeconfig as this server wants them."
+
+
+_SHOWN_CHARACTERS = 200
+"""Of an answer that is not the API's own: a page."""
 
 
 class ApiError(Exception):
@@ -39,35 +43,27 @@ class ApiError(Exception):
 class Api:
     """One API server."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Speak through a connection."""
+    def __init__(self, connection: Connection, renewed: Renewed | None = None) -> None:
+        """Speak through a connection, whose credentials something may renew."""
         self._connection = connection
+        self._renewed = renewed
 
     @classmethod
-    def connect(cls, kubeconfig: Path | None, context: str | None, timeout_seconds: float) -> Api:
+    def connect(
+        cls,
+        kubeconfig: Path | None,
+        context: str | None,
+        timeout_seconds: float,
+        learn: Callable[[Iterable[str]], None] = lambda _: None,
+    ) -> Api:
         """Load a kubeconfig, else the pod's service account, else the user's own kubeconfig; contact nothing.
 
-        Raises `FindingError` when there are no usable credentials.
+        What is secret of them is told to ``learn``. Raises `FindingError` when there are no usable credentials.
         """
-        configuration = client.Configuration()
-        try:
-            if kubeconfig is None and context is None:
-                try:
-                    config.load_incluster_config(client_configuration=configuration)
-                except config.ConfigException:
-                    config.load_kube_config(client_configuration=configuration, persist_config=False)
-            else:
-                config.load_kube_config(
-                    str(kubeconfig) if kubeconfig else None, context, configuration, persist_config=False
-                )
-            connected = made_of(configuration)
-        except UNUSABLE as error:
-            named = f"{kubeconfig}: " if kubeconfig else ""
-            detail = f"no usable kubeconfig or service account: {named}{without_entries(error)}"
-            # Not chained: the client's own text quotes whole entries of the file, tokens included.
-            raise FindingError(Finding(Reason.API_LOGIN_REFUSED, "Kubernetes API", detail)) from None
-        address = configuration.host.rpartition("@")[2]  # what stands before an @ is a password
-        return cls(Connection(connected, f"Kubernetes API {address}", timeout_seconds, _TRUST))
+        credentials = load(kubeconfig, context, learn)
+        connected = made_of(credentials.configuration)
+        address = credentials.configuration.host.rpartition("@")[2]  # what stands before an @ is a password
+        return cls(Connection(connected, f"Kubernetes API {address}", timeout_seconds, _TRUST), credentials.renewed)
 
     @property
     def server_time(self) -> datetime | None:
@@ -120,6 +116,8 @@ class Api:
         status, content = self._connection.send(method, path, query, body, headers)
         if 200 <= status < 300:  # noqa: PLR2004 -- HTTP's success
             return content
+        if status == 401 and self._renewed is not None:  # noqa: PLR2004 -- HTTP's Unauthorized
+            self._renewed.forget()
         raise self._error(status, content, f"{method} {path}")
 
     def _json(self, content: bytes) -> dict[str, Any]:
@@ -136,7 +134,7 @@ class Api:
             said = Answer(json.loads(content), about)
             message, reason = said["message"].text(), said["reason"].text()
         except (ValueError, RecursionError, FindingError):
-            message, reason = content[:200].decode(errors="replace"), ""
+            message, reason = shortened(content.decode(errors="replace"), _SHOWN_CHARACTERS), ""
         message = " ".join(message.split())
         if status in {404, 409} and refusals.denier(message) is None:
             return ApiError(status, reason, message)

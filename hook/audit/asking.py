@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from hook.audit import telling, verdict
@@ -18,6 +19,7 @@ from hook.settings.settings import SettingsError
 
 if TYPE_CHECKING:
     from hook.audit.rollout import Seen
+    from hook.observation.redaction import Secrets
     from hook.settings.settings import ApplicationSettings, Settings
 
 _TIMEOUT_SECONDS = 5.0
@@ -38,22 +40,25 @@ class Question:
     output: str
 
 
-def answer(question: Question, settings: Settings | None) -> Outcome:
+def answer(question: Question, settings: Settings | None, secrets: Secrets) -> Outcome:
     """Carry an audit out and print what it came to. Raises `SettingsError` and `FindingError`."""
     try:
-        seen = _look(question, settings)
+        seen = _look(question, settings, secrets)
     except (NamesError, files.FileError) as error:
         raise SettingsError(str(error)) from None
     judged = verdict.judge(seen)
+    clean = secrets.cleaner()
     if question.output == "json":
-        print(telling.as_json(judged, seen.argocd))  # noqa: T201 -- the answer
+        print(telling.as_json(judged, seen.argocd, clean))  # noqa: T201 -- the answer
     else:
-        telling.print_lines(judged, seen.argocd)
+        with redirect_stdout(StringIO()) as lines:
+            telling.print_lines(judged, seen.argocd)
+        print(clean(lines.getvalue()), end="")  # noqa: T201 -- the answer
     failing = ", ".join(dict.fromkeys(str(one.hold) for one in judged.fails))
     return Outcome(Finding(telling.reason_of(judged), "the rollout", failing))
 
 
-def _look(question: Question, settings: Settings | None) -> Seen:
+def _look(question: Question, settings: Settings | None, secrets: Secrets) -> Seen:
     names = _names(question, settings)
     version = parse_version(question.version) if question.version else None
     if question.version and version is None:
@@ -66,7 +71,7 @@ def _look(question: Question, settings: Settings | None) -> Seen:
 
     server = settings.applications_server if settings is not None else KubeconfigSettings()
     timeout = settings.request_timeout_seconds if settings is not None else _TIMEOUT_SECONDS
-    with closing(Api.connect(server.kubeconfig_file, server.context, timeout)) as api:
+    with closing(Api.connect(server.kubeconfig_file, server.context, timeout, secrets.learn)) as api:
         return live.read(api, ApplicationRef(named.namespace or "argocd", named.name), names, version)
 
 

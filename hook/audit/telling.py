@@ -10,7 +10,7 @@ from hook.audit.holds import Finding, Severity
 from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hook.audit.rollout import ArgoCd
     from hook.audit.verdict import Held, Verdict
@@ -83,8 +83,8 @@ def _unseen(verdict: Verdict) -> Iterator[str]:
         yield from held.unseen
 
 
-def as_json(verdict: Verdict, argocd: ArgoCd) -> str:
-    """Return the verdict as one JSON document."""
+def as_json(verdict: Verdict, argocd: ArgoCd, clean: Callable[[str], str] = str) -> str:
+    """Return the verdict as one JSON document, each text of which went through ``clean``."""
     reason = reason_of(verdict)
     document = {
         "reason": str(reason),
@@ -107,7 +107,15 @@ def as_json(verdict: Verdict, argocd: ArgoCd) -> str:
             for held in verdict.applications
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(_cleaned(document, clean), indent=2, ensure_ascii=False)
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:  # noqa: ANN401 -- JSON
+    if isinstance(value, dict):
+        return {name: _cleaned(one, clean) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(one, clean) for one in value]
+    return clean(value) if isinstance(value, str) else value
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -148,9 +148,13 @@ def _again(application: Application, failed: Finding, observation: Observation, 
 def _jobs_to_run(application: Application, observation: Observation, policy: Policy) -> tuple[JobRef, ...]:
     """Return the plain Jobs that failed or ran on a database that is gone; none: a full sync makes what it lacks.
 
+    Hooks that failed come first: they may be deleted by now, and a selective operation would hide that theirs has failed.
     Where a Job may not be read: all of them, if Argo CD says that they are there.
     """
     seen = {job.ref: observation.jobs.get(job.ref) for job in application.jobs}
+    operation = application.operation
+    if application.hook_jobs and operation is not None and operation.phase is OperationPhase.FAILED:
+        return ()
     if any(job is None and ref in observation.jobs for ref, job in seen.items()):
         return ()
     if all(isinstance(job, Job) for job in seen.values()):

@@ -199,7 +199,7 @@ def _judged_by_git(migration: Migration, state: str, observation: Observation, p
     """Believe no status that could not be compared, and end on no success at a commit that is not the newest.
 
     Nor on one after which the schemas were right: their databases were replaced since. Nor on that of one Job where
-    another was not asked yet: a store may have a Job of its own.
+    another was not asked yet, or is not there: a store may have a Job of its own.
     """
     application = migration.application
     if application is not None and application.sync == "Unknown":
@@ -211,7 +211,7 @@ def _judged_by_git(migration: Migration, state: str, observation: Observation, p
     if application is not None and applications.has_newer_commit(application):
         return None
     asked_for = {not _is_from_before_the_run(job, observation) for job in _makers(migration, policy) or ()}
-    if asked_for == {True, False}:
+    if asked_for == {True, False} or _has_absent_jobs(migration):
         return None
     return Fail(Finding(Reason.MIGRATION_LEFT_SCHEMA_BEHIND, migration.owner, f"it succeeded, but {state}"))
 
@@ -231,8 +231,8 @@ def with_cause(migration: Migration) -> str:
 def _jobs_to_run(migration: Migration, observation: Observation, policy: Policy) -> tuple[JobRef, ...] | None:
     """Return the plain Jobs to be run again alone; none: a full sync; None: they cannot be told from others.
 
-    Of those that make the schema the failed ones; else those that succeeded before this run, else all: one that succeeded
-    did so on a schema that is gone.
+    Of those that make the schema the failed ones; else those that succeeded before this run, on a schema that is gone; else
+    what is not there, by a full sync; else all.
     """
     if migration.unseen and migration.application is not None and migration.application.jobs:
         return applications.jobs_that_are_there(migration.application)
@@ -242,6 +242,8 @@ def _jobs_to_run(migration: Migration, observation: Observation, policy: Policy)
     failed = [job.ref for job in makers if job.phase is JobPhase.FAILED]
     done = [job for job in makers if job.phase is JobPhase.COMPLETE]
     old = [job.ref for job in done if _is_from_before_the_run(job, observation)]
+    if not failed and not old and _has_absent_jobs(migration):
+        return ()
     return tuple(failed or old or [job.ref for job in done])
 
 
@@ -267,6 +269,12 @@ def _makers(migration: Migration, policy: Policy) -> tuple[Job, ...] | None:
         return ()
     candidates = makers or [job for job in there if job.phase is JobPhase.FAILED] or (there if len(there) == 1 else [])
     return tuple(candidates) or None
+
+
+def _has_absent_jobs(migration: Migration) -> bool:
+    application = migration.application
+    there = {job.ref for job in migration.jobs}
+    return application is not None and not migration.unseen and any(job.ref not in there for job in application.jobs)
 
 
 def _is_from_before_the_run(job: Job, observation: Observation) -> bool:

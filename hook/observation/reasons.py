@@ -361,6 +361,27 @@ class Reason(Enum):
         "The Kubernetes API, or Argo CD's, does not accept the gate's token or certificate.",
         "Check the kubeconfig, or the ServiceAccount's token.",
     )
+    KUBECONFIG_UNUSABLE = (
+        "KubeconfigUnusable",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "There is no kubeconfig where it was looked for, or it cannot be used: a context or an entry is missing, or a file that it names.",
+        "Correct the path, the context or the entry that is named.",
+    )
+    CREDENTIAL_HELPER_FAILED = (
+        "CredentialHelperFailed",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "The exec plugin or the OIDC issuer that the kubeconfig names gives no credentials: it is missing, fails, takes too long or gives something else.",
+        "Run the plugin by hand, or check the issuer. A gate is better served by a ServiceAccount's token.",
+    )
+    API_PROXY_UNUSABLE = (
+        "ApiProxyUnusable",
+        ExitCode.ACCESS,
+        Tolerance.GRACE,
+        "The proxy that requests go through cannot be used, or refuses the gate.",
+        "Check HTTPS_PROXY, or proxy-url of the kubeconfig: the address of an HTTP proxy, with its login. If the server is to be reached directly, add its name or address to NO_PROXY.",
+    )
     APPLICATION_MISSING = (
         "ApplicationMissing",
         ExitCode.ACCESS,

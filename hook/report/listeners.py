@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from hook.observation.findings import FindingError
 from hook.observation.reasons import ExitCode
-from hook.report.teller import Listener, Notice, without_secrets
+from hook.report.teller import Listener, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from hook.decision.steps import Outcome
     from hook.observation.applications import ApplicationRef
+    from hook.observation.redaction import Secrets
 
 TERMINATION_MESSAGE_BYTES = 4096
 """Kubernetes keeps no more of it."""
@@ -73,17 +76,58 @@ class EventsListener:
                     self._log.hear(Notice(text, "warning", fields=(("remedy", error.finding.remedy),)))
 
 
-def write_termination_message(file: Path, outcome: Outcome, secrets: Iterable[str]) -> None:
+class _Overheard(logging.Handler):
+    """Hands on what a library logs by itself, each text once; Python would print it past every filter."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(logging.WARNING)
+        self._listener = listener
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = f"{record.name}: {self.format(record)}"
+        except Exception:  # noqa: BLE001 -- as the base class has it: a text that does not fit its arguments
+            text = f"{record.name}: {record.msg}"
+        if text not in self._said:
+            self._said.add(text)
+            self._listener.hear(Notice(text, "error" if record.levelno >= logging.ERROR else "warning"))
+
+
+@contextmanager
+def overhearing(listener: Listener) -> Iterator[None]:
+    """Let the listener hear what libraries log and warn of, and what fails in threads and finalizers.
+
+    The kubernetes client logs by the root logger (`logging.error(str(e))`, kube_config.py), with what a helper printed.
+    """
+    root, handler = logging.getLogger(), _Overheard(listener)
+    handlers, hooks = root.handlers[:], (threading.excepthook, sys.unraisablehook)
+
+    def failed(failure: Any) -> None:  # noqa: ANN401 -- two types of the standard library's with the same two fields
+        text = f"{failure.exc_type.__name__}: {failure.exc_value}"
+        listener.hear(Notice(f"failed where nobody waits for it: {text}", "warning"))
+
+    root.handlers[:] = [handler]
+    logging.captureWarnings(True)  # noqa: FBT003 -- the standard library's
+    threading.excepthook = sys.unraisablehook = failed
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        logging.captureWarnings(False)  # noqa: FBT003 -- the standard library's
+        threading.excepthook, sys.unraisablehook = hooks
+
+
+def write_termination_message(file: Path, outcome: Outcome, secrets: Secrets) -> None:
     """Write reason and remedy where Kubernetes looks for them, in at most 4096 bytes.
 
     The file is there in every container; where it is not, nobody looks for it.
     """
-    reason = outcome.finding.reason
+    reason, clean = outcome.finding.reason, secrets.cleaner()
     remedies = [f"What to do: {outcome.finding.remedy}"] if reason.exit_code is not ExitCode.PASSED else []
     remedies += [f"Warning: {warning}. What to do: {warning.remedy}" for warning in outcome.warnings]
-    secrets = frozenset(secrets)
-    first = _bytes(without_secrets(str(outcome.finding), secrets), TERMINATION_MESSAGE_BYTES // 2 if remedies else None)
-    rest = "".join(f"\n{without_secrets(line, secrets)}" for line in remedies)
+    first = _bytes(clean(str(outcome.finding)), TERMINATION_MESSAGE_BYTES // 2 if remedies else None)
+    rest = "".join(f"\n{clean(line)}" for line in remedies)
     message = first + _bytes(rest, TERMINATION_MESSAGE_BYTES - len(first))
     try:
         if file.exists():

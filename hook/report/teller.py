@@ -15,15 +15,13 @@ from hook.observation.reasons import ExitCode, Tolerance
 from hook.report import checklist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import timedelta
 
     from hook.decision.policy import Policy
     from hook.observation.findings import Finding
     from hook.observation.observation import Observation
-
-_SHORT_SECRET = 12
-"""A secret shorter than this is taken out only where it stands as a word: `temporal` is a password, too, in some labs."""
+    from hook.observation.redaction import Secrets
 
 
 @dataclass(frozen=True)
@@ -47,20 +45,18 @@ class Listener(Protocol):
 class Teller:
     """Turns what the gate says into notices: one for each change of what is observed, each act, and the end."""
 
-    def __init__(
-        self,
-        listeners: Iterable[Listener],
-        secrets: Callable[[], frozenset[str]],
-        gate: ApplicationRef | None = None,
-    ) -> None:
-        """Tell the listeners, with Events on the gate's own Application; ``secrets`` is asked anew: files change."""
-        self._listeners = tuple(listeners)
+    def __init__(self, listeners: Iterable[Listener], secrets: Secrets, gate: ApplicationRef | None = None) -> None:
+        """Tell the listeners, without any of the secrets, and with Events on the gate's own Application."""
+        self._listeners = list(listeners)
         self._secrets = secrets
-        self._known: frozenset[str] = frozenset()
         self._runtime: ApplicationRef | None = None
         self._gate = (gate,) if gate else ()
         self._said: dict[str, checklist.Item] = {}
         self._waited_for: set[tuple[Any, str]] = set()
+
+    def add(self, listener: Listener) -> None:
+        """Tell this one, too."""
+        self._listeners.append(listener)
 
     def started(self, run_id: str, policy: Policy, limit: timedelta) -> None:
         """Tell what this run is for, and how long it may take."""
@@ -71,7 +67,7 @@ class Teller:
             ("deadline", f"{limit.total_seconds():g} s after its start"),
             ("reachability", policy.reachability.value),
         )
-        self._tell(Notice(f"gate for {release}: expects schema {expected}", fields=fields))
+        self.hear(Notice(f"gate for {release}: expects schema {expected}", fields=fields))
 
     def observed(self, observation: Observation, policy: Policy, step: Step) -> None:
         """Tell each item of the checklist that changed, and each new thing that is waited for."""
@@ -82,29 +78,29 @@ class Teller:
         ]
         self._said.update((item.subject, _uncounted(item)) for item in changed)
         for item in checklist.by_cause(changed):
-            self._tell(_of_item(item))
+            self.hear(_of_item(item))
         waited_for = (*(step.findings if isinstance(step, Wait) else ()), *observation.refused)
         new = [finding for finding in waited_for if finding.key not in self._waited_for]
         for reason in dict.fromkeys(finding.reason for finding in new):
-            self._tell(self._of_wait([finding for finding in new if finding.reason is reason]))
+            self.hear(self._of_wait([finding for finding in new if finding.reason is reason]))
         self._waited_for = {finding.key for finding in waited_for}
 
     def acted(self, act: Act, *, done: bool) -> None:
         """Tell an act."""
         text, reason, ref = _of_act(act, self._runtime)
         if not done:
-            self._tell(Notice(f"{text}: somebody was faster, looking again"))
+            self.hear(Notice(f"{text}: somebody was faster, looking again"))
             return
         about = (*self._gate, *((ref,) if ref else ())) if not isinstance(act, Refresh) else ()
-        self._tell(Notice(text, reason=reason, fields=(("why", act.why),), about=about))
+        self.hear(Notice(text, reason=reason, fields=(("why", act.why),), about=about))
 
     def ended(self, outcome: Outcome) -> None:
         """Tell the end: its warnings first, then the outcome itself."""
         for warning in outcome.warnings:
-            self._tell(_of_finding(warning, "warning", self._gate))
+            self.hear(_of_finding(warning, "warning", self._gate))
         finding = outcome.finding
         level: Literal["info", "error"] = "info" if finding.reason.exit_code is ExitCode.PASSED else "error"
-        self._tell(_of_finding(finding, level, self._gate))
+        self.hear(_of_finding(finding, level, self._gate))
 
     def _of_wait(self, findings: list[Finding]) -> Notice:
         """Tell a wait for findings of one reason: an Event only where a person can shorten it."""
@@ -114,28 +110,13 @@ class Teller:
             return Notice(text, reason=str(first.reason))
         return replace(_of_finding(first, "warning", self._gate), text=text)
 
-    def _tell(self, notice: Notice) -> None:
-        """Tell it without secrets: those of now, and those known before, which an error's text may still hold."""
-        self._known |= self._secrets()
-        secrets = self._known
-        clean = replace(
-            notice,
-            text=without_secrets(notice.text, secrets),
-            fields=tuple((name, without_secrets(value, secrets)) for name, value in notice.fields),
-        )
+    def hear(self, notice: Notice) -> None:
+        """Tell a notice of somebody else's (a listener that cannot do its part) as all others: without secrets."""
+        clean = self._secrets.cleaner()
+        fields = tuple((name, clean(value)) for name, value in notice.fields)
+        cleaned = replace(notice, text=clean(notice.text), fields=fields)
         for listener in self._listeners:
-            listener.hear(clean)
-
-
-def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with every secret replaced by asterisks, and so each password in an address (a proxy's, a DSN's)."""
-    text = re.sub(r"(://[^/\s@:]*:)[^/\s]*@", r"\1***@", text)
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORT_SECRET:
-            text = text.replace(secret, "***")
-        else:
-            text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "***", text)
-    return text
+            listener.hear(cleaned)
 
 
 def _uncounted(item: checklist.Item) -> checklist.Item:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
+import shlex
 import ssl
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import yaml
@@ -18,13 +21,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
 from hook.decision.policy import Reachability
+from hook.observation import redaction
 from hook.observation.versions import releases_of
 from hook.settings.settings import Settings, SettingsError, TlsSettings
 from hook.settings.stores import BY_VALUE_OR_FILE, parse_dsn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 ENVIRONMENT_PREFIX = "TRH_"
 
@@ -115,20 +118,48 @@ _CHART_VALUES = {"image", "receipt", "watchdog", "serviceAccount", "rbac", "job"
 """Keys that only the chart has at its top."""
 
 
-def secrets(settings: Settings) -> frozenset[str]:
-    """Return every secret value that the settings lead to now, so that reports can leave them out."""
-    values = {os.environ.get("PGPASSWORD", "")}
-    for store in settings.stores.enabled:
-        try:
-            known = settings.stores.of(store).conninfo()
-        except OSError:
-            continue
-        values |= {known.get("password", ""), known.get("sslpassword", "")}
+def secrets(settings: Settings) -> set[str]:
+    """Return every secret value that settings and environment lead to now, so that reports can leave them out."""
+    values = environment_secrets() | {
+        secret for store in settings.stores.enabled for secret in settings.stores.of(store).secrets()
+    }
     for authorization in _authorizations(settings).values():
         with suppress(OSError):
             header = authorization() or ""
             values |= {header, header.partition(" ")[2]}
-    return frozenset(values - {""})
+    if settings.migrations.command is not None:
+        values |= redaction.told_by(shlex.join(settings.migrations.command.argv))
+    return values - {""}
+
+
+_SECRET_VARIABLE = re.compile(r"(?i)(pass(word|wd|phrase)?|pwd|pw|secret|token|credentials?|key)$")
+"""By its name: PGPASSWORD, SQL_PASSWORD, AWS_SECRET_ACCESS_KEY. A path's ends in FILE, a Service's in HOST or PORT."""
+_LEAST_CHARACTERS = 4
+
+
+def environment_secrets() -> set[str]:
+    """Return what the environment holds of secrets: other programs read it, too, and tell it in their errors."""
+    values = {
+        value
+        for name, value in os.environ.items()
+        if _SECRET_VARIABLE.search(name)
+        and not name.upper().startswith(ENVIRONMENT_PREFIX)
+        and len(value) >= _LEAST_CHARACTERS
+        and not value.startswith("/")
+    }
+    for scheme in ("HTTPS", "HTTP", "ALL"):
+        for name in (f"{scheme}_PROXY", f"{scheme}_PROXY".lower()):
+            values |= redaction.logins(os.environ.get(name, ""))
+    return values | {os.environ.get("PGPASSWORD", "")} | set(_passwords_of_libpq()) - {""}
+
+
+def _passwords_of_libpq() -> Iterator[str]:
+    """Yield the passwords of libpq's own file, which serves where no password is set (PGPASSFILE, ~/.pgpass)."""
+    with suppress(OSError, RuntimeError):  # no home
+        file = Path(os.environ.get("PGPASSFILE") or Path("~/.pgpass").expanduser())
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            *_, password = re.split(r"(?<!\\):", line, maxsplit=4)
+            yield re.sub(r"\\(.)", r"\1", password)
 
 
 def _authorizations(settings: Settings) -> dict[str, Callable[[], str | None]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -139,6 +140,16 @@ class StoreSettings(Block):
                 _contents(name, file)
         password = self._read("password_file")
         return self._parameters() | ({"password": password} if password else {})
+
+    def secrets(self) -> set[str]:
+        """Return what is secret of it, as far as it can be read now."""
+        found = set()
+        with suppress(OSError):
+            found.add(self._read("password_file"))
+        with suppress(OSError):
+            said = self._dsn()
+            found |= {said.get("password", ""), said.get("sslpassword", "")}
+        return found - {""}
 
     def _parameters(self) -> dict[str, str]:
         """Return all but the password, unless a DSN holds it."""

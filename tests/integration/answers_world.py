@@ -11,12 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import urllib3
+from kubernetes.client import Configuration
+
 from hook.adapters import postgres
 from hook.adapters.api import Api
 from hook.adapters.connection import Connection
 from hook.compose import Composition
 from hook.gate import Gate, Timing
 from hook.observation.observation import Frontend, Observation
+from hook.observation.redaction import Secrets
 from hook.observation.versions import Schema, SchemaVersion, Store
 from hook.report.listeners import EventsListener
 from hook.report.teller import Notice, Teller
@@ -233,6 +237,8 @@ class Client:
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
         self.rest_client = self
+        self.pool_manager = urllib3.PoolManager()
+        self.configuration = Configuration()
 
     def close(self) -> None:
         pass
@@ -342,7 +348,7 @@ def run(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, schemas: dict
         patched.setattr(postgres, "read", read_store)
         patched.setattr(postgres, "members", lambda *_: ())
         with Composition(settings) as parts:
-            teller = Teller([told, EventsListener(parts._post(), told)], frozenset)  # noqa: SLF001 -- as compose does
+            teller = Teller([told, EventsListener(parts._post(), told)], Secrets())  # noqa: SLF001 -- as compose does
             timing = Timing(lambda: clock[0], sleep, timedelta(seconds=1000), timedelta(seconds=1800))
             world = replace(parts.world(parts.own_run()), frontend=Frontend)
             told.outcome = Gate(world, settings.policy(), timing, Reporter(teller, told), lambda: None).run()

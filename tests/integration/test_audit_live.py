@@ -205,7 +205,7 @@ def cluster(
             api.add_user("auditor", roles=roles)
             kubeconfig = api.write_kubeconfig(tmp_path / "kubeconfig", "auditor")
             monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-            monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+            monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
             return Cluster(api, kubeconfig, capsys)
 
         yield make

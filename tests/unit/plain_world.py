@@ -21,11 +21,11 @@ from hook.observation.findings import Finding, Unknown
 from hook.observation.findings import FindingError as Unseen
 from hook.observation.observation import Observation, Run
 from hook.observation.reasons import Reason
+from hook.observation.redaction import Secrets
 from hook.observation.versions import Schema, Store
 from hook.report.listeners import Log
 from hook.report.teller import Listener, Notice, Teller
 from hook.settings import loading
-from hook.settings.loading import secrets
 from hook.settings.settings import Settings
 
 
@@ -69,6 +69,7 @@ class PlainComposition:
 
     settings: Settings
     seen: Observation
+    secrets: Secrets
     listeners: tuple[Listener, ...] = ()
     run_id: str = "run"
 
@@ -88,7 +89,7 @@ class PlainComposition:
 
     def teller(self) -> Teller:
         own = ApplicationRef("argocd", "gate")
-        return Teller([Log(self.settings.report.format), *self.listeners], lambda: secrets(self.settings), own)
+        return Teller([Log(self.settings.report.format), *self.listeners], self.secrets, own)
 
 
 def say() -> None:
@@ -154,7 +155,7 @@ def program(where: str) -> None:
             return load(file, opens_files=opens_files)
 
         loading.load = late
-    compose.Composition = lambda settings: Hanging(settings, seen, listeners.get(where, ()))  # type: ignore[assignment,misc,return-value]
+    compose.Composition = lambda settings, secrets: Hanging(settings, seen, secrets, listeners.get(where, ()))  # type: ignore[assignment,misc]
     cli.main(["check" if where == "check" else "run"])
 
 

@@ -251,10 +251,10 @@ def test_a_cluster_without_credentials_ends_with_6(
 ) -> None:
     """As `check` does."""
     nothing = str(tmp_path / "none")
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", nothing)
+    monkeypatch.setenv("KUBECONFIG", nothing)
     code, out, err = audit("--applicationset", "argocd/temporal", *ROLES)
     assert (code, out) == (6, "")
-    assert err.startswith("ApiLoginRefused: ")
+    assert err.startswith("KubeconfigUnusable: ")
 
 
 def test_its_help_has_exit_codes_and_examples(audit: Callable[..., End]) -> None:

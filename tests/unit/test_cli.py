@@ -73,7 +73,9 @@ def in_world(
         file = tmp_path / "settings.yaml"
         report = {"format": "json", "terminationMessageFile": str(message)}
         file.write_text(yaml.safe_dump(SETTINGS | settings | {"report": report}), encoding="utf-8")
-        monkeypatch.setattr(compose, "Composition", lambda loaded: PlainComposition(loaded, seen, listeners))
+        monkeypatch.setattr(
+            compose, "Composition", lambda loaded, secrets: PlainComposition(loaded, seen, secrets, listeners)
+        )
         end = command(*arguments, "--config", str(file))
         return end, message.read_text(encoding="utf-8")
 
@@ -379,8 +381,10 @@ def test_unusable_credentials_end_with_their_own_code(command: Callable[..., End
     file.write_text(yaml.safe_dump(SETTINGS | {"kubernetes": {"kubeconfigFile": str(kubeconfig)}}))
     code, _, err = command("check", "--config", str(file))
     assert code == ExitCode.ACCESS
-    assert err.startswith("ApiLoginRefused: ")
-    assert err.endswith(f"\nWhat to do: {Reason.API_LOGIN_REFUSED.remedy}\n")
+    assert err.startswith("KubeconfigUnusable: ")
+    assert err.endswith(
+        "\nWhat to do: Set `current-context`, or the context in the settings, to one of its contexts.\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["run", "check"])

@@ -236,3 +236,12 @@ def test_work_that_was_done_on_a_database_that_is_gone_is_done_again_though_a_si
     assert isinstance(taken, expected)
     if isinstance(taken, Resync):
         assert taken.jobs == (NAMESPACES,)
+
+
+def test_hooks_that_failed_are_run_before_a_plain_job_beside_them() -> None:
+    """They may be deleted (HookFailed, a TTL): after a selective operation nothing would tell of them."""
+    hook = JobRef("temporal", "hook")
+    failed = operation(OperationPhase.FAILED)
+    taken = step(world(FAILED, jobs=(managed(NAMESPACES),), hook_jobs=(hook,), operation=failed))
+    assert isinstance(taken, Resync)
+    assert taken.jobs == ()

@@ -289,6 +289,16 @@ def test_each_store_may_have_a_job_of_its_own() -> None:
     assert reasons(planner.next_step(world(both, stores=behind), policy())) == {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}
 
 
+def test_a_job_that_is_not_there_is_made_before_a_run_ends_on_the_success_of_another() -> None:
+    """Its ttlSecondsAfterFinished is over, and it was the other store's."""
+    done = job(created_at=at(RUN_STARTED + 1))
+    behind = {**EMPTY, Store.DEFAULT: schema(Store.DEFAULT)}
+    seen = migration_of(done, absent=(SECOND,), operation=operation(attempt=1))
+    taken = planner.next_step(world(seen, stores=behind), policy())
+    assert isinstance(taken, Migrate)
+    assert (taken.jobs, taken.attempt) == ((), 2)
+
+
 def test_the_pause_before_the_next_attempt_tells_what_its_pods_said() -> None:
     pod = job_pod(crashed("tool", -9), finding=finding(Reason.CRASH_LOOPING))
     failed = job(FAILED, JOB, pod, ended_at=at(-3), message="BackoffLimitExceeded")

@@ -9,14 +9,16 @@ API = "Kubernetes API https://api:6443"
 PATCH = "PATCH /apis/argoproj.io/v1alpha1/namespaces/argocd/applications/temporal"
 
 DENIED = [
-    # notaryproject/ratify issue 315; Gatekeeper answers with code 403.
+    # open-policy-agent/gatekeeper pkg/webhook/policy.go (403, StatusReasonForbidden, "[constraint] message"); the whole is
+    # of notaryproject/ratify issue 315.
     (
         403,
         "Forbidden",
         'admission webhook "validation.gatekeeper.sh" denied the request: [ratify-constraint] Subject failed',
         'admission webhook "validation.gatekeeper.sh"',
     ),
-    # kyverno/kyverno issue 8916: without a code of its own, which makes 400 of it.
+    # kyverno/kyverno pkg/webhooks/utils/block.go (the text) and issue 8916 (the whole): without a code of its own, which
+    # makes 400 of it.
     (
         400,
         "BadRequest",
@@ -26,7 +28,8 @@ DENIED = [
         ),
         'admission webhook "validate.kyverno.svc-fail"',
     ),
-    # kubernetes/kubernetes issue 115920 and apiserver's validating/dispatcher.go; a policy may name another reason.
+    # kubernetes/kubernetes issue 115920 and kubernetes/apiserver pkg/admission/plugin/policy/validating/dispatcher.go; a
+    # policy may name another reason (policy_decision.go, reasonToCode).
     *(
         (
             status,
@@ -44,37 +47,71 @@ DENIED = [
             (413, "RequestEntityTooLarge"),
         )
     ),
-    # apiserver's validating/dispatcher.go, for a policy that has no binding.
+    # The same dispatcher.go, for a policy that has no binding, and for one that cannot be configured.
     (
         422,
         "Invalid",
         "pods \"a\" is forbidden: ValidatingAdmissionPolicy 'freeze' denied request: frozen",
         "ValidatingAdmissionPolicy 'freeze'",
     ),
-    # A webhook may choose 404 or 409, which mean something else to a caller (webhook/errors/statuserror.go).
+    (
+        422,
+        "Invalid",
+        (
+            "events \"a\" is forbidden: ValidatingAdmissionPolicy 'freeze' with binding 'all' denied request: failed to "
+            "configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
+        ),
+        "ValidatingAdmissionPolicy 'freeze'",
+    ),
+    # kubernetes/apiserver pkg/admission/plugin/policy/generic/policy_dispatcher.go (PolicyError), of a
+    # MutatingAdmissionPolicy with and without a binding: it takes the place of "... is forbidden: ...".
+    (403, "Forbidden", "policy 'sidecars' with binding 'all' denied request: no such key", "policy 'sidecars'"),
+    (403, "Forbidden", 'policy "sidecars" denied request: failed to configure policy: x', 'policy "sidecars"'),
+    # kubernetes/apiserver pkg/admission/plugin/webhook/errors/statuserror.go (ToStatusErr): any code from 400 that the
+    # webhook chose. 404 and 409 mean something else to a caller.
     (404, "NotFound", 'admission webhook "a.b.c" denied the request: no owner', 'admission webhook "a.b.c"'),
     (409, "Conflict", 'admission webhook "a.b.c" denied the request without explanation', 'admission webhook "a.b.c"'),
-    # rancher/k3k issue 294.
+    (500, "InternalError", 'admission webhook "a.b.c" denied the request: EOF', 'admission webhook "a.b.c"'),
+    # The form of another version of statuserror.go (kubernetes/kubernetes 3d78487), which names the object first.
+    (
+        403,
+        "Forbidden",
+        'applications.argoproj.io "x" is forbidden: admission webhook "a.b.c" denied the request: no owner',
+        'admission webhook "a.b.c"',
+    ),
+    # kubernetes/kubernetes staging/src/k8s.io/pod-security-admission/admission/admission.go; the whole: rancher/k3k issue
+    # 294.
     (
         403,
         "Forbidden",
         'pods "security-context-privileged" is forbidden: violates PodSecurity "restricted:latest": privileged (...)',
         'PodSecurity "restricted:latest"',
     ),
-    # kubernetes/kubernetes plugin/pkg/admission/resourcequota.
+    (
+        403,
+        "Forbidden",
+        'pod violates PodSecurity "baseline:v1.23": host namespaces (...)',
+        'PodSecurity "baseline:v1.23"',
+    ),
+    # kubernetes/apiserver pkg/admission/plugin/resourcequota/controller.go, all four.
     (
         403,
         "Forbidden",
         'events "x" is forbidden: exceeded quota: objects, requested: count/events=1, used: count/events=9, limited: ...',
         "quota: objects",
     ),
-    # kubernetes/kubernetes plugin/pkg/admission/namespace/lifecycle; it names nobody.
+    (403, "Forbidden", 'pods "x" is forbidden: failed quota: compute: must specify limits.cpu', "quota: compute"),
+    (403, "Forbidden", 'pods "x" is forbidden: insufficient quota to consume: pods', API),
+    (500, "", "insufficient quota to match these scopes: [{PriorityClass In [high]}]", API),
+    # kubernetes/apiserver pkg/admission/plugin/namespace/lifecycle/admission.go; it names nobody.
     (
         403,
         "Forbidden",
         'events "x" is forbidden: unable to create new content in namespace argocd because it is being terminated',
         API,
     ),
+    # kubernetes/kubernetes plugin/pkg/admission/limitranger/admission.go (maxConstraint); it names nobody either.
+    (403, "Forbidden", 'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2', API),
 ]
 
 
@@ -90,6 +127,7 @@ def test_a_denial_names_who_denies(status: int, reason: str, message: str, who: 
 @pytest.mark.parametrize(
     ("status", "reason", "message", "meaning"),
     [
+        # kubernetes/apiserver pkg/endpoints/handlers/responsewriters/errors.go (forbiddenMessage), of RBAC
         (
             403,
             "Forbidden",
@@ -106,6 +144,33 @@ def test_a_denial_names_who_denies(status: int, reason: str, message: str, who: 
         (400, "BadRequest", "the object provided is unrecognized", Reason.API_REQUEST_REFUSED),
         (413, "RequestEntityTooLarge", "limit is 3145728", Reason.API_REQUEST_REFUSED),
         (413, "", "<h1>413 Request Entity Too Large</h1>", Reason.API_UNREACHABLE),
+        # kubernetes/apiserver: pkg/admission/plugin/{webhook/generic/webhook.go,policy/generic/plugin.go,
+        # namespace/lifecycle/admission.go}, of a server that has just started
+        (403, "Forbidden", 'events "x" is forbidden: not yet ready to handle request', Reason.API_UNREACHABLE),
+        # kubernetes/apiserver pkg/admission/plugin/resourcequota/controller.go, of a quota that nobody has counted yet
+        (
+            403,
+            "Forbidden",
+            'events "x" is forbidden: status unknown for quota: objects, resources: count/events',
+            Reason.API_UNREACHABLE,
+        ),
+        # kubernetes/kubernetes plugin/pkg/admission/limitranger/admission.go (GetLimitRanges)
+        (
+            403,
+            "Forbidden",
+            (
+                'pods "x" is forbidden: unable to CREATE /v1, Resource=pods at this time because there was an error '
+                "enforcing limit ranges"
+            ),
+            Reason.API_UNREACHABLE,
+        ),
+        # kubernetes/apiserver pkg/admission/plugin/resourcequota/controller.go
+        (
+            500,
+            "InternalError",
+            "Internal error occurred: resource quota evaluation timed out",
+            Reason.API_UNREACHABLE,
+        ),
         (429, "TooManyRequests", "Too many requests, please try again later.", Reason.API_UNREACHABLE),
         (503, "ServiceUnavailable", "the server is currently unable to handle", Reason.API_UNREACHABLE),
         (504, "Timeout", "request did not complete within the allotted timeout", Reason.API_UNREACHABLE),
@@ -119,7 +184,8 @@ def test_what_is_no_denial(status: int, reason: str, message: str, meaning: Reas
 @pytest.mark.parametrize(
     ("message", "who"),
     [
-        # kyverno/kyverno issue 7576; kubernetes/ingress-nginx issue 5401.
+        # kubernetes/apiserver pkg/util/webhook/error.go (ErrCallingWebhook); the wholes: kyverno/kyverno issue 7576 and
+        # open-policy-agent/gatekeeper issue 3538.
         (
             (
                 'Internal error occurred: failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post '
@@ -127,7 +193,19 @@ def test_what_is_no_denial(status: int, reason: str, message: str, meaning: Reas
             ),
             'webhook "validate.kyverno.svc-fail"',
         ),
-        # kubernetes/apiextensions-apiserver pkg/apiserver/conversion/webhook_converter.go
+        (
+            (
+                'Internal error occurred: failed calling webhook "check-ignore-label.gatekeeper.sh": failed to call '
+                'webhook: Post "https://gatekeeper-webhook-service.gatekeeper-system.svc:443/v1/admitlabel?timeout=3s": '
+                "dial tcp 10.112.0.99:8443: i/o timeout"
+            ),
+            'webhook "check-ignore-label.gatekeeper.sh"',
+        ),
+        (
+            'Internal error occurred: failed calling webhook "a.b.c"; no further details available',
+            'webhook "a.b.c"',
+        ),
+        # kubernetes/kubernetes staging/src/k8s.io/apiextensions-apiserver/pkg/apiserver/conversion/webhook_converter.go
         (
             "conversion webhook for argoproj.io/v1alpha1, Kind=Application failed: connection refused",
             "conversion webhook for argoproj.io/v1alpha1, Kind=Application",

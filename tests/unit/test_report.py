@@ -36,9 +36,10 @@ from hook.observation.findings import Finding, FindingError, Unknown
 from hook.observation.migrations import MigrationPhase
 from hook.observation.observation import Observation
 from hook.observation.reasons import ExitCode, Reason, Tolerance
+from hook.observation.redaction import Secrets, without_secrets
 from hook.report.checklist import items
 from hook.report.listeners import EventsListener, Log, write_termination_message
-from hook.report.teller import Notice, Teller, without_secrets
+from hook.report.teller import Notice, Teller
 
 GATE = ApplicationRef("argocd", "data-temporal-gate")
 SECRET = "correct horse/battery+staple"
@@ -63,7 +64,7 @@ class Heard:
 
 
 def teller(heard: Heard, secrets: Callable[[], frozenset[str]] = frozenset) -> Teller:
-    return Teller([heard], secrets, GATE)
+    return Teller([heard], Secrets(secrets), GATE)
 
 
 def turn(told: Teller, seen: Observation) -> None:
@@ -324,7 +325,7 @@ def test_an_act_that_is_forbidden_is_told_as_a_wait() -> None:
 def test_without_a_gate_of_its_own_a_run_tells_no_application_but_the_one_acted_on() -> None:
     """As from a laptop."""
     heard = Heard()
-    told = Teller([heard], frozenset)
+    told = Teller([heard], Secrets())
     told.acted(Migrate(migration(), 1, "x"), done=True)
     told.ended(Outcome(Finding(Reason.PASSED, "it")))
     assert [notice.about for notice in heard.notices] == [(MIGRATIONS,), ()]
@@ -416,7 +417,7 @@ def test_console_lines_are_for_reading(capsys: pytest.CaptureFixture[str]) -> No
         pytest.param(SECRET, f"at <{SECRET}>x{SECRET}y", "at <***>x***y", id="long, everywhere"),
         pytest.param("s3cr3t-long-enough", "xs3cr3t-long-enoughx", "x***x", id="long, inside a word"),
         pytest.param("temporal", "user=temporal;", "user=***;", id="short, as a word"),
-        pytest.param("temporal", "temporal://temporal:temporal@h", "***://***:***@h", id="short, in a URL"),
+        pytest.param("temporal", "temporal://temporal:temporal@h", "***://***@h", id="short, in a URL"),
         pytest.param("temporal", "password 'temporal'", "password '***'", id="short, quoted"),
         pytest.param(
             "temporal",
@@ -452,7 +453,7 @@ def every_output(secrets: Callable[[], frozenset[str]], text: str, folder: Path)
     for form in ("json", "console"):
         told = Teller(
             [Log(form), EventsListener(lambda *event: posted.append(event), log)],
-            secrets,
+            Secrets(secrets),
             GATE,
         )
         told.observed(bad, policy(), Wait((seen,)))
@@ -461,14 +462,16 @@ def every_output(secrets: Callable[[], frozenset[str]], text: str, folder: Path)
     outputs["events"] = "\n".join(" ".join(map(str, event)) for event in posted)
     file = folder / "termination"
     file.touch()
-    write_termination_message(file, Outcome(seen, warnings=(seen,)), secrets())
+    write_termination_message(file, Outcome(seen, warnings=(seen,)), Secrets(secrets))
     outputs["termination"] = file.read_text(encoding="utf-8")
     for step in (Wait((seen,)), Migrate(migration(), 1, text)):
         verdict = check.Verdict(
             items(bad, policy()), check.words(step), replace(steps.outcome_of(step), warnings=(seen,))
         )
-        outputs[f"json of {type(step)}"] = json.dumps(json.loads(check.as_json(verdict, secrets())), ensure_ascii=False)
-        check.print_table(verdict, secrets())
+        outputs[f"json of {type(step)}"] = json.dumps(
+            json.loads(check.as_json(verdict, Secrets(secrets))), ensure_ascii=False
+        )
+        check.print_table(verdict, Secrets(secrets))
     return outputs
 
 
@@ -496,7 +499,7 @@ def test_a_driver_s_own_error_text_tells_no_password(capsys: pytest.CaptureFixtu
     with pytest.raises(psycopg.ProgrammingError) as error:
         psycopg.connect("host=h p4ssw0rd-of-temporal")
     assert "p4ssw0rd-of-temporal" in str(error.value), "else this shows nothing"
-    told = Teller([Log("json")], lambda: frozenset({"p4ssw0rd-of-temporal"}))
+    told = Teller([Log("json")], Secrets(lambda: {"p4ssw0rd-of-temporal"}))
     told.ended(Outcome(Finding(Reason.DATABASE_UNREACHABLE, "store default", str(error.value))))
     printed = capsys.readouterr().err
     assert 'missing \\"=\\" after \\"***\\"' in printed
@@ -506,7 +509,7 @@ def test_a_driver_s_own_error_text_tells_no_password(capsys: pytest.CaptureFixtu
 def test_a_password_that_was_rotated_out_stays_a_secret() -> None:
     """An error's text may hold the old one still, and the new one is a secret from its first use."""
     heard = Heard()
-    passwords = iter([{"first-password"}, {"second-password"}, set[str]()])
+    passwords = iter([set[str](), {"first-password"}, {"second-password"}, set[str]()])
     told = teller(heard, lambda: frozenset(next(passwords)))
     for _ in range(3):
         told.acted(Refresh(application(), "first-password, second-password"), done=True)
@@ -523,7 +526,7 @@ def test_a_password_that_was_rotated_out_stays_a_secret() -> None:
 def message(folder: Path, outcome: Outcome, secrets: frozenset[str] = frozenset()) -> bytes:
     file = folder / "termination-log"
     file.touch()
-    write_termination_message(file, outcome, secrets)
+    write_termination_message(file, outcome, Secrets(lambda: secrets))
     return file.read_bytes()
 
 
@@ -573,7 +576,7 @@ def test_a_name_that_is_no_text_is_written_nevertheless(tmp_path: Path) -> None:
 
 def test_no_termination_message_is_made_where_nobody_looks_for_one(tmp_path: Path) -> None:
     """The file is there in every container; on a laptop none appears."""
-    write_termination_message(tmp_path / "none", Outcome(Finding(Reason.PASSED, "it")), ())
+    write_termination_message(tmp_path / "none", Outcome(Finding(Reason.PASSED, "it")), Secrets())
     assert not (tmp_path / "none").exists()
 
 
@@ -581,6 +584,6 @@ def test_a_termination_message_that_cannot_be_written_fails_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is said where the log is."""
-    write_termination_message(tmp_path, Outcome(Finding(Reason.PASSED, "it")), ())
+    write_termination_message(tmp_path, Outcome(Finding(Reason.PASSED, "it")), Secrets())
     said = capsys.readouterr().err
     assert said == f"cannot write the termination message to {tmp_path}: [Errno 21] Is a directory: '{tmp_path}'\n"

@@ -828,6 +828,11 @@ def test_a_dsn_is_not_shown_where_settings_are_printed(load: Load) -> None:
     assert SECRET not in repr(load(document))
 
 
+def secrets_of(settings: Settings) -> set[str]:
+    """The secrets that the settings lead to, without those of the environment that the tests run in."""
+    return loading.secrets(settings) - loading.environment_secrets()
+
+
 def test_a_rotated_password_is_taken_up_at_the_next_use(load: Load, tmp_path: Path) -> None:
     """The file is read anew, and one line's end is not part of it."""
     file = tmp_path / "password"
@@ -835,10 +840,10 @@ def test_a_rotated_password_is_taken_up_at_the_next_use(load: Load, tmp_path: Pa
     loaded = load(with_("stores.default.passwordFile", str(file)))
     store = loaded.stores.of(Store.DEFAULT)
     assert store.conninfo()["password"] == "old"
-    assert loading.secrets(loaded) == {"old"}
+    assert secrets_of(loaded) == {"old"}
     file.write_text(" new \r\n")
     assert store.conninfo()["password"] == " new "
-    assert loading.secrets(loaded) == {" new "}
+    assert secrets_of(loaded) == {" new "}
 
 
 @pytest.mark.parametrize("content", [None, b"\xff"], ids=["gone", "no-text"])
@@ -852,7 +857,7 @@ def test_a_password_file_that_went_bad_is_an_os_error(load: Load, tmp_path: Path
         file.write_bytes(content)
     with pytest.raises(OSError, match="password"):
         loaded.stores.of(Store.DEFAULT).conninfo()
-    assert loading.secrets(loaded) == frozenset()
+    assert secrets_of(loaded) == set()
 
 
 def test_every_password_that_settings_lead_to_is_a_secret(
@@ -865,7 +870,9 @@ def test_every_password_that_settings_lead_to_is_a_secret(
         "default": {"host": "db", "passwordFile": str(tmp_path / "password")},
         "visibility": {"dsn": "host=db password=from-dsn sslpassword=of-key"},
     }
-    assert loading.secrets(load(with_("stores", stores))) == {"from-variable", "from-file", "from-dsn", "of-key"}
+    loaded = load(with_("stores", stores))
+    assert secrets_of(loaded) == {"from-file", "from-dsn", "of-key"}
+    assert {"from-variable", "from-file"} <= loading.secrets(loaded)
 
 
 def test_policy_is_made_of_the_settings(load: Load) -> None:
@@ -951,7 +958,7 @@ def test_a_rotated_token_is_taken_up_at_the_next_use(load: Load, tmp_path: Path)
     file.unlink()
     with pytest.raises(OSError, match="token"):
         loaded.temporal.frontend.authorization()
-    assert loading.secrets(loaded) == frozenset()
+    assert secrets_of(loaded) == set()
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", "tök".encode(), b"to\x00ken"])

@@ -10,8 +10,8 @@ from hook.observation.reasons import Reason
 from hook.observation.versions import Release, SchemaVersion, Store
 from simulation.clocks import IN_STEP, Clocks
 
-LIMIT_SECONDS = 600.0
-INTERVAL_SECONDS = 4.0
+LIMIT_SECONDS = 400.0
+INTERVAL_SECONDS = 8.0
 LOOK_SECONDS, ACT_SECONDS = 0.01, 0.05
 GRACE_SECONDS = 30.0
 
