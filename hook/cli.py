@@ -177,7 +177,7 @@ def _audit_parser(command: Callable[[str, str, str, str], argparse.ArgumentParse
     audit = command(
         "audit",
         "tell whether a gate gates: what holds each Application of a rollout, and what does not",
-        "Looks at an ApplicationSet and its Applications, in a cluster or in manifests. Tells what holds each of them,\n"
+        "Reads an ApplicationSet and its Applications, in a cluster or in manifests. Prints what holds each of them,\n"
         "what does not, and what to do. Changes nothing. What cannot be seen from what was given (charts behind a\n"
         "manifest, Argo CD's version) is named, and counts for neither.\n"
         "Of what an Application renders, give all (`argocd app manifests NAME`); of an ApplicationSet whose generators ask\n"

@@ -84,13 +84,17 @@ def _names(question: Question, settings: Settings | None) -> Names:
         return Name("--config", setting.name, setting.namespace) if setting is not None else None
 
     gate = settings.gate if settings else None
-    if settings is not None and gate is not None and gate.ref in settings.targets.values():
-        gate = None  # they are a guard's, whose own Application is what it holds
     migrations = settings.migrations.application if settings else None
     runtime = settings.runtime.application if settings else None
+    after = settings.downstream if settings else ()
+    if settings is not None and settings.guard and gate is not None:  # its own Application is what it holds
+        if runtime is None:
+            runtime = gate
+        elif gate.ref not in settings.targets.values():
+            after = (*after, gate)
+        gate = None
     downstream = tuple(Name.parse("--downstream", one) for one in question.downstream)
-    if not downstream and settings is not None:
-        downstream = tuple(Name("--config", one.name, one.namespace) for one in settings.downstream)
+    downstream = downstream or tuple(Name("--config", one.name, one.namespace) for one in after)
     return Names(
         named("--gate", question.gate, gate),
         named("--migrations", question.migrations, migrations),

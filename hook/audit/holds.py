@@ -62,7 +62,7 @@ class Hold(Enum):
         "The steps come in another order than migrations, gate, runtime, downstream. Applications of one step are synced together.",
         "all",
         "Argo CD docs, Progressive Syncs",
-        "Order the steps: migrations, gate (or both in one step), runtime, downstream.",
+        "Order the steps: migrations, gate (or both in one step), runtime, downstream. Where one Application has schema Job and servers, the gate shares its step.",
     )
     STEP_UPDATES_NOTHING = (
         "StepUpdatesNothing",

@@ -97,11 +97,14 @@ def _weighed(finding: Finding, seen: Seen) -> Finding:
 
 
 def _step(ref: ApplicationRef, seen: Seen) -> str:
+    number, found = _number(ref, seen), seen.rolling_set_of(ref)
+    return f"step {number} of {len(found.steps)}" if number is not None and found is not None else ""
+
+
+def _number(ref: ApplicationRef | None, seen: Seen) -> int | None:
+    """Return the number of an Application's step, None where it has none or that was not seen."""
     app, found = seen.app(ref), seen.rolling_set_of(ref)
-    if app is None or found is None:
-        return ""
-    number = place_of(app, found).number
-    return f"step {number} of {len(found.steps)}" if number else ""
+    return place_of(app, found).number if app is not None and found is not None else None
 
 
 def _holds(ref: ApplicationRef, seen: Seen, findings: list[Finding], unseen: list[Unseen]) -> tuple[str, ...]:
@@ -115,11 +118,11 @@ def _holds(ref: ApplicationRef, seen: Seen, findings: list[Finding], unseen: lis
     elif guard is not None and is_guarded(seen, ref):
         wave = f" in wave {guard.wave}" if guard.wave is not None else ""
         holds.append(f"its guard{wave}: its own sync applies nothing before the guard has passed")
-    gate_step, step = _step(seen.roles.gate, seen) if seen.roles.gate else "", _step(ref, seen)
-    if gate_step and step and not any(_leaves_unheld(one, ref) for one in findings):
+    gate, own = _number(seen.roles.gate, seen), _number(ref, seen)
+    if gate is not None and own is not None and gate < own and not any(_leaves_unheld(one, ref) for one in findings):
         doubt = seen.argocd.progressive_syncs is None or any(one.about == seen.roles.gate for one in unseen)
         told = "the gate, as far as could be seen" if doubt else "the gate"
-        holds.append(f"{told}: RollingSync starts its {step} after the gate's {gate_step}")
+        holds.append(f"{told}: RollingSync starts its {_step(ref, seen)} after the gate's step {gate}")
     return tuple(holds)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from rendering import CHART, Json, merged
+from rendering import CHART, SCENARIOS, Json, merged
 from test_examples import APPLICATION_SET, ROLLOUT, gate_values
 
 from hook import cli
@@ -57,9 +57,7 @@ def test_the_gate_as_the_example_renders_it_holds(helm3: Helm, audit: Callable[.
     code, found = audit(helm3.objects(CHART, gate_values("temporal/gate"), release=GATE), "--argocd-version", "3.6.1")
     assert code == 0
     assert (found[GATE]["findings"], found[GATE]["unseen"]) == ([], [])
-    assert found["data-temporal"]["heldBy"] == [
-        "the gate: RollingSync starts its step 2 of 4 after the gate's step 1 of 4"
-    ]
+    assert found["data-temporal"]["heldBy"] == ["the gate: RollingSync starts its step 2 of 3 after the gate's step 1"]
 
 
 def test_the_gates_values_are_judged_by_what_they_render(helm3: Helm, audit: Callable[..., tuple[int, Any]]) -> None:
@@ -86,23 +84,22 @@ def test_without_its_receipt_the_gate_is_never_run(helm3: Helm, audit: Callable[
     assert "NoReceipt" in reasons(found[GATE])
 
 
-def test_the_same_chart_in_the_runtime_is_its_guard(helm3: Helm, audit: Callable[..., tuple[int, Any]]) -> None:
-    """By its label and its wave: before everything else, or too late."""
-    labels = {"app.kubernetes.io/instance": "data-temporal"}
-    server = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "temporal-frontend", "labels": labels},
+def test_the_chart_as_a_guard_is_one(helm3: Helm, audit: Callable[..., tuple[int, Any]]) -> None:
+    """By its label and its wave: before everything else of the Application, or too late."""
+    bootstrap = "data-temporal-namespace-bootstrap"
+    labels = {"app.kubernetes.io/instance": bootstrap}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "temporal-namespaces", "labels": labels},
+        "spec": {},
     }
-    values = merged(gate_values("temporal/gate"), {"gate": {"application": {"name": "another"}}})
-    objects = helm3.objects(CHART, values, release="data-temporal")
-    code, found = audit([server, *objects])
-    assert (code, reasons(found["data-temporal"])) == (9, ["GuardNotFirst"])
-    for one in objects:
-        if one["kind"] == "Job":
-            one["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"] = "-5"
-    code, found = audit([server, *objects])
-    assert (code, reasons(found["data-temporal"])) == (0, [])
-    assert found["data-temporal"]["heldBy"][0].startswith("its guard in wave -5: ")
-    code, found = audit([server])
-    assert (code, reasons(found["data-temporal"])) == (0, ["NoGuard"])
+    objects = helm3.objects(CHART, SCENARIOS["guard"], release=bootstrap)
+    code, found = audit([job, *objects], "--downstream", bootstrap)
+    assert (code, reasons(found[bootstrap])) == (0, [])
+    assert found[bootstrap]["heldBy"][0].startswith("its guard in wave -5: ")
+    code, found = audit([job], "--downstream", bootstrap)
+    assert (code, reasons(found[bootstrap])) == (0, ["NoGuard"])
+    job["metadata"] = {**job["metadata"], "annotations": {"argocd.argoproj.io/sync-wave": "-5"}}  # type: ignore[dict-item]
+    code, found = audit([job, *objects], "--downstream", bootstrap)
+    assert (code, reasons(found[bootstrap])) == (9, ["GuardNotFirst"])

@@ -377,11 +377,22 @@ def test_the_notes_name_the_audit_of_the_rollout(scenario: str, helm3: Helm, not
     def named(block: Json | None) -> str | None:
         return f"{block.get('namespace', 'argocd')}/{block['name']}" if block else None
 
-    assert parsed.gate == (None if settings.get("guard") else named(settings["gate"]))
+    own = named(settings["gate"])
+    assert parsed.gate == (None if settings.get("guard") else own)
     assert parsed.applicationset.endswith("/APPLICATIONSET")
     assert parsed.migrations == named(settings["migrations"].get("application"))
     assert parsed.runtime == named(settings.get("runtime", {}).get("application"))
-    assert parsed.downstream == [named(one) for one in settings.get("downstream") or []]
+    downstream = [named(one) for one in settings.get("downstream") or []]
+    assert parsed.downstream == [*downstream, *([own] if settings.get("guard") else [])]
+
+
+def test_the_notes_of_the_runtimes_guard_name_the_runtime(notes: Notes) -> None:
+    """Whether its values name it, or not."""
+    for named in ({}, {"runtime": {"application": {"name": "gate"}}}):
+        said = notes(merged(merged(SMALLEST, {"hook": {"wave": -5}}), named))
+        (found,) = re.findall(r"(temporal-recovery-hook audit .*)\n", said)
+        assert found.count("argocd/gate") == 1
+        assert "--runtime argocd/gate" in found
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hook.audit.holds import Hold
 
 ROOT = Path(__file__).parents[2]
 ROLLOUT = ROOT / "examples" / "rollout" / "applicationset.yaml"
-ALONE = ROOT / "examples" / "without-rollingsync" / "application.yaml"
+ALONE = ROOT / "examples" / "without-rollingsync"
 MIGRATIONS, GATE, RUNTIME, BOOTSTRAP = (
     "data-migrations-temporal",
     "data-temporal-recovery-hook",
@@ -75,19 +75,41 @@ def test_the_rollout_of_the_examples_holds(audit: Callable[..., End], file: Call
     code, out, err = audit("--file", ROLLOUT, "--file", file(parameters("true")), *ROLES, "--argocd-version", "3.6.1")
     assert (code, err) == (0, "")
     assert out.startswith(f"Argo CD: 3.6.1, progressive syncs on (argocd-cmd-params-cm sets {FLAG}: true)\n\n")
-    assert f"argocd/{RUNTIME}  (runtime, step 2 of 4)\n" in out
+    assert f"argocd/{RUNTIME}  (runtime, step 2 of 3)\n" in out
     assert (
-        "  ✔ held by the gate, as far as could be seen: RollingSync starts its step 2 of 4 after the gate's step 1 of 4"
+        "  ✔ held by the gate, as far as could be seen: RollingSync starts its step 2 of 3 after the gate's step 1"
         in out
     )
     assert not any(str(hold) + ":" in out for hold in Hold)
-    assert f"argocd/{GATE}  (gate, step 1 of 4)\n  ? not seen: the gate's Job" in out
+    assert f"argocd/{GATE}  (gate, step 1 of 3)\n  ? not seen: the gate's Job" in out
     assert out.endswith("\n\n5 not seen\nexit code 0 (Passed)\n")
 
 
-def test_the_example_without_rollingsync_does_not_gate(audit: Callable[..., End]) -> None:
-    """As it says itself: it repairs, and does not gate."""
-    code, out, err = audit("--file", ALONE, *ROLES)
+def test_the_example_without_rollingsync_holds_by_its_guards(audit: Callable[..., End]) -> None:
+    """Each in a source of its Application; they need no order, and the gate beside them gives none."""
+    given = [one for path in sorted(ALONE.glob("*.yaml")) for one in ("--file", path)]
+    code, out, err = audit(*given, *ROLES)
+    assert (code, err) == (0, "")
+    for name, role in ((RUNTIME, "runtime"), (BOOTSTRAP, "downstream")):
+        held = "its guard in wave -5: its own sync applies nothing before the guard has passed"
+        assert f"argocd/{name}  ({role})\n  ✔ held by {held}\n" in out
+    assert not any(str(hold) + ":" in out for hold in Hold)
+
+
+def test_the_example_of_one_application_holds(audit: Callable[..., End]) -> None:
+    """The gate shares the step of the Application that it watches over, and the bootstrap comes after."""
+    found = ROOT / "examples" / "chart-1.x" / "one-application" / "applicationset.yaml"
+    roles = ("--migrations", RUNTIME, "--gate", GATE, "--runtime", RUNTIME, "--downstream", BOOTSTRAP)
+    code, out, err = audit("--file", found, *roles)
+    assert (code, err) == (0, "")
+    assert not any(str(hold) + ":" in out for hold in Hold)
+    assert f"argocd/{RUNTIME}  (migrations, runtime, step 1 of 2)\n  ? not seen: " in out
+    assert f"argocd/{BOOTSTRAP}  (downstream, step 2 of 2)\n  ✔ held by the gate, as far as could be seen: " in out
+
+
+def test_its_gate_without_its_guards_does_not_gate(audit: Callable[..., End]) -> None:
+    """It repairs, but nothing waits for it."""
+    code, out, err = audit("--file", ALONE / "gate.yaml", *ROLES)
     assert (code, err) == (9, "")
     assert f"argocd/{GATE}  (gate)\n  ✘ NotRollingSync: no ApplicationSet owns it\n" in out
     assert f"  NotRollingSync  ({Hold.NOT_ROLLING_SYNC.source}; Argo CD: all)\n" in out
@@ -162,26 +184,35 @@ def test_who_is_who_by_the_gates_settings(audit: Callable[..., End], file: Calla
     roles = {one["application"].partition("/")[2]: one["roles"] for one in json.loads(out)["applications"]}
     assert roles == {MIGRATIONS: ["migrations"], GATE: ["gate"], RUNTIME: ["runtime"], BOOTSTRAP: ["downstream"]}
     assert "not-to-be-seen" not in out
-    _, out, _ = audit("--file", ROLLOUT, "--config", config, "--gate", "data-temporal-second-gate", "--output", "json")
+    _, out, _ = audit("--file", ROLLOUT, "--config", config, "--gate", "another/gate", "--output", "json")
     second = json.loads(out)["applications"]
-    assert [one["application"] for one in second if one["roles"] == ["gate"]] == ["argocd/data-temporal-second-gate"]
+    assert [one["application"] for one in second if one["roles"] == ["gate"]] == ["another/gate"]
 
 
-def test_settings_of_a_guard_name_no_gate(
-    audit: Callable[..., End], file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("own", "runtime", "roles"),
+    [
+        (RUNTIME, None, {RUNTIME: ["runtime"]}),
+        (RUNTIME, RUNTIME, {RUNTIME: ["runtime"]}),
+        (BOOTSTRAP, RUNTIME, {RUNTIME: ["runtime"], BOOTSTRAP: ["downstream"]}),
+    ],
+)
+def test_the_settings_of_a_guard_name_what_it_holds(
+    audit: Callable[..., End], file: Callable[..., Path], own: str, runtime: str | None, roles: dict[str, list[str]]
 ) -> None:
-    """Its own Application is the one that it holds."""
+    """Its own Application, and no gate."""
     settings = {
         "temporal": {"version": "1.29.1"},
         "stores": {"default": {"host": "db", "user": "temporal"}},
         "migrations": {"application": {"name": MIGRATIONS}},
-        "runtime": {"application": {"name": RUNTIME}},
-        "gate": {"name": RUNTIME},
+        "runtime": {"application": {"name": runtime}} if runtime else {},
+        "gate": {"name": own},
+        "guard": True,
     }
-    monkeypatch.setattr("hook.settings.loading._contradictions", lambda _: ())  # which refuses it but for a guard
     _, out, err = audit("--file", ROLLOUT, "--config", file(settings), "--output", "json")
     assert err == ""
-    assert [one["roles"] for one in json.loads(out)["applications"]] == [["migrations"], ["runtime"]]
+    found = {one["application"].partition("/")[2]: one["roles"] for one in json.loads(out)["applications"]}
+    assert found == {MIGRATIONS: ["migrations"], **roles}
 
 
 # --- faults -------------------------------------------------------------------------------------------------------

@@ -88,13 +88,13 @@ def rendered(*generators: Json, **spec: Any) -> tuple[dict[str, Json], bool]:
 
 
 def test_the_example_is_read_as_it_is(read: Callable[..., Seen]) -> None:
-    """All five Applications by their names; the git generator beside the list asks again."""
+    """All four Applications by their names; the git generator beside the list asks again."""
     seen = read(ROLLOUT)
     assert {ref.name for ref in seen.apps} == {
-        MIGRATIONS.name, GATE.name, RUNTIME.name, BOOTSTRAP.name, "data-temporal-second-gate",
+        MIGRATIONS.name, GATE.name, RUNTIME.name, BOOTSTRAP.name,
     }  # fmt: skip
     found = seen.sets[SET]
-    assert (found.strategy, len(found.steps), found.has_period) == ("RollingSync", 4, True)
+    assert (found.strategy, len(found.steps), found.has_period) == ("RollingSync", 3, True)
     assert found.generators == ("git", "list")
     gate = seen.apps[GATE]
     assert gate.set_ref == SET
@@ -297,6 +297,35 @@ def test_what_an_application_renders_is_told_apart(read: Callable[..., Seen]) ->
         MIGRATIONS: ["temporal-schema-2"],
     }
     assert [one.what for one in seen.unseen] == ["whose Job nobodys is: no label or annotation names its Application"]
+
+
+def test_a_release_of_another_name_is_known_by_what_is_in_it(read: Callable[..., Seen]) -> None:
+    """As `helm template NAME` labels it: the gate by its Job, the runtime by its servers, the migrations by theirs."""
+    chart = {"app.kubernetes.io/name": "temporal-recovery-hook"}
+    hook = {"argocd.argoproj.io/hook": "Sync"}
+    guard = hook | {"argocd.argoproj.io/sync-wave": "-5"}
+
+    def of(instance: str, kind: str, name: str, **metadata: Any) -> Json:
+        labels = {"app.kubernetes.io/instance": instance} | metadata.pop("labels", {})
+        return manifest(kind, name, metadata={"labels": labels} | metadata)
+
+    mixed = [
+        application_set(LIST),
+        of("gate", "Job", "gate", labels=chart, annotations=hook),
+        of("gate", "ConfigMap", "gate-receipt"),
+        of("servers", "Deployment", "temporal-frontend", labels={"app.kubernetes.io/component": "frontend"}),
+        of("servers", "Job", "servers-guard", labels=chart, annotations=guard),
+        job("temporal-schema-1"),
+        of("other", "Job", "seed", labels=chart, annotations=guard),
+    ]
+    seen = read(mixed)
+    by_app = {ref: [one.name for one in app.resources or ()] for ref, app in seen.apps.items()}
+    assert by_app == {
+        GATE: ["gate", "gate-receipt"],
+        RUNTIME: ["temporal-frontend", "servers-guard"],
+        MIGRATIONS: ["temporal-schema-1"],
+    }
+    assert [one.what.partition(":")[0] for one in seen.unseen] == ["whose Job seed is"]
 
 
 def test_a_job_is_read_with_what_the_rules_ask() -> None:

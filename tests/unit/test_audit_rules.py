@@ -51,7 +51,7 @@ def test_a_rollout_that_holds_has_no_findings() -> None:
     for ref, number in ((RUNTIME, 3), (BOOTSTRAP, 4)):
         guard, gate = held[ref].holds
         assert guard == "its guard in wave -5: its own sync applies nothing before the guard has passed"
-        assert gate == f"the gate: RollingSync starts its step {number} of 4 after the gate's step 2 of 4"
+        assert gate == f"the gate: RollingSync starts its step {number} of 4 after the gate's step 2"
 
 
 PLAIN = without_guards()
@@ -582,6 +582,15 @@ def test_a_guard_by_a_source_of_the_application() -> None:
     assert found(late)[Hold.GUARD_NOT_FIRST] == (RUNTIME, FAILS)
 
 
+@pytest.mark.parametrize("steps", [("300", "450", "455"), ("450", "300", "455")])
+def test_a_gate_shares_the_step_of_the_one_application(steps: tuple[str, ...]) -> None:
+    """Before it, it waits for what comes after; after it, it may never be started. It leaves what follows unheld."""
+    one = with_resources(RUNTIME, SERVER, replace(SCHEMA_JOB, phases=("PreSync",)))(PLAIN)
+    one = with_set(replace(one, roles=replace(ROLES, migrations=RUNTIME)), steps=tuple(map(step, steps)))
+    (finding,) = judge(one).fails
+    assert (finding.hold, finding.about, finding.holds_not) == (Hold.STEPS_OUT_OF_ORDER, GATE, (BOOTSTRAP,))
+
+
 def test_one_application_of_chart_1_holds_its_servers_itself() -> None:
     """By its PreSync hook; whatever the order."""
     one = with_resources(RUNTIME, SERVER, replace(SCHEMA_JOB, phases=("PreSync",)))(HOLDS)
@@ -608,6 +617,48 @@ def test_hooks_that_the_last_sync_did_not_name_are_unseen() -> None:
     assert "the gate's Job" in told[GATE]
     assert set(found(seen)) == {Hold.NO_GUARD}  # of the bootstrap
     assert found(seen)[Hold.NO_GUARD][0] == BOOTSTRAP
+
+
+@pytest.mark.parametrize(
+    ("version", "values", "expected"),
+    [
+        ("0.73.2", {}, {Hold.PLAIN_JOB_BEFORE_GATE, Hold.JOB_NOT_RENEWED, Hold.JOB_WITH_TTL}),
+        (
+            "0.73.2",
+            {"schema.update.enabled": "False"},
+            {Hold.PLAIN_JOB_BEFORE_GATE, Hold.JOB_NOT_RENEWED, Hold.JOB_WITH_TTL},
+        ),
+        (
+            "0.73.2",
+            {"fullnameOverride": "schema-$ARGOCD_APP_REVISION_SHORT"},
+            {Hold.PLAIN_JOB_BEFORE_GATE, Hold.JOB_WITH_TTL},
+        ),
+        ("1.6.0", {}, {Hold.JOB_WITH_TTL}),
+        ("1.6.0", {"schema.ttlSecondsAfterFinished": "null"}, set()),
+        (
+            "1.6.0",
+            {"schema.useHelmHooks": "False"},
+            {Hold.PLAIN_JOB_BEFORE_GATE, Hold.JOB_NOT_RENEWED, Hold.JOB_WITH_TTL},
+        ),
+    ],
+)
+def test_temporals_chart_tells_what_it_renders(version: str, values: dict[str, str], expected: set[Hold]) -> None:
+    """By its version and its values, where all of them stand in the Application (templates/server-job.yaml)."""
+    charts = (Chart("temporal", version),)
+    assert set(found(with_app(MIGRATIONS, HOLDS, resources=None, charts=charts, values=values))) == expected
+    files = {**values, "helm.valueFiles[0]": "values.yaml"}
+    unseen = judge(with_app(MIGRATIONS, HOLDS, resources=None, charts=charts, values=files))
+    assert unseen.all_findings == ()
+    assert "its Jobs" in " ".join(unseen.applications[0].unseen)
+
+
+def test_the_servers_chart_brings_its_own_schema_job_unless_that_is_off() -> None:
+    """0.x renders it wherever one of its three parts is on, beside migrations of their own, too."""
+    charts = (Chart("temporal", "0.73.2"), Chart("temporal-recovery-hook", "0.1.0"))
+    whole = with_app(RUNTIME, HOLDS, resources=None, charts=charts)
+    assert found(whole)[Hold.MIGRATIONS_WITH_RUNTIME] == (RUNTIME, FAILS)
+    off = {f"schema.{part}.enabled": "False" for part in ("createDatabase", "setup", "update")}
+    assert found(with_app(RUNTIME, whole, values=off)) == {}
 
 
 def test_a_watchdog_is_no_guard() -> None:

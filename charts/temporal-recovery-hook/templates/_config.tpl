@@ -24,19 +24,22 @@ project: {{ . | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* The audit of the rollout that it is part of; only the ApplicationSet's name is left to fill in. */}}
+{{/* The audit of the rollout that it is part of; only the ApplicationSet's name is left to fill in. A guard holds its own. */}}
 {{- define "trh.auditCommand" -}}
 {{- $root := . -}}
-{{- $gate := include "trh.gate" . | fromYaml -}}
-temporal-recovery-hook audit --applicationset {{ $gate.namespace }}/APPLICATIONSET
+{{- $own := include "trh.gate" . | fromYaml -}}
 {{- $named := list (list "migrations" .Values.migrations.application) (list "runtime" .Values.runtime.application) -}}
 {{- range .Values.downstream }}{{ $named = append $named (list "downstream" .) }}{{ end -}}
+{{- $role := "gate" -}}
+{{- if include "trh.isGuard" . }}{{ $role = empty .Values.runtime.application.name | ternary "runtime" "downstream" }}{{ end -}}
+temporal-recovery-hook audit --applicationset {{ $own.namespace }}/APPLICATIONSET
 {{- range $named -}}
 {{- if (last .).name -}}
-{{- $one := include "trh.application" (dict "root" $root "application" (last .)) | fromYaml }} --{{ first . }} {{ $one.namespace }}/{{ $one.name }}
+{{- $one := include "trh.application" (dict "root" $root "application" (last .)) | fromYaml -}}
+{{- if include "trh.sameApplication" (dict "one" $one "other" $own) }}{{ $role = "" }}{{ end }} --{{ first . }} {{ $one.namespace }}/{{ $one.name }}
 {{- end -}}
 {{- end -}}
-{{- if ge (int .Values.hook.wave) 0 }} --gate {{ $gate.namespace }}/{{ $gate.name }}{{ end -}}
+{{- if $role }} --{{ $role }} {{ $own.namespace }}/{{ $own.name }}{{ end -}}
 {{- end -}}
 
 {{/*

@@ -23,7 +23,7 @@ RULES: tuple[Callable[[Seen], Iterator[Finding | Unseen]], ...] = (
     gate.receipt,
     gate.receipt_and_commits,
     jobs.plain_job_before_gate,
-    jobs.beside_the_servers,
+    jobs.with_the_servers,
     jobs.renewed,
     jobs.kept,
     syncs.retries,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hook.audit.holds import Finding, Hold, Unseen
 from hook.audit.rollout import CHART, PRE_SYNC, SYNC, Resource
-from hook.audit.rules.jobs import is_schema_job
+from hook.audit.rules.schema_jobs import is_schema_job, schema_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def own_migration(seen: Seen, ref: ApplicationRef) -> Resource | None:
     app = seen.app(ref)
     if app is None or ref != seen.roles.migrations:
         return None
-    return next((job for job in app.jobs if is_schema_job(job) and PRE_SYNC in job.phases), None)
+    return next((job for job in schema_jobs(app) or () if PRE_SYNC in job.phases), None)
 
 
 def is_guarded(seen: Seen, ref: ApplicationRef) -> bool:

@@ -70,7 +70,8 @@ def in_a_step(seen: Seen) -> Iterator[Finding | Unseen]:
 def in_order(seen: Seen) -> Iterator[Finding | Unseen]:
     """Migrations and gate may share a step; runtime and downstream come after them, one after the other.
 
-    Where one Application is both migrations and runtime the gate may stand before it or beside it.
+    Where one Application is both migrations and runtime the gate shares its step: before it, it would wait for a schema that
+    RollingSync brings only after it; after it, servers that crash would keep its step from ever starting.
     """
     is_one = seen.roles.migrations == seen.roles.runtime
     placed = [
@@ -78,6 +79,11 @@ def in_order(seen: Seen) -> Iterator[Finding | Unseen]:
         for role, ref, app, found in _rolling(seen)
         if (number := place_of(app, found).number) is not None
     ]
+    places = {ref: number for _, ref, _, number in placed}
+    gate, one = seen.roles.gate, seen.roles.runtime
+    if is_one and gate in places and one in places and places[gate] != places[one]:
+        detail = f"step {places[gate]}, and not {places[one]}, that of {one.name}, which is both migrations and runtime"
+        yield Finding.of(Hold.STEPS_OUT_OF_ORDER, gate, detail, *seen.roles.downstream)
     ranks = {Role.MIGRATIONS: 0, Role.GATE: 1, Role.RUNTIME: 2, Role.DOWNSTREAM: 3}
     for role, ref, found, number in placed:
         for before, other, its_set, earlier in placed:

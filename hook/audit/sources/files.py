@@ -12,9 +12,10 @@ import yaml
 from hook.adapters.answers import Answer
 from hook.audit.holds import Unseen
 from hook.audit.rollout import App, ApplicationSet, ArgoCd, Resource, Roles, Seen
-from hook.audit.rules.jobs import is_schema_job
+from hook.audit.rules.schema_jobs import is_schema_job
 from hook.audit.sources import manifests, templates
 from hook.audit.sources.naming import Names, NamesError
+from hook.decision.restarts import COMPONENTS
 from hook.observation.findings import FindingError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class _Found:
     apps: dict[ApplicationRef, App] = field(default_factory=dict)
     instances: dict[str, set[ApplicationRef]] = field(default_factory=dict)
     rendered: list[tuple[str, Answer]] = field(default_factory=list)
+    of_argocd: set[str] = field(default_factory=set)
     parameters: tuple[bool | None, str] | None = None
     controller: ArgoCd = field(default_factory=ArgoCd)
     version: tuple[int, ...] | None = None
@@ -68,7 +70,7 @@ def read(files: Iterable[str], names: Names, version: tuple[int, ...] | None) ->
         there = ", ".join(str(ref) for ref in sorted(apps)) or "none"
         message = f"none of the Applications that are named is in the files; there are: {there}"
         raise NamesError(message)
-    apps = _with_resources(apps, found, roles.migrations)
+    apps = _with_resources(apps, found, roles)
     return Seen(roles, apps, found.sets, _argocd(found, apps, roles), tuple(found.unseen))
 
 
@@ -106,6 +108,8 @@ def _take(answer: Answer, file: str, found: _Found) -> str:
     """Sort one object in; return its kind."""
     kind = answer["kind"].text()
     is_argo = answer["apiVersion"].text().startswith("argoproj.io/")
+    if is_argo:
+        found.of_argocd.add(file)
     if is_argo and kind == "ApplicationSet":
         _take_set(answer, found)
     elif is_argo and kind == "Application":
@@ -167,37 +171,47 @@ def _applications(found: _Found) -> dict[ApplicationRef, App]:
     return apps
 
 
-def _with_resources(
-    apps: dict[ApplicationRef, App], found: _Found, migrations: ApplicationRef | None
-) -> dict[ApplicationRef, App]:
-    """Return the Applications with what they render: by Argo CD's tracking, by the instance's label, by their file.
+def _with_resources(apps: dict[ApplicationRef, App], found: _Found, roles: Roles) -> dict[ApplicationRef, App]:
+    """Return the Applications with what they render; what of one is given is taken for all that it renders.
 
-    What of an Application is given is taken for all that it renders.
+    Whose an object is says Argo CD's tracking or the instance's label; else its file, where that is one Application's
+    rendering and nothing else; else what is rendered with it under the same label: the schema Job, servers, the gate's Job.
     """
-    by_file: dict[str, set[ApplicationRef]] = {}
     owned: dict[ApplicationRef, list[Resource]] = {}
-    left: list[tuple[str, Resource]] = []
-    for file, answer in found.rendered:
+    by_file: dict[str, set[ApplicationRef]] = {}
+    groups: dict[str, list[tuple[str, Resource]]] = {}
+    for number, (file, answer) in enumerate(found.rendered):
         try:
-            rendered = manifests.resource(answer)
+            rendered, name = manifests.resource(answer), manifests.tracked_by(answer)
         except FindingError as error:
             message = f"--file {file}: {error.finding.about}: {error.finding.detail}"
             raise FileError(message) from None
-        owners = found.instances.get(manifests.tracked_by(answer), set())
+        owners = found.instances.get(name, set())
         if len(owners) == 1:
             owned.setdefault(next(iter(owners)), []).append(rendered)
             by_file.setdefault(file, set()).update(owners)
         else:
-            left.append((file, rendered))
-    for file, rendered in left:
-        owners = by_file.get(file, set())
-        if len(owners) == 1:
-            owned.setdefault(next(iter(owners)), []).append(rendered)
-        elif migrations is not None and migrations in apps and is_schema_job(rendered):
-            owned.setdefault(migrations, []).append(rendered)
-        elif rendered.kind == "Job":
-            found.unseen.append(Unseen(None, f"whose {rendered} is: no label or annotation names its Application"))
+            groups.setdefault(name or f"object {number}", []).append((file, rendered))
+    for group in groups.values():
+        whole = {ref for file, _ in group if file not in found.of_argocd for ref in by_file.get(file, ())}
+        owner = next(iter(whole)) if len(whole) == 1 else _owner_of([one for _, one in group], roles)
+        if owner in apps and owner is not None:
+            owned.setdefault(owner, []).extend(one for _, one in group)
+        else:
+            what = "whose {} is: no label or annotation names its Application"
+            found.unseen += [Unseen(None, what.format(one)) for _, one in group if one.kind == "Job"]
     return {ref: replace(app, resources=tuple(owned[ref])) if ref in owned else app for ref, app in apps.items()}
+
+
+def _owner_of(group: list[Resource], roles: Roles) -> ApplicationRef | None:
+    """Return whose the objects of one release are, by what is among them."""
+    if any(one.labels.get("app.kubernetes.io/component") in COMPONENTS for one in group):
+        return roles.runtime
+    if any(is_schema_job(one) for one in group):
+        return roles.migrations
+    if any(one.is_of_chart and one.kind == "Job" and (one.wave or 0) >= 0 for one in group):  # a guard's is below
+        return roles.gate
+    return None
 
 
 def _argocd(found: _Found, apps: dict[ApplicationRef, App], roles: Roles) -> ArgoCd:

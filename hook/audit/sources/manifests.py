@@ -196,8 +196,8 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: A
     elif isinstance(value, list):
         for number, one in enumerate(value):
             yield from _leaves(one, f"{path}[{number}]")
-    elif value is not None:
-        yield path, str(value)
+    else:
+        yield path, "null" if value is None else str(value)
 
 
 # --- what an Application renders ----------------------------------------------------------------------------------
