@@ -98,7 +98,8 @@ BESIDE: dict[str, Json] = {
 }
 """What has to be so beside a value for it to matter at all, over the scenario `full`."""
 
-WITHOUT_EFFECT = {"enabled", "global"}
+WITHOUT_EFFECT = {"enabled", "global", "migrations.beforeServers"}
+"""The last says what the Applications' names have to agree with: neither renders with the other value (test_refusals)."""
 
 
 def changed(path: str, value: object) -> object:

@@ -160,6 +160,7 @@ def test_endings_that_no_second_try_mends_fail_the_job(helm3: Helm) -> None:
         ExitCode.PASSED,
         ExitCode.BUG,
         ExitCode.DEADLINE,
+        ExitCode.AUDIT,  # no Job runs it
         ExitCode.INTERRUPTED,
         ExitCode.STOPPED,
     }
