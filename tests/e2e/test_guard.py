@@ -133,7 +133,7 @@ def test_mended_by_a_commit(team: Team) -> None:
     revision = team.commit("the database's port")
     team.until_rolled_out(revision=revision)
     assert (10, "GuardSuperseded") in ends(team, RUNTIME)
-    assert ends(team, RUNTIME)[-1] == (0, "Passed")
+    assert (0, "Passed") in ends(team, RUNTIME)
     assert any(event.startswith("GuardSuperseded") for event in team.events(RUNTIME))
     assert_never_crash_looped(team)
     assert_works(team)
