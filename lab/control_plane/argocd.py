@@ -76,6 +76,7 @@ class ArgoCd:
         self.build = build
         self.release = build.release
         self.directory = directory.resolve()  # the processes run in it
+        self.namespace = NAMESPACE
         self.redis = self.repo_server = ""
         """Their addresses, once it is started."""
         self._plane = plane

@@ -30,11 +30,15 @@ class Server:
     def __init__(self, team: Team, server: ArgoCdServer) -> None:
         self.team = team
         self.server = server
+        self._allowed: set[tuple[str, str]] = set()
         server.create_role(PROJECT, team.name)
 
     def allow(self, *policies: tuple[str, str]) -> None:
-        """Let the role do this with these Applications, by the examples' names."""
-        for action, application in policies:
+        """Let the role do this with these Applications, by the examples' names; what it may already do is left."""
+        for action, application in dict.fromkeys(policies):
+            if (action, application) in self._allowed:
+                continue
+            self._allowed.add((action, application))
             self.server.allow(PROJECT, self.team.name, action, self.team.git.name(application))
 
     def give_token(self, *more: str) -> str:
