@@ -1,5 +1,6 @@
 """What holds of the gate in every world: the real loop and planner, run in simulated worlds with faults."""
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -143,13 +144,15 @@ def assert_ends_in_time(played: Play) -> None:
 def assert_is_bounded(played: Play) -> None:
     """Where another's operation follows ours between two looks, nothing in the world tells of ours any more.
 
-    A pod is restarted once: if it is older than the process, or than the schemas' becoming right. A server that stands
-    alone is restarted once more after each of these.
+    The process that wrote ours remembers it; one that is started anew after that begins to count anew. A pod is restarted
+    once: if it is older than the process, or than the schemas' becoming right. A server that stands alone is restarted once
+    more after each of these.
     """
     world = played.world
     for owned in (world.migrations, world.downstream):
-        assert len(owned.written) <= world.scenario.attempts + owned.foreign
-        assert owned.written == sorted(owned.written)
+        attempts, anew = world.scenario.attempts, owned.foreign if world.starts > 1 else 0
+        assert len(owned.written) <= attempts * (1 + anew) + owned.foreign
+        assert sum(later < before for before, later in itertools.pairwise(owned.written)) <= anew
     rounds = world.starts + world.databases.times_right
     stuck = world.scenario.stuck
     for component, times in Counter(world.servers.deleted).items():
@@ -236,16 +239,22 @@ def can_heal(scenario: Scenario) -> Scenario:
 
         return replace(owned, jobs=tuple(map(mended, owned.jobs)))
 
+    healed = replace(heals(after), window_opens=0) if after else None
+    has_run = healed is not None and healed.sync != "never" and any(plan.state == "complete" for plan in healed.jobs)
     return replace(
         scenario,
+        # What has run did so on a database that held a schema.
+        replaced=scenario.replaced or (scenario.schema == "empty" and has_run),
         tool="right",
         sticks=False,
         cause=None,
         on_empty_database=OnEmptyDatabase.MIGRATE,
         attempts=attempts,
         migrations=heals(scenario.migrations),
-        downstream=replace(heals(after), window_opens=0) if after else None,
+        downstream=healed,
         stuck=None,
+        # Which of a hook and a plain Job makes the schema, only the Jobs themselves tell.
+        faults=() if len({plan.plain for plan in scenario.migrations.jobs}) > 1 else scenario.faults,
         neighbour="none" if scenario.neighbour == "selected too" else scenario.neighbour,
     )
 
