@@ -124,7 +124,7 @@ def test_a_rollout_waits_for_the_gate(team: Team, server: Server) -> None:
 
 @on("3.6")
 def test_the_watchdog_reopens(team: Team, server: Server) -> None:
-    """With the two policies more that docs/rbac.md asks for then."""
+    """With the two policies more that docs/rbac.md asks for then. It is there once the gate has passed before."""
     server.allow(*POLICIES, ("get", GATE), ("sync", GATE))
     server.give_token()
     team.git.gate["watchdog"] = {"enabled": True, "schedule": "0 0 29 2 *"}
@@ -132,9 +132,13 @@ def test_the_watchdog_reopens(team: Team, server: Server) -> None:
     team.git.leave_out(SECOND_GATE, BOOTSTRAP)
     del team.git.gate["downstream"]
     team.git.gate["stores"]["default"]["secret"]["name"] = "gate"
-    team.add_secret("gate", "wrong")
+    team.add_secret("gate", team.databases.password)
     team.git.application_set["spec"]["template"]["spec"]["syncPolicy"]["retry"] = {"limit": 0}
     team.roll_out()
+    team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded"), "no second run of the gate")
+    team.add_secret("gate", "wrong")
+    team.sync(GATE)
     team.until(lambda: has_settled(team, "Failed"), "the gate to fail, and not to be synced again")
     assert team.gate().ends()[-1][0] == 6
     team.add_secret("gate", team.databases.password)
@@ -142,7 +146,9 @@ def test_the_watchdog_reopens(team: Team, server: Server) -> None:
     team.gate().start_watchdog()
     ends = team.until(lambda: team.gate().ends(since, "watchdog"), "the watchdog to end")
     assert ends[0][0] == 0, ends
-    team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded"), "the gate to be synced again")
+    told = {one["name"] for one in team.operation(GATE)["operation"]["info"]}
+    assert "temporal-recovery-hook/run" in told
 
 
 @on("3.6")

@@ -155,7 +155,7 @@ def test_one_application_whose_database_was_replaced(team: Team, *, crash_loops:
     if crash_loops:
         for pod in team.pods():
             team.client.delete(f"/api/v1/namespaces/{team.name}/pods/{pod['metadata']['name']}")
-        team.until_crash_looping(back_off_seconds=15)
+        team.until_crash_looping(back_off_seconds=30)
     assert team.objects("apis/batch/v1", "jobs", "app.kubernetes.io/component=database") == []
     before = {component: uid for component, uid in team.pod_uids().items() if component in SERVERS}
 
@@ -218,6 +218,8 @@ def test_one_application_whose_hook_never_fails(team: Team) -> None:
 
     set_secret(team, SECRET)
     revision = team.commit("the password is right now")
+    # Before that, Argo CD would begin again with the commit that it knows.
+    team.until(lambda: team.application(RUNTIME)["status"]["sync"].get("revision") == revision, "it to be compared")
     team.terminate(RUNTIME)
     team.until_rolled_out(revision=revision)
     assert_bootstrap_came_last(team)
