@@ -118,7 +118,7 @@ def test_helm_alone(team: Team, helm3: Helm) -> None:
 
     wrong = _values(team)
     wrong["stores"]["default"]["database"] = "another"
-    wrong["graceSeconds"] = 0
+    wrong["graceSeconds"] = 5  # longer than Argo CD waits for a hook that it has deleted
     failed = _run(team, helm3, "upgrade", wrong)
     assert failed.returncode != 0
     assert "post-upgrade hooks failed" in failed.stderr
@@ -156,6 +156,7 @@ def test_dry_run(values: Path, helm3: Helm, platforms: Callable[[str], Platform]
     assert {one["kind"] for one in objects} >= {"Job", "ConfigMap"}
     for one in objects:
         root = "apis" if "/" in one["apiVersion"] else "api"
-        path = f"/{root}/{one['apiVersion']}/namespaces/{one['metadata']['namespace']}/{one['kind'].lower()}s"
+        plural = re.sub("y$", "ie", one["kind"].lower()) + "s"
+        path = f"/{root}/{one['apiVersion']}/namespaces/{one['metadata']['namespace']}/{plural}"
         answer = client.create(f"{path}?dryRun=All&fieldValidation=Strict", one)
         assert answer["metadata"]["uid"]
