@@ -138,7 +138,7 @@ class StandInGround(Ground):
     def way_of_nobody(self) -> Way:
         kubeconfig = self.api.write_kubeconfig(self._directory / "nobody", ROLE)
         kubeconfig.write_text(
-            kubeconfig.read_text().replace(self.api.kubeconfig(ROLE)["users"][0]["user"]["token"], "no")
+            kubeconfig.read_text().replace(self.api.kubeconfig(ROLE)["users"][0]["user"]["token"], "nobody-knows-it")
         )
         return self.server_way("no.such.token") if self.way == "argocd-server" else self._by_kubernetes(kubeconfig)
 
