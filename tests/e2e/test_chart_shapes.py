@@ -162,7 +162,8 @@ def test_one_application_whose_database_was_replaced(team: Team, *, crash_loops:
     assert team.sync_to_end(GATE)["phase"] == "Succeeded"
 
     assert by_the_gate(team.operation(RUNTIME))
-    assert_servers_replaced(team, before)
+    if not crash_loops:  # those may start again by themselves once the schema is there, before the gate restarts them
+        assert_servers_replaced(team, before)
     assert_passed(team, GATE)
     team.until_rolled_out()
     assert_works(team)

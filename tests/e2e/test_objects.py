@@ -19,7 +19,7 @@ from lab.incident import break_by_hand
 from lab.team import SERVERS, Team
 
 BOOTSTRAP_JOB = "temporal/bootstrap/templates/job.yaml"
-SCHEMA_JOB = "temporal/migrations/charts/temporal/templates/schema-job.yaml"
+SCHEMA_JOB = "temporal/migrations/charts/temporal/templates/schema-job-0.x.yaml"
 TAKES_SECONDS = 20
 
 
@@ -124,8 +124,9 @@ def registers(team: Team) -> bool:
 
 def has_ended(application: Json, began: str) -> bool:
     """Whether the operation that began then has ended, or another one followed it."""
-    state = application["status"]["operationState"]
-    return bool(state["startedAt"] > began or (state["startedAt"] == began and state["phase"] != "Running"))
+    state = application.get("status", {}).get("operationState") or {}
+    started = state.get("startedAt", "")
+    return bool(started > began or (started == began and state["phase"] != "Running"))
 
 
 def born(team: Team) -> float:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lab import rollout
-from lab.api_client import Json
+from lab.api_client import ApiError, Json
 from lab.processes import wait_until
 from lab.rollout import BOOTSTRAP, BOOTSTRAP_JOB, MIGRATIONS, NAMESPACE, RUNTIME
 from lab.world import World, is_in_back_off
@@ -102,18 +102,27 @@ def test_a_runtime_synced_alone_has_its_schema_migrated_first(world: World) -> N
     assert not any(is_in_back_off(pod) for pod in world.pods())
 
 
+def _answer(ask: Callable[[], bool]) -> bool:
+    """No while the kubelet has no log yet."""
+    try:
+        return ask()
+    except ApiError:
+        return False
+
+
 def test_a_commit_ends_the_guard_of_the_one_before(world: World) -> None:
     """The guard's own database is at no port that anybody listens on; the commit that corrects it gets through."""
     world.sync(MIGRATIONS)
     world.commit(RUNTIME, [guard(world, RUNTIME, stores={"default": {"port": 1}}), *servers(world)])
     world.argocd.sync(RUNTIME)
     name = f"{RUNTIME}-guard"
-    wait_until(
-        lambda: world.client.list(PODS, label_selector=f"batch.kubernetes.io/job-name={name}"),
-        SECONDS,
-        "the guard to run",
-    )
-    time.sleep(3)
+
+    def has_looked() -> bool:
+        """A commit that it finds when it first looks is none that came meanwhile."""
+        pods = world.client.list(PODS, label_selector=f"batch.kubernetes.io/job-name={name}")
+        return any("waiting:" in world.client.get_text(f"{PODS}/{pod['metadata']['name']}/log") for pod in pods)
+
+    wait_until(lambda: _answer(has_looked), SECONDS, "the guard to look")
     assert operation_phase(world, RUNTIME) == "Running"
 
     world.commit(RUNTIME, [guard(world, RUNTIME), *servers(world)])
