@@ -47,7 +47,7 @@ test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import con
 	MYPYPATH=tests/chart $(BIN)/mypy tests/chart
 	MYPYPATH=tests/integration $(BIN)/mypy tests/e2e
 	MYPYPATH=tests/integration $(BIN)/mypy tests/image
-	$(BIN)/pytest --quiet tests/unit/test_planner.py tests/unit/test_one_application.py tests/unit/test_job_rules.py tests/unit/test_gate.py tests/unit/test_migration_jobs.py tests/unit/test_downstream_jobs.py tests/unit/test_servers_as_objects.py --cov=hook.decision --cov-branch --cov-report= --cov-fail-under=100
+	$(BIN)/pytest --quiet tests/unit/test_planner.py tests/unit/test_one_application.py tests/unit/test_job_rules.py tests/unit/test_gate.py tests/unit/test_migration_jobs.py tests/unit/test_downstream_jobs.py tests/unit/test_servers_as_objects.py tests/unit/test_guard_rules.py --cov=hook.decision --cov-branch --cov-report= --cov-fail-under=100
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST)
 
 # Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): 22 minutes on 2 cores, 30 with two workers.
