@@ -239,6 +239,7 @@ class Gate:
             members=self._members(),
             restarts_before=self._schemas.restarts_before,
             right_after=self._schemas.right_after,
+            absent_at=self._schemas.absent_at,
         )
 
     def _members(self) -> tuple[Member, ...]:
@@ -292,6 +293,7 @@ class _Schemas:
         """Nothing was seen yet."""
         self.restarts_before: datetime | None = None
         self.right_after: int | None = None
+        self.absent_at: datetime | None = None
         self._is_due = True
         self._was_wrong = False
         self._born: datetime | None = None
@@ -302,6 +304,8 @@ class _Schemas:
         A moment for restarts is taken from the API server's clock alone, once it has answered.
         """
         self._take_up_schemas(observation, policy)
+        if observation.cluster_now is not None and _is_absent(observation.stores.get(Store.DEFAULT)):
+            self.absent_at = observation.cluster_now
         if self._is_due and observation.cluster_now is not None:
             self.restarts_before, self._is_due = observation.cluster_now, False
 
@@ -318,6 +322,13 @@ class _Schemas:
         self._was_wrong, self._born = False, born
         if isinstance(observation.migration, Migration):
             self.right_after = observation.migration.attempts
+
+
+def _is_absent(store: Schema | Unknown | None) -> bool:
+    """Tell whether a store has no schema; one that cannot be seen may have one."""
+    if isinstance(store, Unknown):
+        return store.finding.reason is Reason.DATABASE_MISSING
+    return store is not None and store.version is None
 
 
 def _waited_for(step: Step | None) -> tuple[Finding, ...]:

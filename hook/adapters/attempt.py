@@ -81,6 +81,7 @@ class _Attempt(threading.Thread, Generic[T]):
             self._was_connected = True
             if self.is_left:
                 self._shut_down()
+                self._forget()
 
     def leave(self) -> None:
         """Do not wait for it any longer."""

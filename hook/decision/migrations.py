@@ -272,9 +272,14 @@ def _makers(migration: Migration, policy: Policy) -> tuple[Job, ...] | None:
 
 
 def _has_absent_jobs(migration: Migration) -> bool:
+    """Tell whether a plain Job is not there; where Jobs may not be read, whether Argo CD misses one, or finds it changed."""
     application = migration.application
+    if application is None:
+        return False
+    if migration.unseen:
+        return not all(job.synced for job in application.jobs)
     there = {job.ref for job in migration.jobs}
-    return application is not None and not migration.unseen and any(job.ref not in there for job in application.jobs)
+    return any(job.ref not in there for job in application.jobs)
 
 
 def _is_from_before_the_run(job: Job, observation: Observation) -> bool:

@@ -101,8 +101,12 @@ def why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | Non
 def is_older_than_the_database(moment: datetime, observation: Observation, policy: Policy) -> bool:
     """Tell whether it was before the default store's schema was made, so that another database was meant.
 
-    A schema that is yet to be made, by a clock that is ahead, tells nothing: every new pod would be older than it, too.
+    Whatever began before this process saw the store without a schema is older, by the control plane's clock alone. Else it
+    is judged by when the schema was made, which is by another clock. A schema that is yet to be made, by a clock that is
+    ahead, tells nothing: every new pod would be older than it, too.
     """
+    if observation.absent_at is not None and moment < observation.absent_at.replace(microsecond=0):
+        return True
     default = observation.stores.get(Store.DEFAULT)
     born = default.born if isinstance(default, Schema) else None
     if born is None or born > observation.now:

@@ -55,8 +55,9 @@ class Observation:
     those of the runtime and of what is downstream, `members` the servers by their rows, looked at after a restart.
     `cluster_now` is the API server's time, `restarts_before` when, by it, this process began or saw the schemas become right
     or another database take their place. `right_after` is how many migrations this run had asked for when it last saw them
-    right. `refused` holds the findings of acts that were refused when they were last tried. `first_seen` is when this
-    process first saw each server that runs, by the pod's uid and the server's start.
+    right, `absent_at` when, by the API server's time, it last saw the default store without a schema. `refused` holds the
+    findings of acts that were refused when they were last tried. `first_seen` is when this process first saw each server
+    that runs, by the pod's uid and the server's start.
     """
 
     now: datetime
@@ -75,6 +76,7 @@ class Observation:
     cluster_now: datetime | None = None
     restarts_before: datetime | None = None
     right_after: int | None = None
+    absent_at: datetime | None = None
     gate_ref: ApplicationRef | None = None
     refused: tuple[Finding, ...] = ()
     since: Mapping[tuple[Reason, str], datetime] = field(default_factory=dict)

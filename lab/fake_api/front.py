@@ -59,12 +59,8 @@ class Front(ABC):
 
     def start(self) -> Self:
         """Listen on a free port, or on the one it had before."""
-        self._server = _Server(("127.0.0.1", self._port), self)
+        self._server = _Server(("127.0.0.1", self._port), self, self._tls)
         self._port = self._server.server_address[1]
-        if self._tls is not None:
-            self._server.socket = self._tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name=type(self).__name__, daemon=True
         )
@@ -95,12 +91,28 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], api: Front) -> None:
+    def __init__(self, address: tuple[str, int], api: Front, tls: ssl.SSLContext | None) -> None:
         super().__init__(address, _Handler)
         self.api = api
+        self._tls = tls
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Speak TLS; the handshake is made by the connection's own thread.
+
+        A client that has gone is noticed before: CPython 3.11 leaves the socket open where it cannot be wrapped.
+        """
+        connection, address = super().get_request()
+        if self._tls is None:
+            return connection, address
+        try:
+            connection.getpeername()
+        except OSError:
+            connection.close()
+            raise
+        return self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
 
     def opened(self, connection: socket.socket) -> None:
         with self._lock:

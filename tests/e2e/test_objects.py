@@ -1,17 +1,52 @@
 """What only the Jobs and pods themselves tell, on a real control plane: not an Application's health, nor its operation."""
 
+import re
+import time
+from datetime import UTC
+
 from scenario import (
+    Json,
+    assert_passed,
     assert_works,
+    by_the_gate,
+    has_settled,
     on,
+    policy,
 )
 
-from lab.git_tree import GATE, RUNTIME
+from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, RUNTIME
 from lab.incident import break_by_hand
 from lab.team import SERVERS, Team
 
 BOOTSTRAP_JOB = "temporal/bootstrap/templates/job.yaml"
 SCHEMA_JOB = "temporal/migrations/charts/temporal/templates/schema-job-0.x.yaml"
 TAKES_SECONDS = 20
+
+
+@on("3.6")
+def test_databases_replaced_while_the_bootstrap_is_synced(team: Team) -> None:
+    """The operation begins before the new schema is made and ends after it; its Job began on the database that is gone."""
+    job = team.git.files()[BOOTSTRAP_JOB]
+    team.git.more[BOOTSTRAP_JOB] = re.sub(r"( +)done\n", rf"\1done\n\1sleep {TAKES_SECONDS}\n", job)
+    team.roll_out()
+    team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded", *APPLICATIONS), "no second sync")
+    team.sync(BOOTSTRAP)
+    team.until(lambda: registers(team), "the bootstrap to run")
+    began = team.operation(BOOTSTRAP)["startedAt"]
+    team.replace_databases()
+    since = time.time()
+
+    assert team.sync_to_end(GATE)["phase"] == "Succeeded"
+
+    ended = team.history.first("Application", team.git.name(BOOTSTRAP), lambda one: has_ended(one, began))
+    assert ended is not None
+    assert born(team) < ended, "the schema was made while that operation ran"
+    team.until_rolled_out()
+    assert by_the_gate(team.operation(BOOTSTRAP))
+    assert team.operation(BOOTSTRAP)["operation"]["sync"]["syncOptions"] == policy(team)["syncOptions"]
+    assert_passed(team, GATE, since=since)
+    team.start_workflow()
 
 
 @on("3.6")
@@ -78,3 +113,23 @@ NAMESPACE_MAKER = """\
           env: [{name: TEMPORAL_ADDRESS, value: "temporal-frontend.{{ .Release.Namespace }}.svc:7233"}]
           command: [temporal, operator, namespace, describe, default]
 """
+
+
+def registers(team: Team) -> bool:
+    """Whether the Job of the last operation runs."""
+    state = team.operation(BOOTSTRAP)
+    found = team.objects("api/v1", "pods", "batch.kubernetes.io/job-name=temporal-namespace-bootstrap")
+    return state.get("phase") == "Running" and any(pod["status"].get("phase") == "Running" for pod in found)
+
+
+def has_ended(application: Json, began: str) -> bool:
+    """Whether the operation that began then has ended, or another one followed it."""
+    state = application.get("status", {}).get("operationState") or {}
+    started = state.get("startedAt", "")
+    return bool(started > began or (started == began and state.get("phase") != "Running"))
+
+
+def born(team: Team) -> float:
+    """Since when the default store's schema is there, in seconds since the epoch."""
+    rows = team.postgres.execute(team.databases.default, "SELECT min(update_time) FROM schema_update_history")
+    return float(rows[0][0].replace(tzinfo=UTC).timestamp())

@@ -51,7 +51,7 @@ FAILED = job(JobPhase.FAILED, NAMESPACES, message="BackoffLimitExceeded")
 
 def world(*jobs: Job, unseen: tuple[JobRef, ...] = (), missing: tuple[JobRef, ...] = (), **changes: Any) -> Observation:
     """A bootstrap of these plain Jobs."""
-    of_world = {key: changes.pop(key) for key in ("stores", "since", "runtime", "now") if key in changes}
+    of_world = {key: changes.pop(key) for key in ("stores", "since", "runtime", "now", "absent_at") if key in changes}
     seen: dict[JobRef, Job | Unknown | None] = {one.ref: one for one in jobs}
     seen |= dict.fromkeys(unseen, UNSEEN) | dict.fromkeys(missing)
     plain = changes.pop("jobs", tuple(managed(ref) for ref in seen))
@@ -98,6 +98,22 @@ def test_what_failed_or_ran_on_a_database_that_is_gone_is_run_again_alone(seen: 
     taken = step(seen)
     assert isinstance(taken, Resync)
     assert (set(taken.jobs), taken.attempt) == (jobs, 1)
+
+
+@pytest.mark.parametrize(("absent_at", "again"), [(None, False), (-799.5, True), (-800.5, False)])
+def test_a_store_that_was_seen_without_a_schema_tells_more_exactly_than_the_clocks(
+    absent_at: float | None, *, again: bool
+) -> None:
+    """The Job ran within the clocks' skew before the schema was made, but before a turn that saw the store empty."""
+    done = job(ref=NAMESPACES, created_at=at(-801), started_at=at(-801))
+    born = stores(default=schema(Store.DEFAULT, since=-798, born=-798))
+    moment = None if absent_at is None else at(absent_at)
+    young = runtime(
+        *(pod(one, started_at=at(-790), probed=True) for one in ("frontend", "history", "matching", "worker"))
+    )
+    seen = world(done, stores=born, runtime=young, absent_at=moment)
+    taken = step(seen, ALWAYS)
+    assert isinstance(taken, Resync if again else Pass)
 
 
 @pytest.mark.parametrize(

@@ -651,16 +651,33 @@ def test_an_application_is_synced_as_it_was_last_seen() -> None:
     assert [seen.resource_version for seen in synced] == ["41", "42"]
 
 
+def test_the_moment_at_which_the_default_store_was_last_without_a_schema_is_the_api_servers() -> None:
+    times = iter([None, at(-300), at(-299), at(-298), at(-297)])
+    gone, away = (
+        unknown(Reason.DATABASE_MISSING, "store default"),
+        unknown(Reason.DATABASE_UNREACHABLE, "store default"),
+    )
+    wrong, right = EMPTY[Store.DEFAULT], stores()[Store.DEFAULT]
+    also = {
+        "cluster_time": lambda: next(times, at(-200)),
+        "stores": {Store.DEFAULT: reads(away, gone, away, wrong, away, right)},
+        "migrate": lambda _: True,
+    }
+    course = Course()
+    course.run(world(also=also))
+    assert [seen.absent_at for seen in course.seen][:6] == [None, at(-300), at(-300), at(-298), at(-298), at(-298)]
+
+
 def test_the_moment_before_which_pods_are_restarted_is_the_api_servers_alone() -> None:
     """By this program's own clock, were it ahead, each pod that a restart makes would be restarted again."""
     times = iter([None, None, at(-300), at(-299), at(-298), at(-297)])
     away = unknown(Reason.DATABASE_UNREACHABLE, "store default")
     wrong, right = EMPTY[Store.DEFAULT], stores()[Store.DEFAULT]
     also = {
-        "cluster_time": lambda: next(times),
+        "cluster_time": lambda: next(times, at(-200)),
         "stores": {Store.DEFAULT: reads(away, away, away, wrong, right)},
         "migrate": lambda _: True,
     }
     course = Course()
     course.run(world(also=also))
-    assert [seen.restarts_before for seen in course.seen] == [None, None, at(-300), at(-300), at(-298)]
+    assert [seen.restarts_before for seen in course.seen][:5] == [None, None, at(-300), at(-300), at(-298)]

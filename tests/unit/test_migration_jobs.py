@@ -299,6 +299,14 @@ def test_a_job_that_is_not_there_is_made_before_a_run_ends_on_the_success_of_ano
     assert (taken.jobs, taken.attempt) == ((), 2)
 
 
+def test_a_job_that_argo_cd_misses_has_not_succeeded_though_nobody_may_read_it() -> None:
+    """It failed, and its ttlSecondsAfterFinished was over before its failure was seen."""
+    seen = migration_of(unseen=(JOB,), jobs=(managed(synced=False),), sync="OutOfSync", operation=operation(attempt=1))
+    taken = planner.next_step(world(seen, stores=EMPTY), policy())
+    assert isinstance(taken, Migrate)
+    assert (taken.jobs, taken.attempt) == ((JOB,), 2)
+
+
 def test_the_pause_before_the_next_attempt_tells_what_its_pods_said() -> None:
     pod = job_pod(crashed("tool", -9), finding=finding(Reason.CRASH_LOOPING))
     failed = job(FAILED, JOB, pod, ended_at=at(-3), message="BackoffLimitExceeded")
