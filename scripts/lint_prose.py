@@ -32,6 +32,7 @@ def pages() -> list[str]:
         *_ROOT.glob("docs/*.md"),
         *_ROOT.glob("charts/*/*.md"),
         *_ROOT.glob("benchmarks/*.md"),
+        *_ROOT.glob("examples/*/*.md"),
     ]
     return sorted(set(map(str, (path.relative_to(_ROOT) for path in found))) - set(EXEMPT))
 
