@@ -249,7 +249,7 @@ ACTS = [
     pytest.param(
         Refresh(application(BOOTSTRAP), "default is empty"),
         (
-            "asked Argo CD to compare Application argocd/data-temporal-namespace-bootstrap afresh",
+            "asked Argo CD to refresh Application argocd/data-temporal-namespace-bootstrap",
             "RefreshRequested",
         ),
         (),
