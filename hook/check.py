@@ -166,7 +166,7 @@ def words(step: Step) -> str:
         case Resync(application, _, why, _):
             return f"sync Application {application.ref} again: {why}"
         case Refresh(application, why):
-            return f"ask Argo CD to compare Application {application.ref} afresh: {why}"
+            return f"ask Argo CD to refresh Application {application.ref}: {why}"
 
 
 def as_json(verdict: Verdict, secrets: Secrets) -> str:

@@ -101,13 +101,13 @@ def _conclude(
 
 _EXIT_CODES = """exit codes:
   0  passed: the rollout may go on         5  the migration failed or left the schema behind
-  1  a bug in the hook                     6  a login or a permission is refused
-  2  the settings cannot be used           7  Temporal does not come up, for a named cause
+  1  a bug in the hook                     6  a login or a permission was refused
+  2  the settings cannot be used           7  Temporal does not start; the message names the cause
   3  {three:<38}8  an Application after Temporal failed
-  4  a schema that a person has to repair
+  4  a schema that only a person can repair
 `temporal-recovery-hook explain REASON` says what a reason means and what to do."""
 
-_SETTINGS = """settings are YAML (--config) and environment variables (TRH_...), which win over the file:
+_SETTINGS = """settings come from YAML (--config) and from environment variables (TRH_...), which override the file:
   temporal.version is TRH_TEMPORAL__VERSION, stores.default.dsn is TRH_STORES__DEFAULT__DSN. A DSN in the
   environment replaces the file's block of that store. The project's docs/settings.md lists all settings."""
 
@@ -123,7 +123,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="temporal-recovery-hook",
-        description="Gates an Argo CD rollout on Temporal's real state and repairs what can be repaired.",
+        description="Holds an Argo CD rollout until Temporal's schemas are right, and repairs what it can.",
         epilog="`temporal-recovery-hook explain` lists all reasons with their exit codes.",
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -135,40 +135,42 @@ def _parser() -> argparse.ArgumentParser:
 
     run = command(
         "run",
-        "the gate: wait, repair, and end when the rollout may go on; what the Job starts",
-        "Waits until both schemas are right and Temporal answers, and repairs on the way: reruns the migration,\n"
-        "restarts servers and syncs failed Applications again. Ends at the deadline at the latest.",
-        f"{_EXIT_CODES.format(three='the deadline came')}\n\n{_SETTINGS}\n\n"
+        "the gate: wait, repair, and end when the rollout may go on; the Job runs this",
+        "Waits until both schemas are right and Temporal answers. If something is wrong, it reruns the migration,\n"
+        "restarts servers and syncs failed Applications again. Fails at the deadline.",
+        f"{_EXIT_CODES.format(three='the deadline was reached')}\n\n{_SETTINGS}\n\n"
         "example:\n  temporal-recovery-hook run --config settings.yaml",
     )
     check = command(
         "check",
-        "look once, show the verification list and the next step; changes nothing",
-        "Looks once and says what `run` would do now. Changes nothing.\n"
-        "Exits with 0 where `run` would pass now, with 3 where it would wait or act first, else with the fault's code.\n"
-        "`run` waits for some faults for its grace (graceSeconds) before it ends on them; `check` exits at once.",
+        "look once, and print a verification list and the next step; changes nothing",
+        "Looks once and prints what `run` would do now. Changes nothing.\n"
+        "Exits with 0 if `run` would pass now, with 3 if it would wait or act first, otherwise with the error's code.\n"
+        "`run` retries some errors for the grace period (graceSeconds) before it fails. `check` exits at once.",
         f"{_EXIT_CODES.format(three='`run` would wait or act first')}\n\n{_SETTINGS}\n\n"
         "example:\n  temporal-recovery-hook check --config settings.yaml --output json",
     )
     for one in (run, check):
-        one.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML; TRH_... variables win over it")
+        one.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML; TRH_... variables override it")
     audit = _audit_parser(command)
     versions = command(
         "versions",
         "the schema versions that releases of Temporal expect",
         "Prints the schema versions that Temporal's releases expect. Contacts nothing.",
-        "exit codes: 0; 2 for what is not a known release\n\nexample:\n  temporal-recovery-hook versions 1.29",
+        "exit codes: 0; 2 if the release is unknown\n\nexample:\n  temporal-recovery-hook versions 1.29",
     )
-    versions.add_argument("release", nargs="?", help="a release (1.29.1) or a minor (1.29); all of them if left out")
+    versions.add_argument("release", nargs="?", help="a release (1.29.1) or a minor release (1.29); default: all")
     for one in (check, audit, versions):
-        one.add_argument("--output", choices=("table", "json"), default="table", help="for a person, or for a program")
+        one.add_argument(
+            "--output", choices=("table", "json"), default="table", help="table for people, JSON for programs"
+        )
     explain = command(
         "explain",
         "what a reason means, its exit code and what to do",
-        "Prints the entry of a reason, or the list of all. Contacts nothing.",
-        "exit codes: 0; 2 for what is not a reason\n\nexample:\n  temporal-recovery-hook explain SchemaStuck",
+        "Prints the entry of a reason, or a list of all reasons. Contacts nothing.",
+        "exit codes: 0; 2 if the reason is unknown\n\nexample:\n  temporal-recovery-hook explain SchemaStuck",
     )
-    explain.add_argument("reason", nargs="?", help="a reason, in any case; all of them if left out")
+    explain.add_argument("reason", nargs="?", help="a reason, in upper or lower case; default: all")
     return parser
 
 
@@ -176,19 +178,19 @@ def _audit_parser(command: Callable[[str, str, str, str], argparse.ArgumentParse
     """Return the parser of `audit`."""
     audit = command(
         "audit",
-        "tell whether a gate gates: what holds each Application of a rollout, and what does not",
-        "Reads an ApplicationSet and its Applications, in a cluster or in manifests. Prints what holds each of them,\n"
-        "what does not, and what to do. Changes nothing. What cannot be seen from what was given (charts behind a\n"
-        "manifest, Argo CD's version) is named, and counts for neither.\n"
-        "Of what an Application renders, give all (`argocd app manifests NAME`); of an ApplicationSet whose generators ask\n"
-        "others for their parameters, its Applications too (`argocd appset generate FILE -o yaml`).",
+        "show what holds each Application of a rollout back, and what does not; changes nothing",
+        "Reads an ApplicationSet and its Applications, from a cluster or from manifests. Prints what holds each of them\n"
+        "back, what does not, and what to do. Changes nothing. It names what it cannot see (charts behind a manifest,\n"
+        "Argo CD's version), and counts it neither way.\n"
+        "If you give manifests of an Application, give all of them (`argocd app manifests NAME`). If the generators of an\n"
+        "ApplicationSet read other systems, also give its Applications (`argocd appset generate FILE -o yaml`).",
         "exit codes:\n"
-        "  0  nothing that could be seen fails to hold; warnings there may be\n"
+        "  0  everything that could be seen holds; there may be warnings\n"
         "  1  a bug in the hook\n"
         "  2  the options, the settings or a file cannot be used\n"
         "  3  the Kubernetes API does not answer\n"
-        "  6  a login or a permission is refused, or what is named does not exist\n"
-        "  9  something that could be seen fails to hold\n"
+        "  6  a login or a permission was refused, or something does not exist\n"
+        "  9  something that could be seen does not hold\n"
         "`temporal-recovery-hook explain REASON` says what a finding means and what to do; docs/gating.md lists all.\n\n"
         "examples:\n"
         "  temporal-recovery-hook audit --applicationset argocd/temporal --config settings.yaml\n"
@@ -198,24 +200,32 @@ def _audit_parser(command: Callable[[str, str, str, str], argparse.ArgumentParse
         "    --file applicationset.yaml --config settings.yaml",
     )
     audited = audit.add_mutually_exclusive_group(required=True)
-    audited.add_argument("--applicationset", metavar="NAMESPACE/NAME", help="a live one, by the kubeconfig of who asks")
+    audited.add_argument(
+        "--applicationset", metavar="NAMESPACE/NAME", help="an ApplicationSet in the cluster of your kubeconfig"
+    )
     audited.add_argument(
         "--file",
         action="append",
         default=[],
         metavar="FILE",
-        help="manifests in YAML, `-`: standard input; repeatable",
+        help="a file of manifests in YAML, or `-` for standard input; repeatable",
     )
-    audit.add_argument("--config", type=Path, metavar="FILE", help="the gate's settings, which say who is who")
+    audit.add_argument("--config", type=Path, metavar="FILE", help="the gate's settings, which name the Applications")
     application = "[NAMESPACE/]NAME"
     audit.add_argument("--migrations", metavar=application, help="the migrations' Application")
     audit.add_argument("--gate", metavar=application, help="the gate's Application")
     audit.add_argument("--runtime", metavar=application, help="the Application of Temporal's servers")
     audit.add_argument(
-        "--downstream", metavar=application, action="append", default=[], help="one that needs Temporal; repeatable"
+        "--downstream",
+        metavar=application,
+        action="append",
+        default=[],
+        help="an Application that needs Temporal; repeatable",
     )
     audit.add_argument(
-        "--argocd-version", metavar="VERSION", help="Argo CD's version where nothing that is given tells it"
+        "--argocd-version",
+        metavar="VERSION",
+        help="Argo CD's version, if neither the cluster nor the manifests show it",
     )
     return audit
 

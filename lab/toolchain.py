@@ -194,14 +194,14 @@ def _build_tool(release: str, target: Path, progress: Progress) -> None:
     go = _go(progress)
     _install(go, f"cmd/tools/sql@v{release}", target, progress, "temporal-sql-tool")
     (target / "sql").rename(target / "temporal-sql-tool")
-    _copy(_module_directory(go, release) / "schema" / "postgresql" / "v12", target / "schema")
+    _copy(module_directory(_MODULE, f"v{release}", progress) / "schema" / "postgresql" / "v12", target / "schema")
 
 
 def _build_server(release: str, target: Path, progress: Progress) -> None:
     go = _go(progress)
     _install(go, f"cmd/server@v{release}", target, progress, "temporal-server")
     (target / "server").rename(target / "temporal-server")
-    source = _module_directory(go, release) / "config"
+    source = module_directory(_MODULE, f"v{release}", progress) / "config"
     (target / "config").mkdir()
     for path in (source / "development-postgres12.yaml", source / "dynamicconfig" / "development-sql.yaml"):
         shutil.copyfile(path, target / "config" / path.name)
@@ -248,8 +248,14 @@ def _build(
     progress(f"built {name} in {time.monotonic() - began:.0f} s")
 
 
-def _module_directory(go: Path, release: str) -> Path:
-    answer = _output([str(go), "mod", "download", "-json", f"{_MODULE}@v{release}"])
+def module_directory(
+    module: str, version: str, progress: Progress = print, go_at_least: tuple[int, ...] = _GO_AT_LEAST
+) -> Path:
+    """Where the module cache has a version (``v1.2.3``) of a Go module, downloaded if needed. Raises ``BuildError``.
+
+    ``go_at_least`` is what its go.mod asks for: an older Go does not even download it.
+    """
+    answer = _output([str(_go(progress, go_at_least)), "mod", "download", "-json", f"{module}@{version}"])
     return Path(json.loads(answer)["Dir"])
 
 

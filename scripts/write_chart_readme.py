@@ -36,7 +36,7 @@ INTRODUCTION = """\
 The chart is an Application of its own, between the schema migration and Temporal's servers. Its Job is a `Sync` hook.
 A ConfigMap in a later wave, the *receipt*, is applied only after the Job has succeeded. Until then the Application is
 OutOfSync, which holds a RollingSync. The Job waits until both of Temporal's schemas match the release that is
-deployed, repairs what it can, and ends with a reason, an exit code and a remedy.
+deployed, and repairs what it can. It ends with a reason, an exit code and a remedy.
 
 ## The smallest values
 

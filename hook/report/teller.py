@@ -155,4 +155,4 @@ def _of_act(act: Act, runtime: ApplicationRef | None) -> tuple[str, str, Applica
                 application.ref,
             )
         case Refresh(application, _):
-            return f"asked Argo CD to compare Application {application.ref} afresh", "RefreshRequested", None
+            return f"asked Argo CD to refresh Application {application.ref}", "RefreshRequested", None

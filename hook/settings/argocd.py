@@ -12,30 +12,31 @@ from hook.settings.blocks import Block, authorization
 
 
 class KubeconfigSettings(Block):
-    """How an API server is reached. Without a file: the pod's own service account."""
+    """How to reach an API server. Without a file, the gate uses the service account of its pod."""
 
     kubeconfig_file: Path | None = None
+    """The kubeconfig."""
     context: str | None = None
-    """None: the file's current context."""
+    """The context. Default: the current context of the file."""
 
 
 class ArgoCdServerSettings(Block):
-    """Argo CD's own API as the way to Applications: no right on them in Kubernetes is needed then."""
+    """Use the Argo CD API for Applications. The gate then needs no permission on them in Kubernetes."""
 
     address: str
-    """``host:port`` of argocd-server, such as argocd-server.argocd.svc:443, with its root path where it has one."""
+    """``host:port`` of argocd-server, such as argocd-server.argocd.svc:443, with its root path if it has one."""
     token_file: Path
-    """A token of a project's role that may get and sync the Applications; read anew for each request."""
+    """A token of a project role that may get and sync the Applications. The gate reads it again for each request."""
     project: Annotated[str, Field(min_length=1)] = "default"
-    """The AppProject of the Applications that name none: a role's token is of one project."""
+    """The AppProject of the Applications that set none. A role's token belongs to one project."""
     ca_file: Path | None = None
-    """None: the public authorities that this machine or image trusts. argocd-server's own certificate is self-signed
-    unless it was given another: name that certificate, or its CA."""
+    """The CA of argocd-server's certificate. Default: the public CAs that this machine or image trusts. The
+    certificate is self-signed unless you replaced it: then give that certificate."""
     server_name: str | None = None
-    """The name that the certificate carries, where it is not the address's host."""
+    """The name in the certificate, if it is not the host of the address."""
     plain_text: bool = False
-    """Speak without TLS, to an argocd-server that runs with --insecure. Anybody on its way can read the token then, unless
-    a mesh encrypts the connection: so it has to be said."""
+    """Connect without TLS, to an argocd-server that runs with --insecure. Anybody on the network path can then read
+    the token, unless a mesh encrypts the connection."""
 
     def authorization(self) -> str:
         """Return the header, from the file as it is now; raise OSError when it cannot be read or is no header's text."""
@@ -58,7 +59,7 @@ class ArgoCdServerSettings(Block):
 
 
 class ArgoCdSettings(KubeconfigSettings):
-    """How Argo CD's Applications are reached. Without anything: by the API server that has the pods."""
+    """By default, the gate reads Applications from the API server of the pods."""
 
     server: ArgoCdServerSettings | None = None
 

@@ -44,12 +44,14 @@ class SettingsError(Exception):
 
 
 class ApplicationSettings(Block):
-    """An Argo CD Application; Argo CD's own namespace unless Applications in any namespace are used."""
+    """An Argo CD Application."""
 
     name: Annotated[str, Field(min_length=1)]
+    """The Application's name."""
     namespace: Annotated[str, Field(min_length=1)] = "argocd"
+    """Its namespace: Argo CD's own, unless you use Applications in any namespace."""
     project: Annotated[str, Field(min_length=1)] | None = None
-    """Its AppProject, which Argo CD's own API wants to know. None: `argocd.server.project`."""
+    """Its AppProject, which the Argo CD API needs. Default: `argocd.server.project`."""
 
     @field_validator("name")
     @classmethod
@@ -67,14 +69,17 @@ class ApplicationSettings(Block):
 
 
 class TlsSettings(Block):
-    """TLS towards the frontend; its presence switches TLS on."""
+    """TLS to the frontend. Setting this block enables TLS."""
 
     ca_file: Path | None = None
-    """None: the public authorities that gRPC brings, neither the system's nor SSL_CERT_FILE's; name a private CA."""
+    """The CA that signed the frontend's certificate. Default: the public CAs that gRPC includes, not those of the
+    system or of SSL_CERT_FILE."""
     cert_file: Path | None = None
+    """The client certificate."""
     key_file: Path | None = None
+    """The key of the client certificate."""
     server_name: str | None = None
-    """The name that the certificate carries, where it is not the address's host."""
+    """The name in the certificate, if it is not the host of the address."""
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> Self:
@@ -84,17 +89,18 @@ class TlsSettings(Block):
 
 
 class FrontendSettings(Block):
-    """Temporal's frontend, asked by gRPC."""
+    """Temporal's frontend, which the gate calls by gRPC."""
 
     address: str | None = None
-    """``host:port``; the chart's Service is ``<fullname>-frontend.<namespace>:7233``."""
+    """``host:port``. The Service of Temporal's chart is ``<fullname>-frontend.<namespace>:7233``."""
     tls: TlsSettings | None = None
     token_file: Path | None = None
-    """A token for Temporal's authorizer or a proxy, sent as the header ``authorization`` and read anew at each look. Where
-    the file holds one word, ``Bearer`` is put before it; else it is sent as it is (``Basic dXNlcjpwYXNz``)."""
+    """A token for Temporal's authorizer or a proxy, sent in the header ``authorization``. The gate reads the file
+    again each time it looks. If the file has one word, the gate puts ``Bearer`` before it. Otherwise, it sends the
+    text unchanged (``Basic dXNlcjpwYXNz``)."""
     allow_plain_text_token: bool = False
-    """Send the token without TLS. Anybody on its way can read it then, unless a mesh encrypts the connection: so it has to
-    be said."""
+    """Allow sending the token without TLS. Anybody on the network path can then read it, unless a mesh encrypts the
+    connection."""
 
     def authorization(self) -> str | None:
         """Return the header, from the file as it is now; raise OSError when it cannot be read or is no header's text."""
@@ -124,11 +130,12 @@ class FrontendSettings(Block):
 
 
 class SchemaVersionsSettings(Block):
-    """The expected versions by hand, for a release that the table does not know."""
+    """The expected schema versions, for a release that the gate does not know."""
 
     default: str
+    """The default store's version."""
     visibility: str | None = None
-    """Required unless visibility is not in PostgreSQL."""
+    """The visibility store's version. Required unless visibility is not in PostgreSQL."""
 
     @field_validator("default", "visibility")
     @classmethod
@@ -139,11 +146,11 @@ class SchemaVersionsSettings(Block):
 
 
 class TemporalSettings(Block):
-    """The release that comes next, and where its frontend will answer."""
+    """The release of Temporal that is rolled out, and its frontend."""
 
     version: str | None = None
-    """The server's release (1.29.1), not the chart's; required for `run`, since at an upgrade the live image is the old
-    one."""
+    """The release of the server (1.29.1), not of its chart. Required for `run`, because the running image is the old
+    one during an upgrade."""
     schema_versions: SchemaVersionsSettings | None = None
     frontend: FrontendSettings = FrontendSettings()
 
@@ -166,29 +173,32 @@ class TemporalSettings(Block):
 
 
 class CommandSettings(Block):
-    """The owner's own migration command, for CI, a laptop and the demo."""
+    """A migration command, for CI, a laptop and the demo."""
 
     argv: Annotated[list[str], Field(min_length=1)]
+    """The command and its arguments."""
     state_directory: Path
-    """Where the command's record and log are kept; two gates of one machine share it, so that neither doubles the other."""
+    """The directory for the command's record and log. Two gates on one machine share it, so that they do not migrate
+    twice."""
 
 
 class MigrationsSettings(Block):
-    """Who owns the schema, and how often a run asks it to migrate."""
+    """What migrates the schema, and how often a run requests it."""
 
     strategy: Literal["argocd", "command"] = "argocd"
+    """`argocd` syncs `application`; `command` runs `command`."""
     application: ApplicationSettings | None = None
     command: CommandSettings | None = None
     attempts: Annotated[int, Field(ge=0, le=20)] = 3
-    """Three: one for the fault itself, one for a database that came up meanwhile, one more; then a person should look.
-    None (0): the run waits for the schemas and asks nobody."""
+    """How many migrations a run requests at most: one for the first error, one for a database that started in the
+    meantime, and one more. With 0, the run waits for the schemas and requests none."""
     pause_seconds: Seconds = 10
-    """After a failed attempt; doubles each time. Ten, as a Job's own back-off begins."""
+    """The pause after a failed attempt. It doubles each time, and starts at 10 s as a Job's own back-off does."""
     before_servers: bool = False
-    """``application`` holds Temporal's servers, too, and its sync ends the schema Job before it makes them (Temporal's chart
-    1.x: a PreSync hook). Required where it is ``runtime.application``."""
+    """``application`` also has Temporal's servers, and its sync finishes the schema Job before it creates them
+    (Temporal's chart 1.x: a PreSync hook). Required if it is the same as ``runtime.application``."""
     jobs: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """The schema Jobs' names. Empty: the gate recognises them by itself."""
+    """The names of the schema Jobs. Default: the gate recognizes them."""
 
     @model_validator(mode="after")
     def _has_its_block(self) -> Self:
@@ -209,16 +219,16 @@ class MigrationsSettings(Block):
 
 
 class RuntimeSettings(Block):
-    """Temporal's servers: their Application, and where their pods are."""
+    """Temporal's servers: their Application and their pods."""
 
     application: ApplicationSettings | None = None
     namespace: Annotated[str, Field(min_length=1)] | None = None
-    """The pods' namespace. None: pods are neither looked at nor restarted."""
+    """The namespace of the pods. Without it, the gate neither looks at pods nor restarts them."""
     selector: Annotated[str, Field(min_length=1)] = "app.kubernetes.io/name=temporal"
-    """Labels of the pods and Deployments, as Temporal's chart sets them; the component label is added to it."""
+    """The labels of the pods and Deployments, as Temporal's chart sets them. The gate adds the component label."""
     stable_seconds: Seconds = 3
-    """A pod without readiness probe is trusted after it ran so long: Temporal without a schema exits within 0.2 s
-    (seen)."""
+    """How long a pod without a readiness probe must run before the gate counts it as stable. Temporal exits within
+    0.2 s if its schema is missing."""
 
     @field_validator("selector")
     @classmethod
@@ -232,13 +242,15 @@ class RuntimeSettings(Block):
 
 
 class RunSettings(Block):
-    """Which Job this run belongs to, by the downward API; outside of a Job the run gets a random id."""
+    """The Job that this run belongs to, from the downward API. Outside a Job, the run gets a random id."""
 
     id: str | None = None
     """The Job's uid (label ``batch.kubernetes.io/controller-uid``)."""
     job: str | None = None
-    """The Job's name; it is read once, for its creation and for the Application whose sync made it."""
+    """The Job's name. The gate reads the Job once, for its creation time and for the Application whose sync created
+    it."""
     namespace: str | None = None
+    """The Job's namespace."""
 
     @model_validator(mode="after")
     def _job_is_whole(self) -> Self:
@@ -248,15 +260,15 @@ class RunSettings(Block):
 
 
 class ReportSettings(Block):
-    """Where a run tells what it does."""
+    """How a run reports what it does."""
 
     format: Literal["auto", "json", "console"] = "auto"
-    """auto: readable lines on a terminal, JSON elsewhere."""
+    """`auto`: readable lines on a terminal, JSON elsewhere."""
     events: bool | Literal["auto"] = "auto"
-    """Whether what the gate does is told by Events on the Applications. auto: yes, but not with `argocd.server`, whose token
-    has no such right: true then needs `create` on events in their namespace, in the cluster that has the pods."""
+    """Whether the gate writes Events to the Applications. `auto`: yes, except with `argocd.server`, whose token has
+    no such permission. `true` then needs `create` on events in their namespace, in the cluster of the pods."""
     termination_message_file: Path = Path("/dev/termination-log")
-    """Kubernetes' own default (terminationMessagePath)."""
+    """The file for the termination message. The default is the default of Kubernetes (terminationMessagePath)."""
 
 
 class Settings(Block):
@@ -267,40 +279,47 @@ class Settings(Block):
     migrations: MigrationsSettings
     runtime: RuntimeSettings = RuntimeSettings()
     downstream: tuple[ApplicationSettings, ...] = ()
-    """Applications after Temporal, such as the namespace bootstrap, in their order; not with `reachability: never`, which
-    asks for none of them."""
+    """Applications after Temporal, such as the namespace bootstrap, in their order. Not with `reachability: never`,
+    which requires none of them."""
     reachability: Reachability = Reachability.AUTO
+    """Whether Temporal must answer before the gate passes. `auto`: only if its step was already reached, for up to
+    `patienceSeconds`. `always`: yes. `never`: only the schemas count."""
     on_empty_database: OnEmptyDatabase = OnEmptyDatabase.MIGRATE
+    """What to do if a database has no schema: `migrate`, or `fail` if a restore may be in progress."""
     gate: ApplicationSettings | None = None
-    """The gate's own Application: it gets the Events, and is refused as a target, except by a guard."""
+    """The gate's own Application. It gets the Events. Only a guard may have it as a target."""
     guard: bool = False
-    """The run is part of its own Application's sync and guards it, in a wave before everything else of it. It may be the
-    runtime or downstream then: it is read and never synced. A guard acts on nothing but the migrations, restarts no pod, and
-    ends where git has a newer commit for its Application, which could not be synced while it waits."""
+    """This run is part of the sync of its own Application, in a wave before everything else, and guards it. That
+    Application may then be the runtime or downstream: the guard reads it and never syncs it. A guard requests only
+    migrations and restarts no pod. It ends if Git has a newer commit for its Application, because Argo CD cannot sync
+    that commit while the guard waits."""
     reopen_gate: bool = False
-    """Sync the gate's own Application where it failed and all is right now: for a watchdog, never for the gate itself."""
+    """Sync the gate's own Application if it failed and everything is right now. For a watchdog only, never for the
+    gate."""
     argocd: ArgoCdSettings = ArgoCdSettings()
-    """Where Argo CD's Applications are, if not where the pods are; or Argo CD's own API."""
+    """Where Argo CD's Applications are, if they are in another cluster than the pods, or the Argo CD API."""
     kubernetes: KubeconfigSettings = KubeconfigSettings()
     run: RunSettings = RunSettings()
     report: ReportSettings = ReportSettings()
 
     deadline_seconds: Seconds = 1800
-    """From the Job's creation. Half an hour: longer than a database's slow start, shorter than a person's patience."""
+    """How long a run may take, from the creation of its Job. The default is longer than a slow start of a database,
+    and shorter than a person would wait."""
     migration_deadline_seconds: Seconds = 21_600
-    """From the Job's creation, for a migration that verifiably works: it is waited for beyond `deadlineSeconds`. Six hours:
-    one is common for a large visibility table."""
+    """How long a run may take while a migration makes progress, from the creation of the run's Job. It then continues
+    after `deadlineSeconds`. A large visibility table can need an hour."""
     grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = 120
-    """For what others may still mend: on a fresh cluster a Secret or a role is often a minute late."""
+    """How long to retry an error that somebody else may still repair. In a new cluster, a Secret or a role is often a
+    minute late."""
     interval_seconds: Seconds = 2
-    """Between two looks."""
+    """The longest pause between two looks."""
     patience_seconds: Seconds = 600
-    """How long `auto` waits for Temporal before it passes with a warning: the cure may lie in a later step. A deadline
-    that comes before ends it, too."""
+    """How long `auto` waits for Temporal before it passes with a warning, because the fix may be in a later step. An
+    earlier deadline ends the wait, too."""
     clock_skew_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
-    """How far the clocks of nodes and of the migration may be apart."""
+    """How far the clocks of the nodes and of the migration may differ."""
     request_timeout_seconds: Annotated[float, Field(ge=1, le=60)] = 5
-    """For each single remote call."""
+    """The timeout of each remote call."""
 
     @property
     def targets(self) -> dict[str, ApplicationRef]:

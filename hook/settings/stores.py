@@ -51,34 +51,43 @@ class Place(NamedTuple):
 
 
 class StoreSettings(Block):
-    """One store's database: by its parts, or by a whole DSN."""
+    """One store's database, by its parts or by a DSN."""
 
     dsn: SecretStr | None = None
-    """For a laptop. What else is given goes before what the DSN says."""
+    """A connection string, for a laptop. Other settings of the store override its parts."""
     dsn_file: Path | None = None
-    """A file with a DSN, such as the key `uri` of a CloudNativePG Secret."""
+    """A file with a connection string, such as the key `uri` of a CloudNativePG Secret."""
     host: str | None = None
+    """The host name."""
     host_file: Path | None = None
+    """A file with the host name."""
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    """None: PostgreSQL's own default, 5432."""
+    """The port. Default: 5432, PostgreSQL's own."""
     port_file: Path | None = None
+    """A file with the port."""
     database: str | None = None
+    """The database's name."""
     database_file: Path | None = None
+    """A file with the database's name."""
     user: str | None = None
+    """The role."""
     user_file: Path | None = None
+    """A file with the role."""
     password_file: Path | None = None
-    """None: no password, or libpq's own ways (PGPASSWORD, PGPASSFILE)."""
+    """A file with the password. Without it: no password, or what libpq finds (PGPASSWORD, PGPASSFILE)."""
     search_path: str | None = None
-    """The schemas of Temporal's tables, as in `connectAttributes.search_path` of Temporal's own configuration. None: the
-    role's own search path."""
+    """The schemas of Temporal's tables, as in `connectAttributes.search_path` of Temporal's configuration. Default:
+    the role's search path."""
     options: str | None = None
-    """More of libpq's `options` for the session, such as `-c statement_timeout=5s`."""
+    """More `options` of libpq for the session, such as `-c statement_timeout=5s`."""
     ssl_mode: SslMode | None = None
-    """None: libpq's default, prefer; verify-full with `sslRootCertFile: system`."""
+    """How to use TLS. Default: libpq's default, `prefer`, or `verify-full` with `sslRootCertFile: system`."""
     ssl_root_cert_file: Path | None = None
-    """The CA to verify the server by, or `system`: the public authorities that this machine or image trusts."""
+    """The CA that signed the server's certificate, or `system` for the public CAs that this machine or image trusts."""
     ssl_cert_file: Path | None = None
+    """The client certificate."""
     ssl_key_file: Path | None = None
+    """The key of the client certificate."""
 
     @field_validator("dsn")
     @classmethod
@@ -197,22 +206,24 @@ class DefaultStoreSettings(StoreSettings):
     """The default store."""
 
     database: str | None = "temporal"
-    """With a DSN: the DSN's own, unless it is given here."""
+    """The database's name. With a DSN, the default is the DSN's database."""
 
 
 class VisibilityStoreSettings(StoreSettings):
-    """The visibility store; what it leaves out is taken from the default store, but for database and search path.
+    """The visibility store. It inherits what you leave out from the default store, except database and search path.
 
-    TLS material and options are taken only together with the host: another server has its own.
+    It inherits TLS settings and options only if it also inherits the host.
     """
 
     enabled: bool = True
-    """False where visibility is not in PostgreSQL (Elasticsearch, OpenSearch): then only the default store is gated."""
+    """Whether visibility is in PostgreSQL. `false` for Elasticsearch or OpenSearch: then the gate checks only the default
+    store."""
     database: str | None = "temporal_visibility"
+    """The database's name."""
 
 
 class StoresSettings(Block):
-    """Both stores."""
+    """The databases of both stores."""
 
     default: DefaultStoreSettings = DefaultStoreSettings()
     visibility: VisibilityStoreSettings = VisibilityStoreSettings()

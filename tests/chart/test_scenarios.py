@@ -355,12 +355,12 @@ def test_the_notes_say_where_to_look(scenario: str, helm3: Helm, notes: Notes) -
     said = notes(SCENARIOS[scenario])
     values = values_of(scenario)
     assert f"logs job/{the(helm3.objects(CHART, SCENARIOS[scenario]), 'Job')['metadata']['name']}" in said
-    assert ("sync Application" in said) == values["gate"]["application"]["enabled"]
+    assert ("sync the Application" in said) == values["gate"]["application"]["enabled"]
     assert ("holds no rollout back" in said) == (values["hook"]["phase"] == "PostSync")
     assert ("docs/rbac.md" in said) == (
         scenario in {"tenant", "hub-and-spoke", "argocd-server", "argocd-server-in-a-mesh", "full"}
     )
-    assert "docs/ is in" not in said
+    assert "docs/ is a folder of" not in said
     assert "%!" not in said
     assert "<no value>" not in said
 
@@ -409,11 +409,13 @@ def test_the_notes_of_the_runtimes_guard_name_the_runtime(notes: Notes) -> None:
 def test_the_notes_say_which_rights_are_missing(values: Json, *, missing: bool, notes: Notes) -> None:
     """Those on pods, where somebody else is to make them."""
     said = notes(merged(merged(SMALLEST, {"rbac": {"runtime": {"create": False}}}), values))
-    assert ("No Role was made for the pods of Temporal" in said) == missing
+    assert ("The chart created no Role for the pods of Temporal" in said) == missing
 
 
 def test_the_notes_of_a_release_say_where_the_docs_are(notes: Notes) -> None:
-    assert notes(SMALLEST, home="https://example.com/hook").endswith("\n\ndocs/ is in https://example.com/hook\n")
+    assert notes(SMALLEST, home="https://example.com/hook").endswith(
+        "\n\ndocs/ is a folder of https://example.com/hook\n"
+    )
 
 
 def test_an_older_kubernetes_is_refused(helm3: Helm) -> None:

@@ -468,8 +468,7 @@ NEXT_STEPS = [
     ),
     pytest.param(
         worlds.observation(migration=UNCOMPARED),
-        "ask Argo CD to compare Application argocd/data-migrations-temporal afresh: "
-        "its Job's end is not in its status yet",
+        "ask Argo CD to refresh Application argocd/data-migrations-temporal: its Job's end is not in its status yet",
         id="compare",
     ),
     pytest.param(

@@ -35,7 +35,8 @@ def test_the_settings_for_a_laptop_are_taken(tmp_path: Path, monkeypatch: pytest
 def test_its_links_and_targets_are_there() -> None:
     """Every link of the README and the docs leads to a file and its heading, and every make target that is named exists."""
     makefile = (ROOT / "Makefile").read_text()
-    for document in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), CHART / "README.md"):
+    pages = (path for pattern in ("*.md", "docs/*.md", "examples/*/*.md") for path in sorted(ROOT.glob(pattern)))
+    for document in (*pages, CHART / "README.md"):
         text = document.read_text()
         for link, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]+))?\)", text):
             if "://" in link:

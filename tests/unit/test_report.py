@@ -249,7 +249,7 @@ ACTS = [
     pytest.param(
         Refresh(application(BOOTSTRAP), "default is empty"),
         (
-            "asked Argo CD to compare Application argocd/data-temporal-namespace-bootstrap afresh",
+            "asked Argo CD to refresh Application argocd/data-temporal-namespace-bootstrap",
             "RefreshRequested",
         ),
         (),
@@ -541,7 +541,7 @@ def test_the_termination_message_names_reason_and_remedy(tmp_path: Path) -> None
     passed = Outcome(Finding(Reason.PASSED_WITH_WARNING, "the rollout may go on"), warnings=warnings)
     assert message(tmp_path, passed) == (
         b"PassedWithWarning: the rollout may go on\n"
-        b"Warning: SchemaNewer: store default: is at 1.19. What to do: Nothing, if the rollback was meant."
+        b"Warning: SchemaNewer: store default: is at 1.19. What to do: Nothing, if you intended the rollback."
     )
 
 

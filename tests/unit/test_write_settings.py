@@ -32,4 +32,4 @@ def test_it_lists_every_setting(write_settings: ModuleType) -> None:
     """Each path that a file may hold."""
     text = write_settings.render().replace("[]", "")
     assert [path for path, _ in _paths(Settings) if f"| `{'.'.join(path)}` |" not in text] == []
-    assert "| `graceSeconds` | s | `120` | For what others may still" in text
+    assert "| `graceSeconds` | s | `120` | How long to retry an error" in text
