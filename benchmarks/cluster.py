@@ -37,9 +37,9 @@ _KUBELET_BACKOFF_SECONDS = 10.0
 _LONGEST_BACKOFF = "back-off 5m0s"
 """As the kubelet says it."""
 
-_BOOTSTRAPPED = "bootstrap's Job Complete (Argo CD, its process)"
-_REPAIRED = "bootstrap Healthy in Argo CD (its look at its Job)"
-_PASSED = "Passed"
+BOOTSTRAPPED = "bootstrap's Job Complete (Argo CD, its process)"
+REPAIRED = "bootstrap Healthy in Argo CD (its look at its Job)"
+PASSED = "Passed"
 
 
 def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
@@ -53,9 +53,8 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
             with Team(platform, f"repair{turn}") as team:
                 incident.break_by_hand(team)
                 done = incident.repair(team)
-                first = done.lines[0].at
-                repairs.append({name: at - first for name, at in repair.in_order(_marks(team, done))})
-                starts.append(first - done.synced)
+                repairs.append(moments(team, done))
+                starts.append(done.lines[0].at - done.synced)
             with Team(platform, f"hand{turn}") as team:
                 incident.break_by_hand(team)
                 began = time.time()
@@ -76,9 +75,9 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
             row("  of it: servers' start to SERVING", values=[one.servers for one in limits], base=whole),
             row("  of it: Argo CD, two syncs that do nothing", values=idle, base=whole),
             row("by hand, by a machine: bootstrap's Job Complete", values=hands, base=whole),
-            row("repair: bootstrap's Job Complete", values=reached[_BOOTSTRAPPED], base=whole),
-            row("repair: bootstrap Healthy", values=reached[_REPAIRED], base=whole),
-            row("repair: Passed, and the gate ends", values=reached[_PASSED], base=whole),
+            row("repair: bootstrap's Job Complete", values=reached[BOOTSTRAPPED], base=whole),
+            row("repair: bootstrap Healthy", values=reached[REPAIRED], base=whole),
+            row("repair: Passed, and the gate ends", values=reached[PASSED], base=whole),
             row("before it: from the sync to the gate's first line", values=starts, base=whole),
         ],
     )
@@ -86,7 +85,7 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
         "Where its time goes",
         "The same repairs, from one moment to the next, by the gate's log, the version rows' own time and the API server's "
         "watches. The ratio is the share of the repair up to Passed.",
-        [row(f"to: {name}", values=taken, base=reached[_PASSED]) for name, taken in repair.phases(repairs).items()],
+        [row(f"to: {name}", values=taken, base=reached[PASSED]) for name, taken in repair.phases(repairs).items()],
     )
     return [against, rest]
 
@@ -132,6 +131,12 @@ def _ready(team: Team) -> int:
     return sum(component_of(pod) in SERVICES and is_ready(pod) for pod in team.pods())
 
 
+def moments(team: Team, done: incident.Repair) -> dict[str, float]:
+    """Return the moments of a repair in their order, in seconds since the gate's first line."""
+    first = done.lines[0].at
+    return {name: at - first for name, at in repair.in_order(_marks(team, done))}
+
+
 def _marks(team: Team, done: incident.Repair) -> Iterator[tuple[str, float | None]]:
     """Yield the moments in the order of a repair; None where it had no such moment."""
 
@@ -157,14 +162,14 @@ def _marks(team: Team, done: incident.Repair) -> Iterator[tuple[str, float | Non
         next((line.at for line in done.lines if line.event.startswith("frontend: serves")), None),
     )
     yield "bootstrap synced again (all pods right, Argo CD's comparison)", next(iter(bootstrap), None)
-    yield _BOOTSTRAPPED, by_hand.ended(team, by_hand.BOOTSTRAP_JOB, next(iter(bootstrap), since), "Complete")
+    yield BOOTSTRAPPED, by_hand.ended(team, by_hand.BOOTSTRAP_JOB, next(iter(bootstrap), since), "Complete")
     yield (
-        _REPAIRED,
+        REPAIRED,
         team.history.first(
             "Application", team.git.name(BOOTSTRAP), is_synced_and_healthy, next(iter(bootstrap), since)
         ),
     )
-    yield _PASSED, said("Passed")[0]
+    yield PASSED, said("Passed")[0]
 
 
 class _Bystander:

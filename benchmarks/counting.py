@@ -21,9 +21,9 @@ _SECONDS = 30.0
 class CountingProxy:
     """Listens on a free port of loopback, without TLS, as a context manager."""
 
-    def __init__(self, api_server: str, ca_file: Path) -> None:
-        """Stand before this URL."""
-        self.requests = Requests()
+    def __init__(self, api_server: str, ca_file: Path, requests: Requests | None = None) -> None:
+        """Stand before this URL; ``requests`` is what another one counts into, too."""
+        self.requests = Requests() if requests is None else requests
         pool = urllib3.PoolManager(ca_certs=str(ca_file), timeout=_SECONDS, retries=False, maxsize=8)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, api_server, pool, self.requests))
         self._server.daemon_threads = True

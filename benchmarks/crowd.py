@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from benchmarks import programs, verdict, waiting
 from benchmarks.counting import CountingProxy
 from benchmarks.figures import Row, Table
 from benchmarks.frontend import Frontend
+from benchmarks.gate_process import GateProcess
 from lab.control_plane import builds
 from lab.control_plane.argocd import APPLICATIONS, DESTINATION
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.platform import Platform
-from lab.processes import Process
 from lab.team import Team
 from lab.toolchain import build_once, cache_directory
 
@@ -48,12 +45,13 @@ def _table(platform: Platform, directory: Path, rounds: int) -> Table:
         team.roll_out()
         team.until_rolled_out()
         with CountingProxy(platform.plane.url, platform.plane.ca_file) as proxy:
-            gate = _Gate(team, proxy, directory)
+            gate = GateProcess(team, proxy, directory)
+            script = _Script(team, directory)
             for size in (small, crowded):
                 if size == crowded:
                     _crowd(team)
-                gate.verdict(), gate.script()  # the first of each warms up
-                both = [(gate.verdict(), gate.script()) for _ in range(rounds * _VERDICTS)]
+                gate.verdict(), script.verdict()  # the first of each warms up
+                both = [(gate.verdict(), script.verdict()) for _ in range(rounds * _VERDICTS)]
                 verdicts[size], scripts[size] = (list(each) for each in zip(*both, strict=True))
                 waits[size] = [gate.wait(silent.address) for _ in range(rounds)]
     rows = []
@@ -79,38 +77,19 @@ def _table(platform: Platform, directory: Path, rounds: int) -> Table:
     )
 
 
-class _Gate:
-    """The gate of a team that has rolled out, started on this machine by its own settings."""
+class _Script:
+    """A shell script that asks what the gate of a team asks, with the rights of its ServiceAccount."""
 
-    def __init__(self, team: Team, proxy: CountingProxy, directory: Path) -> None:
-        self._team, self._proxy, self._directory = team, proxy, directory
-        self._directory.mkdir(exist_ok=True)
-        kubeconfig = directory / "kubeconfig"
-        name = team.git.name(GATE)
-        token = team.platform.plane.token(team.name, name)
+    def __init__(self, team: Team, directory: Path) -> None:
+        kubeconfig = directory / "kubeconfig-of-the-script"
+        token = team.platform.plane.token(team.name, team.git.name(GATE))
         team.platform.plane.write_kubeconfig(kubeconfig, token)
-        team.platform.plane.write_kubeconfig(directory / "kubeconfig-of-the-script", token)
-        config = json.loads(kubeconfig.read_text(encoding="utf-8"))
-        config["clusters"][0]["cluster"] = {"server": proxy.url}
-        kubeconfig.write_text(json.dumps(config), encoding="utf-8")
-        password = directory / "password"
-        password.touch(mode=0o600)
-        password.write_text(team.databases.password, encoding="utf-8")
-        self._settings: Json = yaml.safe_load(
-            team.client.get(f"/api/v1/namespaces/{team.name}/configmaps/{name}")["data"]["config.yaml"]
-        )
-        store = self._settings["stores"]["default"]
-        store.pop("userFile", None)  # of its Secret, which is mounted in a pod alone
-        store |= {"host": team.databases.host, "user": team.databases.user, "passwordFile": str(password)}
-        self._settings["temporal"]["frontend"]["address"] = team.frontend
-        self._settings["kubernetes"] = {"kubeconfigFile": str(kubeconfig)}
-        frontend, psql = team.frontend, verdict.psql()
-        self._script_environment = programs.environment(
+        self._environment = programs.environment(
             APPLICATIONS=" ".join(team.git.name(one) for one in (MIGRATIONS, RUNTIME, BOOTSTRAP)),
             DATABASES=f"{team.databases.default} {team.databases.visibility}",
-            FRONTEND=frontend,
+            FRONTEND=team.frontend,
             HOME=str(directory),  # kubectl keeps there what it discovered
-            KUBECONFIG=str(directory / "kubeconfig-of-the-script"),  # kubectl sends no token without TLS
+            KUBECONFIG=str(kubeconfig),  # kubectl sends no token without TLS
             KUBECTL=str(builds.kubernetes().kubectl),
             NAMESPACE=team.name,
             PGHOST=team.databases.host,
@@ -118,32 +97,13 @@ class _Gate:
             PGPORT=str(team.databases.port),
             PGUSER=team.databases.user,
             PROBE=str(_probe()),
-            PSQL=str(psql),
+            PSQL=str(verdict.psql()),
         )
-        message = directory / "termination-log"
-        message.touch()
-        self._settings["report"] |= {"format": "json", "terminationMessageFile": str(message)}
 
     def verdict(self) -> programs.Time:
-        """Let it say that all is right."""
-        return programs.milliseconds(self._argv("verdict", self._settings), programs.environment())
-
-    def script(self) -> programs.Time:
-        """Let a shell script ask the same."""
+        """Let it ask."""
         argv = ["sh", str(verdict.SCRIPT), "stores", "probe", "kubectl"]
-        return programs.milliseconds(argv, self._script_environment)
-
-    def wait(self, frontend: str) -> Wait:
-        """Let it wait for this frontend."""
-        self._proxy.requests.clear()
-        temporal = self._settings["temporal"] | {"frontend": {"address": frontend}}
-        argv = self._argv("wait", self._settings | waiting.SETTINGS | {"temporal": temporal})
-        with Process.start(argv, log=self._directory / "wait.log", env=programs.environment()) as gate:
-            return waiting.waited(gate, self._proxy.requests.all, self._team.git.name(MIGRATIONS))
-
-    def _argv(self, name: str, settings: Json) -> list[str]:
-        file = programs.write_settings(self._directory / f"{name}.yaml", settings)
-        return [programs.HOOK, "run", "--config", str(file)]
+        return programs.milliseconds(argv, self._environment)
 
 
 def _probe() -> Path:

@@ -37,9 +37,22 @@ class Wait:
 
     peak: float
     """Megabytes."""
-    requests: list[float]
-    """By turn; so are bytes."""
-    bytes: list[float]
+    turns: list[list[Request]]
+    """What each asked."""
+
+    @property
+    def requests(self) -> list[float]:
+        """How many, by turn."""
+        return [float(len(turn)) for turn in self.turns]
+
+    @property
+    def bytes(self) -> list[float]:
+        """Of answers, by turn."""
+        return [float(sum(request.bytes_sent for request in turn)) for turn in self.turns]
+
+    def only(self, what: str) -> Wait:
+        """Return the same with those requests alone whose path has this in it."""
+        return Wait(self.peak, [[one for one in turn if what in one.path] for turn in self.turns])
 
 
 def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
@@ -117,11 +130,7 @@ def waited(gate: Process, requests: Callable[[], Sequence[Request]], migrations:
     status = Path(f"/proc/{gate.pid}/status").read_text(encoding="ascii")
     gate.stop()
     whole = asked()[2 : turns - 1]  # the first reads what it then remembers
-    return Wait(
-        peak=_kilobytes(status, "VmHWM") * 1024 / _MB,
-        requests=[float(len(turn)) for turn in whole],
-        bytes=[float(sum(request.bytes_sent for request in turn)) for turn in whole],
-    )
+    return Wait(peak=_kilobytes(status, "VmHWM") * 1024 / _MB, turns=whole)
 
 
 def _kilobytes(status: str, name: str) -> int:

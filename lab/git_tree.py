@@ -113,6 +113,10 @@ class GitTree:
         for chart in ("temporal-recovery-hook", "guard"):
             self.release[chart]["temporal"]["version"] = release
 
+    def deploy_to(self, server: str) -> None:
+        """Name the cluster that all of it is deployed to, by its API server, which Argo CD has to know."""
+        self.application_set["spec"]["template"]["spec"]["destination"]["server"] = server
+
     def sync_by_hand(self) -> None:
         """Leave every sync to people: no RollingSync, no automated sync, no retry."""
         spec = self.application_set["spec"]

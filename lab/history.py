@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
-from lab.api_client import ApiClient, ApiError
+from lab.api_client import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from lab.api_client import ApiClient
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ _AGAIN_SECONDS = 0.5
 class Watched:
     """One kind of object: where it is listed, and which of them belong to the team."""
 
+    client: ApiClient
     kind: str
     path: str
     belongs: Callable[[Json], bool] = lambda _: True
@@ -50,8 +53,7 @@ class History:
     Each watch goes on where the one before ended. Only what an API server that restarts forgets is lost.
     """
 
-    def __init__(self, client: ApiClient, watched: Sequence[Watched], watch_seconds: int = 30) -> None:
-        self._client = client
+    def __init__(self, watched: Sequence[Watched], watch_seconds: int = 30) -> None:
         self._watch_seconds = watch_seconds
         self._versions: list[Version] = []
         self._stop = threading.Event()
@@ -87,11 +89,11 @@ class History:
         while not self._stop.is_set():
             try:
                 if reached is None:
-                    answer = self._client.get(watched.path)
+                    answer = watched.client.get(watched.path)
                     for body in answer.get("items") or []:
                         self._take(watched, body, known, gone=False)
                     reached = str(answer["metadata"]["resourceVersion"])
-                for kind, body in self._client.watch(watched.path, reached, self._watch_seconds):
+                for kind, body in watched.client.watch(watched.path, reached, self._watch_seconds):
                     if self._stop.is_set():
                         return
                     if kind == "ERROR":  # the version is too old

@@ -30,7 +30,7 @@ from lab.temporal import Databases, Schema
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lab.platform import Platform
+    from lab.platform import Cluster, Platform
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -43,12 +43,19 @@ _ENDED = frozenset({"Succeeded", "Failed", "Error"})
 
 
 class Team:
-    """A team whose name is its namespace; its repository is empty until it commits, its databases are there and empty."""
+    """A team whose name is its namespace; its repository is empty until it commits, its databases are there and empty.
 
-    def __init__(self, platform: Platform, name: str) -> None:
+    With a ``spoke`` all of it runs there, and the platform's Argo CD is the hub; that has to know the spoke's cluster.
+    """
+
+    def __init__(self, platform: Platform, name: str, spoke: Cluster | None = None) -> None:
         self.platform = platform
+        self.cluster = spoke or platform
         self.name = name
-        self.client: ApiClient = platform.client
+        self.client: ApiClient = self.cluster.client
+        """Where its namespace is."""
+        self.hub: ApiClient = platform.client
+        """Where its Applications are."""
         self.postgres = Postgres()
         self._stack = ExitStack()
 
@@ -56,17 +63,17 @@ class Team:
         """Start its database, and make what its platform gives it: a namespace with the database's Secret."""
         with ExitStack() as stack:
             host = f"temporal-db-rw.{self.name}.svc"
-            self.platform.hosts[host] = self.postgres.host
+            self.cluster.hosts[host] = self.postgres.host
             stack.enter_context(self.postgres)
             self.databases = Databases(self.postgres.host, self.postgres.port, "temporal", "not-for-anyones-eyes")
             self.postgres.create_role(self.databases.user, self.databases.password)
             self._create_databases()
             self.repository = Repository(self.platform.directory / f"git-{self.name}")
             self._database_host = host
-            self.git = GitTree(self.name, self.repository.url, self.databases, host)
+            self.git = self._tree("rollout")
             self.client.create("/api/v1/namespaces", {"metadata": {"name": self.name}})
             self.set_password(self.databases.password)
-            self.history = stack.enter_context(History(self.client, self._watched()))
+            self.history = stack.enter_context(History(self._watched()))
             stack.callback(self._leave)
             self._stack = stack.pop_all()
         return self
@@ -79,7 +86,7 @@ class Team:
 
     def follow(self, example: str) -> None:
         """Take another of the examples, by its folder there, before anything of it is changed."""
-        self.git = GitTree(self.name, self.repository.url, self.databases, self._database_host, example)
+        self.git = self._tree(example)
 
     def commit(self, message: str) -> str:
         """Commit its tree as it is now; the revision."""
@@ -89,11 +96,11 @@ class Team:
         """Apply its ApplicationSet: for the first time, or as it is now."""
         path, body = argocd.APPLICATION_SETS, self.git.application_set
         try:
-            self.client.create(path, body)
+            self.hub.create(path, body)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
-            self.client.patch(f"{path}/{self.name}", {"spec": body["spec"]})
+            self.hub.patch(f"{path}/{self.name}", {"spec": body["spec"]})
 
     def roll_out(self, message: str = "Temporal") -> str:
         """Commit and apply: what a first rollout is; the revision."""
@@ -135,7 +142,7 @@ class Team:
             return ""
         body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "operation": operation}
         try:
-            self.client.patch(f"{argocd.APPLICATIONS}/{name}", body)
+            self.hub.patch(f"{argocd.APPLICATIONS}/{name}", body)
         except ApiError as error:
             if error.reason != "Conflict":
                 raise
@@ -159,7 +166,7 @@ class Team:
     def terminate(self, application: str) -> None:
         """End its operation, as a person does by Argo CD's command line or page; returns at once."""
         path = f"{argocd.APPLICATIONS}/{self.git.name(application)}"
-        self.client.patch(path, {"status": {"operationState": {"phase": "Terminating"}}})
+        self.hub.patch(path, {"status": {"operationState": {"phase": "Terminating"}}})
 
     def set_password(self, password: str) -> None:
         """Write the database's Secret, as an operator for PostgreSQL does."""
@@ -179,7 +186,7 @@ class Team:
 
     def migrate(self, release: str | None = None) -> None:
         """Run the migrations by hand, with the tool of a release; the lab's first where none is named."""
-        builds = self.platform.builds
+        builds = self.cluster.builds
         Schema(builds[release or next(iter(builds))].schema_tool, self.databases).migrate()
 
     def replace_databases(self) -> None:
@@ -190,7 +197,7 @@ class Team:
 
     def kill(self, pod: Json) -> None:
         """SIGKILL the processes of a pod, as the kernel does where memory runs out."""
-        for pid in self.platform.kubelet.pids(pod["metadata"]["uid"]):
+        for pid in self.cluster.kubelet.pids(pod["metadata"]["uid"]):
             os.kill(pid, signal.SIGKILL)
 
     def delete(self, path: str) -> None:
@@ -224,7 +231,7 @@ class Team:
 
     def application(self, application: str) -> Json:
         """An Application as it is now."""
-        return self.client.get(f"{argocd.APPLICATIONS}/{self.git.name(application)}")
+        return self.hub.get(f"{argocd.APPLICATIONS}/{self.git.name(application)}")
 
     def operation(self, application: str) -> Json:
         """Its operationState, empty where there is none."""
@@ -236,9 +243,7 @@ class Team:
 
     def steps(self) -> dict[str, str]:
         """The ApplicationSet's status by Application, such as ``Healthy`` or ``Waiting``."""
-        found = (
-            self.client.get(f"{argocd.APPLICATION_SETS}/{self.name}").get("status", {}).get("applicationStatus") or []
-        )
+        found = self.hub.get(f"{argocd.APPLICATION_SETS}/{self.name}").get("status", {}).get("applicationStatus") or []
         return {one["application"].removeprefix(f"{self.name}-"): one["status"] for one in found}
 
     def objects(self, group: str, kind: str, selector: str | None = None) -> list[Json]:
@@ -262,7 +267,7 @@ class Team:
         name = self.git.name(application)
         found = [
             one
-            for one in self.client.list(f"/api/v1/namespaces/{argocd.NAMESPACE}/events")
+            for one in self.hub.list(f"/api/v1/namespaces/{argocd.NAMESPACE}/events")
             if one["involvedObject"].get("name") == name and one.get("reportingComponent") == "temporal-recovery-hook"
         ]
         found.sort(key=lambda one: one.get("eventTime") or one.get("lastTimestamp") or "")
@@ -270,7 +275,7 @@ class Team:
 
     def gate(self, name: str = GATE) -> TeamGate:
         """One of its gates, by its Application's name without the team's."""
-        node = self.platform.directory / "kubelet"
+        node = self.cluster.directory / "kubelet"
         return TeamGate(self.client, self.history, node, self.name, self.git.name(name))
 
     def log(self, pod: Json, container: str | None = None, *, previous: bool = False) -> str:
@@ -379,6 +384,12 @@ class Team:
         at = revision in (None, found.get("status", {}).get("sync", {}).get("revision"))
         return at and sync_and_health(found) == ("Synced", "Healthy")
 
+    def _tree(self, example: str) -> GitTree:
+        tree = GitTree(self.name, self.repository.url, self.databases, self._database_host, example)
+        if self.cluster is not self.platform:
+            tree.deploy_to(self.cluster.plane.url)
+        return tree
+
     def _create_databases(self) -> None:
         for name in (self.databases.default, self.databases.visibility):
             self.postgres.create_database(name, owner=self.databases.user)
@@ -397,12 +408,12 @@ class Team:
             return str(body.get("involvedObject", {}).get("name", "")).startswith(f"{self.name}-")
 
         return [
-            Watched("Application", argocd.APPLICATIONS, ours),
-            Watched("ApplicationSet", argocd.APPLICATION_SETS, ours),
-            Watched("Pod", f"/api/v1/namespaces/{self.name}/pods"),
-            Watched("Job", f"/apis/batch/v1/namespaces/{self.name}/jobs"),
-            Watched("ConfigMap", f"/api/v1/namespaces/{self.name}/configmaps"),
-            Watched("Event", f"/api/v1/namespaces/{argocd.NAMESPACE}/events", on_ours),
+            Watched(self.hub, "Application", argocd.APPLICATIONS, ours),
+            Watched(self.hub, "ApplicationSet", argocd.APPLICATION_SETS, ours),
+            Watched(self.client, "Pod", f"/api/v1/namespaces/{self.name}/pods"),
+            Watched(self.client, "Job", f"/apis/batch/v1/namespaces/{self.name}/jobs"),
+            Watched(self.client, "ConfigMap", f"/api/v1/namespaces/{self.name}/configmaps"),
+            Watched(self.hub, "Event", f"/api/v1/namespaces/{argocd.NAMESPACE}/events", on_ours),
         ]
 
     def _leave(self) -> None:
@@ -410,17 +421,17 @@ class Team:
 
         A sync that runs is ended: it would go on, and make the namespace anew.
         """
-        self._delete(f"{argocd.APPLICATION_SETS}/{self.name}")
+        self._delete(self.hub, f"{argocd.APPLICATION_SETS}/{self.name}")
         for application in self._generated():
             with suppress(ApiError):  # it is not there
                 if self.operation(application).get("phase") == "Running":
                     self.terminate(application)
-            self._delete(f"{argocd.APPLICATIONS}/{self.git.name(application)}")
-        self._delete(f"/api/v1/namespaces/{self.name}")
+            self._delete(self.hub, f"{argocd.APPLICATIONS}/{self.git.name(application)}")
+        self._delete(self.client, f"/api/v1/namespaces/{self.name}")
 
-    def _delete(self, path: str) -> None:
+    def _delete(self, client: ApiClient, path: str) -> None:
         try:
-            self.client.delete(path)
+            client.delete(path)
         except ApiError as error:
             if error.reason != "NotFound":
                 raise

@@ -1,4 +1,4 @@
-"""argocd-server as a local process, and what a person does with its command line: projects' roles and their tokens.
+"""argocd-server as a local process, and what a person does with its command line: roles, their tokens, other clusters.
 
 Knows its command line, the certificate that it makes for itself, and Argo CD's own client. A scenario that needs it
 starts it: nothing else of Argo CD does.
@@ -10,12 +10,14 @@ import base64
 import ssl
 import subprocess
 import urllib.request
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
+from lab.control_plane.kubernetes import CONTEXT
 from lab.processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -105,7 +107,19 @@ class ArgoCdServer:
         for issued_at in {line.split()[1] for line in listed}:
             self._run("proj", "role", "delete-token", project, role, issued_at)
 
-    def _run(self, *arguments: str) -> str:
+    @contextmanager
+    def cluster_added(self, kubeconfig: Path) -> Iterator[None]:
+        """``argocd cluster add`` of the lab's context in a kubeconfig, and at the end ``argocd cluster rm``.
+
+        Argo CD then deploys to it by an account of its own there, ``argocd-manager``.
+        """
+        self._run("cluster", "add", CONTEXT, "--yes", kubeconfig=kubeconfig)
+        try:
+            yield
+        finally:
+            self._run("cluster", "rm", CONTEXT, "--yes", kubeconfig=kubeconfig)
+
+    def _run(self, *arguments: str, kubeconfig: Path | None = None) -> str:
         if not self._logged_in:
             password = self._secret("argocd-initial-admin-secret", "password").decode()
             self._logged_in = True
@@ -116,12 +130,12 @@ class ArgoCdServer:
             str(self._argocd.directory / "cli"),
             "--insecure",
         ]  # it is called by its address
-        return self._command(argv)
+        return self._command(argv, {} if kubeconfig is None else {"KUBECONFIG": str(kubeconfig)})
 
-    def _command(self, argv: Iterable[str]) -> str:
+    def _command(self, argv: Iterable[str], env: Mapping[str, str]) -> str:
         done = subprocess.run(
             [str(self._argocd.build.program), *argv],
-            env={"ARGOCD_BINARY_NAME": "argocd", "HOME": str(self._argocd.directory / "home")},
+            env={"ARGOCD_BINARY_NAME": "argocd", "HOME": str(self._argocd.directory / "home"), **env},
             capture_output=True,
             text=True,
             check=False,

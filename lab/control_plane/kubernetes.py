@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 TOKEN_SECONDS = 24 * 3600
 """How long a token of ``ControlPlane.token`` is valid: longer than any lab lives."""
 
+CONTEXT = "lab"
+"""That of every kubeconfig that a control plane writes."""
+
 _HOST = "127.0.0.1"
 _ISSUER = "https://kubernetes.default.svc"
 _NETWORKS = range(100, 128)
@@ -89,11 +92,11 @@ class ControlPlane:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
-                {"name": "lab", "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}},
+                {"name": CONTEXT, "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}},
             ],
-            "users": [{"name": "lab", "user": {"token": token}}],
-            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
-            "current-context": "lab",
+            "users": [{"name": CONTEXT, "user": {"token": token}}],
+            "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
+            "current-context": CONTEXT,
         }
         path.touch(0o600)
         path.write_text(json.dumps(config, indent=2))  # which is YAML too

@@ -311,13 +311,23 @@ def test_the_worked_example_renders(helm3: Helm) -> None:
 
 def test_the_docs_rights_in_a_hub_are_the_charts(helm3: Helm) -> None:
     """What a hub's account gets is what the chart would have made in the same cluster."""
-    text = blocks("docs/platforms.md")[0]
+    text = next(block for block in blocks("docs/platforms.md") if "kind: ServiceAccount" in block)
     account, token, role, binding = yaml.safe_load_all(text)
     assert token["metadata"]["annotations"] == {"kubernetes.io/service-account.name": account["metadata"]["name"]}
     assert binding["subjects"][0]["name"] == account["metadata"]["name"]
     objects = helm3.objects(CHART, of_docs("install.md"), release="data-temporal-recovery-hook")
     (made,) = [one for one in of_kind(objects, "Role") if one["metadata"]["namespace"] == "argocd"]
     assert canonical({"argocd": made["rules"]}) == canonical({"argocd": role["rules"]})
+
+
+def test_in_the_docs_spoke_there_is_nothing_of_argo_cd(helm3: Helm) -> None:
+    """The hub's argocd-server is spoken to by a name of its certificate, and no object is in a namespace of Argo CD's."""
+    objects = helm3.objects(
+        CHART, merged(of_docs("install.md"), of_docs("platforms.md", "tokenSecret: {name: gate-argocd"))
+    )
+    assert "argocd" not in {one["metadata"].get("namespace") for one in objects}
+    server = yaml.safe_load(config(objects))["argocd"]["server"]
+    assert (server["address"], server["serverName"]) == ("argocd.hub.example.com:443", "argocd-server.argocd.svc")
 
 
 def test_the_docs_role_for_tenants_is_the_charts(helm3: Helm) -> None:

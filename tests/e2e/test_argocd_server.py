@@ -8,75 +8,44 @@ from pathlib import Path
 import pytest
 from scenario import assert_works, has_settled, on, says
 
+from lab.api_client import ApiError
 from lab.control_plane import argocd
 from lab.control_plane.argocd_server import NAME, ArgoCdServer
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.incident import break_by_hand, repair
-from lab.team import Team
+from lab.platform import Cluster, Platform
+from lab.team import SERVERS, Team
+from lab.team_role import PROJECT, TeamRole
 
 POLICY = re.compile(r"- p, proj:data:gate, applications, (?P<action>\w+), data/(?P<application>[\w-]+), allow")
 DOCS = (Path(__file__).parents[2] / "docs" / "rbac.md").read_text()
 POLICIES = [(found["action"], found["application"]) for found in POLICY.finditer(DOCS)]
 """What docs/rbac.md has a role of the project allowed."""
 
-PROJECT = "default"
-TOKEN = "gate-argocd-token"
-Allow = Callable[..., None]
 
-
-class Server:
-    """argocd-server, and the team's role in it."""
-
-    def __init__(self, team: Team, server: ArgoCdServer) -> None:
-        self.team = team
-        self.server = server
-        self._allowed: set[tuple[str, str]] = set()
-        server.create_role(PROJECT, team.name)
-
-    def allow(self, *policies: tuple[str, str]) -> None:
-        """Let the role do this with these Applications, by the examples' names; what it may already do is left."""
-        for action, application in dict.fromkeys(policies):
-            if (action, application) in self._allowed:
-                continue
-            self._allowed.add((action, application))
-            self.server.allow(PROJECT, self.team.name, action, self.team.git.name(application))
-
-    def give_token(self, *more: str) -> str:
-        """Make a token and put it into its Secret."""
-        token = self.server.create_token(PROJECT, self.team.name, *more)
-        self.put("token", TOKEN, token)
-        return token
-
-    def put(self, key: str, name: str, value: str) -> None:
-        """Write a Secret of the team's namespace."""
-        path = f"/api/v1/namespaces/{self.team.name}/secrets"
-        body = {"metadata": {"name": name}, "stringData": {key: value}}
-        if any(one["metadata"]["name"] == name for one in self.team.client.list(path)):
-            self.team.client.patch(f"{path}/{name}", body)
-        else:
-            self.team.client.create(path, body)
-
-    def initiator(self) -> str:
-        """Whom an operation is by that the gate asked for."""
-        return f"proj:{PROJECT}:{self.team.name}"
+@pytest.fixture
+def role(team: Team, tmp_path: Path) -> Iterator[TeamRole]:
+    """argocd-server is reached by its Service's name, and both gates of the team get by with what its token may do."""
+    with ArgoCdServer(team.platform.argocd) as server:
+        found = TeamRole(team, server)
+        found.set_gates(tmp_path, NAME)
+        yield found
 
 
 @pytest.fixture
-def server(team: Team, tmp_path: Path) -> Iterator[Server]:
-    """Reached by its Service's name; both gates of the team are set to it, and get by with what its token may do."""
-    with ArgoCdServer(team.platform.argocd) as running:
-        found = Server(team, running)
-        team.platform.hosts[NAME] = "127.0.0.1"
-        found.put("ca.crt", "argocd-server-ca", running.write_certificate(tmp_path / "ca.crt").read_text())
-        for gate in (team.git.gate, team.git.second_gate):
-            gate["argocd"] = {
-                "server": {
-                    "address": f"{NAME}:{running.port}",
-                    "project": PROJECT,
-                    "tokenSecret": {"name": TOKEN},
-                    "caSecret": {"name": "argocd-server-ca"},
-                }
-            }
+def hub_and_spoke(
+    platforms: Callable[[str], Platform], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> Iterator[TeamRole]:
+    """A team on a cluster without Argo CD; another cluster's reaches it, and is reached by a name of that one's."""
+    hub = platforms("3.6")
+    with (
+        Cluster(tmp_path_factory.mktemp("spoke")) as spoke,
+        ArgoCdServer(hub.argocd) as server,
+        server.cluster_added(spoke.plane.kubeconfig),
+        Team(hub, "spoke", spoke) as team,
+    ):
+        found = TeamRole(team, server)
+        found.set_gates(tmp_path, "argocd.hub.example.com", server_name=NAME)
         yield found
 
 
@@ -86,32 +55,37 @@ def no_right_in_kubernetes(team: Team) -> bool:
     return not any(subject.get("namespace") == team.name for one in bindings for subject in one.get("subjects") or [])
 
 
+def assert_synced_by(role: TeamRole, *applications: str) -> None:
+    """An operation of each of these Applications was asked for with the role's token."""
+    for application in applications:
+        initiators = {
+            version.body["operation"]["initiatedBy"].get("username")
+            for version in role.team.history.versions("Application", role.team.git.name(application))
+            if "operation" in version.body
+        }
+        assert role.initiator() in initiators, application
+
+
 @on("3.6", "3.2")
-def test_the_incident(team: Team, server: Server) -> None:
+def test_the_incident(team: Team, role: TeamRole) -> None:
     """Repaired as by the Kubernetes API, with the rights of docs/rbac.md and none in Argo CD's namespace."""
-    server.allow(*POLICIES)
-    token = server.give_token()
+    role.allow(*POLICIES)
+    token = role.give_token()
     break_by_hand(team)
     repaired = repair(team)
     assert repaired.works
     assert no_right_in_kubernetes(team)
-    for application in (MIGRATIONS, BOOTSTRAP):
-        initiators = {
-            version.body["operation"]["initiatedBy"].get("username")
-            for version in team.history.versions("Application", team.git.name(application))
-            if "operation" in version.body
-        }
-        assert server.initiator() in initiators, application
+    assert_synced_by(role, MIGRATIONS, BOOTSTRAP)
     logs = "".join(log for _, log in team.gate().logs())
     assert token not in logs
     assert team.events(GATE) == []
 
 
 @on("3.6")
-def test_a_rollout_waits_for_the_gate(team: Team, server: Server) -> None:
+def test_a_rollout_waits_for_the_gate(team: Team, role: TeamRole) -> None:
     """A first rollout: the database is there later than the gate, which holds it, and opens it by itself."""
-    server.allow(*POLICIES)
-    server.give_token()
+    role.allow(*POLICIES)
+    role.give_token()
     team.git.leave_out(SECOND_GATE)
     team.postgres.stop()
     team.roll_out()
@@ -123,10 +97,10 @@ def test_a_rollout_waits_for_the_gate(team: Team, server: Server) -> None:
 
 
 @on("3.6")
-def test_the_watchdog_reopens(team: Team, server: Server) -> None:
+def test_the_watchdog_reopens(team: Team, role: TeamRole) -> None:
     """With the two policies more that docs/rbac.md asks for then. It is there once the gate has passed before."""
-    server.allow(*POLICIES, ("get", GATE), ("sync", GATE))
-    server.give_token()
+    role.allow(*POLICIES, ("get", GATE), ("sync", GATE))
+    role.give_token()
     team.git.gate["watchdog"] = {"enabled": True, "schedule": "0 0 29 2 *"}
     team.git.gate["graceSeconds"] = 1
     team.git.leave_out(SECOND_GATE, BOOTSTRAP)
@@ -152,10 +126,10 @@ def test_the_watchdog_reopens(team: Team, server: Server) -> None:
 
 
 @on("3.6")
-def test_what_is_wrong_with_a_token_is_told(team: Team, server: Server) -> None:
+def test_what_is_wrong_with_a_token_is_told(team: Team, role: TeamRole) -> None:
     """One that may only get, one that expired, one that was deleted: each by its name, with what to do."""
-    server.allow(*(("get", application) for _, application in POLICIES))
-    server.give_token()
+    role.allow(*(("get", application) for _, application in POLICIES))
+    role.give_token()
     team.git.gate["graceSeconds"] = 1
     break_by_hand(team)
 
@@ -169,33 +143,54 @@ def test_what_is_wrong_with_a_token_is_told(team: Team, server: Server) -> None:
     forbidden = ending()
     assert forbidden.startswith("ApiForbidden")
     assert f"applications, sync, {PROJECT}/{team.git.name(MIGRATIONS)}" in forbidden
-    server.allow(*POLICIES)
-    server.give_token("--expires-in", "1s")
+    role.allow(*POLICIES)
+    role.give_token("--expires-in", "1s")
     time.sleep(2)
     expired = ending()
     assert expired.startswith("ApiLoginRefused")
     assert "token is expired" in expired
-    server.give_token()
-    server.server.delete_tokens(PROJECT, team.name)
+    role.give_token()
+    role.server.delete_tokens(PROJECT, team.name)
     deleted = ending()
     assert deleted.startswith("ApiLoginRefused")
     assert "does not exist in project" in deleted
-    server.give_token()
+    role.give_token()
     repair(team)
     assert_works(team)
 
 
 @on("3.6")
-def test_the_server_goes_away_and_comes_back(team: Team, server: Server) -> None:
+def test_the_server_goes_away_and_comes_back(team: Team, role: TeamRole) -> None:
     """The gate waits for it, whatever it was about to do."""
-    server.allow(*POLICIES)
-    server.give_token()
+    role.allow(*POLICIES)
+    role.give_token()
     break_by_hand(team)
-    server.server.stop()
+    role.server.stop()
     team.sync(GATE)
     says(team, "ApiUnreachable")
     team.holds_for(5, lambda: not team.gate().ends(), "the gate waits")
-    server.server.start()
+    role.server.start()
     team.until(lambda: team.operation(GATE).get("phase") == "Succeeded", "the gate to pass")
     assert_works(team)
+    assert {team.state(one) for one in APPLICATIONS if one != SECOND_GATE} == {("Synced", "Healthy")}
+
+
+def test_the_incident_in_a_spoke(hub_and_spoke: TeamRole) -> None:
+    """Argo CD and the Applications on one control plane, Temporal and the gate on another, which has nothing of Argo CD."""
+    team = hub_and_spoke.team
+    hub_and_spoke.allow(*POLICIES)
+    hub_and_spoke.give_token()
+    break_by_hand(team)
+    with pytest.raises(ApiError) as no_such_kind:
+        team.client.list(argocd.APPLICATIONS)
+    assert no_such_kind.value.status == 404
+    crashing = team.pod_uids()
+    repaired = repair(team)
+    assert repaired.works
+    assert_works(team)
+    assert_synced_by(hub_and_spoke, MIGRATIONS, BOOTSTRAP)
+    # A slow machine may let one come up by itself.
+    restarted = {component for component, uid in team.pod_uids().items() if crashing[component] != uid}
+    assert restarted & SERVERS, "the gate restarts pods of its own cluster"
+    assert team.name not in {one["metadata"]["name"] for one in team.hub.list("/api/v1/namespaces")}
     assert {team.state(one) for one in APPLICATIONS if one != SECOND_GATE} == {("Synced", "Healthy")}

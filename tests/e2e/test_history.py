@@ -22,7 +22,7 @@ def test_history_has_every_version(platforms: Callable[[str], Platform]) -> None
         return {one.body["data"]["version"] for one in history.versions("ConfigMap", "restless")}
 
     try:
-        with History(client, [Watched("ConfigMap", path)], watch_seconds=1) as history:
+        with History([Watched(client, "ConfigMap", path)], watch_seconds=1) as history:
             wait_until(lambda: seen(history), 10, "the history to begin")
             for number in range(VERSIONS):
                 client.patch(f"{path}/restless", {"data": {"version": str(number)}})
