@@ -17,7 +17,6 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 EXEMPT = {
     "benchmarks/README.md": "figures and how they were taken, for developers",
-    "docs/gating.md": "what was seen on which Argo CD, still with its evidence in running text",
     "docs/how-it-decides.md": "rules in the words of the planner's code, still with its evidence in running text",
     "docs/reasons.md": "written from hook/observation/reasons.py, whose texts tests pin",
     "docs/settings.md": "written from the docstrings in hook/settings",
