@@ -46,7 +46,7 @@ class Hold(Enum):
         "No RollingSync orders the gate and what it is to hold: another strategy, no steps, another ApplicationSet, or none.",
         "all",
         "Argo CD docs, Progressive Syncs",
-        "Generate the gate and what it holds by one ApplicationSet with strategy.type: RollingSync and its steps (examples/rollout), or put a guard into each Application that is to be held.",
+        "Generate the gate and what it holds by one ApplicationSet with strategy.type: RollingSync and its steps (examples/rollout). Or put a guard into each Application that is to be held.",
     )
     IN_NO_STEP = (
         "InNoStep",
@@ -75,9 +75,9 @@ class Hold(Enum):
     PLAIN_JOB_BEFORE_GATE = (
         "PlainJobBeforeGate",
         Severity.FAILS,
-        "The schema Job is a plain Job in a step before the gate's: when it fails its step is Degraded, the gate is never started, and nothing repairs it.",
+        "The schema Job is a plain Job in a step before the gate's. When it fails, its step is Degraded, the gate never starts, and nothing repairs it.",
         "all",
-        "argo-cd 24507; seen on 3.2 and 3.6 (docs/gating.md)",
+        "argo-cd 24507",
         "Put the gate into the migrations' step, without maxUpdate, or make the Job a hook.",
     )
     POST_SYNC_GATE = (
@@ -94,20 +94,20 @@ class Hold(Enum):
         "Nothing managed comes in a wave after the gate's hook, so the Application is Synced before the hook has passed, or the hook is never run.",
         "all",
         "argo-cd 7237, 9830",
-        "Deploy the gate by its chart, whose receipt comes in the wave after the hook; or give the hook a managed ConfigMap in a later wave that changes with every release.",
+        "Deploy the gate by its chart, whose receipt comes in the wave after the hook. Or add a managed ConfigMap in a later wave that changes with every release.",
     )
     RECEIPT_IGNORES_COMMITS = (
         "ReceiptIgnoresCommits",
         Severity.FAILS,
         "The receipt does not carry the commit: one that changes only migrations or runtime leaves the gate's Application Synced, and the gate does not run.",
         "all",
-        "Argo CD docs, Build Environment; seen on 3.2 and 3.6 (docs/gating.md)",
+        "Argo CD docs, Build Environment",
         "Set the Helm parameter receipt.revision to $ARGOCD_APP_REVISION, and keep the gate's chart in git: of a chart repository that is only the chart's version.",
     )
     NO_RETRY = (
         "NoRetry",
         Severity.WARNING,
-        "A sync that fails is not tried again (retry.limit: 0), and RollingSync syncs once a revision: one short fault keeps the rollout closed.",
+        "A sync that fails is not retried (retry.limit: 0), and RollingSync syncs once a revision: one short outage keeps the rollout closed.",
         "all",
         "argo-cd 23187; Argo CD docs, Progressive Syncs",
         "Set syncPolicy.retry.limit, such as 10, with a backoff; or leave retry out, for Argo CD's own five.",
@@ -123,15 +123,15 @@ class Hold(Enum):
     NO_PERIOD = (
         "NoPeriod",
         Severity.WARNING,
-        "No generator asks again after a time, so the ApplicationSet controller notices a commit that corrects a failed gate only by chance: up to two minutes late on 3.6.",
+        "No generator polls, so the ApplicationSet controller notices a commit that corrects a failed gate only by chance. On 3.6 it is up to two minutes late.",
         "3.3 and later",
-        "Argo CD's code, applicationset/generators (GetRequeueAfter); seen on 3.6 (docs/gating.md)",
+        "Argo CD's code, applicationset/generators (GetRequeueAfter)",
         "Combine the list with a git generator in a matrix, and set its requeueAfterSeconds, such as 60.",
     )
     RELEASE_IN_APPLICATION = (
         "ReleaseInApplication",
         Severity.FAILS,
-        "A release stands in the Application's own specification (a Helm parameter, inline values, an image), not in git: RollingSync may leave the Application OutOfSync and take its step for done.",
+        "The release is in the Application's own specification (a Helm parameter, inline values, an image), not in git. RollingSync may leave the Application OutOfSync and count its step as done.",
         "3.3 and later",
         "argo-cd 27949, 26685",
         "Keep the release in a file in git that the Applications read (valueFiles), as examples/rollout does.",
@@ -139,7 +139,7 @@ class Hold(Enum):
     JOB_NOT_RENEWED = (
         "JobNotRenewed",
         Severity.WARNING,
-        "A plain Job cannot be changed: where it keeps its name a sync that brings another image fails, and where it gets another and is not pruned the Application stays OutOfSync.",
+        "A plain Job cannot be changed. If it keeps its name, a sync that brings another image fails. If its name changes and the old Job is not pruned, the Application stays OutOfSync.",
         "all",
         "Argo CD docs, Progressive Syncs (Resource Pruning); Kubernetes docs, Jobs",
         "Name the Job after the commit ($ARGOCD_APP_REVISION_SHORT) and set syncPolicy.automated.prune, or make it a hook.",
@@ -171,7 +171,7 @@ class Hold(Enum):
     JOB_WITH_TTL = (
         "JobWithTtl",
         Severity.WARNING,
-        "Kubernetes deletes the finished Job after its TTL: a plain Job is then missing and its Application OutOfSync, and of a hook Argo CD may not see the end.",
+        "Kubernetes deletes the finished Job after its TTL. A plain Job is then missing and its Application OutOfSync. Of a hook, Argo CD may not see the end.",
         "all; the hook's hang up to 2.13",
         "argo-cd 18884, 21055",
         "Remove ttlSecondsAfterFinished (Temporal's chart 1.x: schema.ttlSecondsAfterFinished: null).",
@@ -179,7 +179,7 @@ class Hold(Enum):
     ARGO_CD_FAULT = (
         "ArgoCdFault",
         Severity.FAILS,
-        "This version of Argo CD has a known fault in progressive syncs.",
+        "This version of Argo CD has a known bug in progressive syncs.",
         "3.5.1; 2.12",
         "argo-cd 29240, 19535",
         "Use another version of Argo CD.",
