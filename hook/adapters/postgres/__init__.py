@@ -17,7 +17,7 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from hook.adapters.postgres import ahead, refusals
+from hook.adapters.postgres import ahead, lookup, refusals
 from hook.observation import shapes
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import Reason
@@ -165,6 +165,7 @@ def _connected(parameters: dict[str, str], timeout_seconds: float) -> Iterator[_
     parameters.setdefault("connect_timeout", str(max(2, round(timeout_seconds))))  # libpq takes less than 2 for 2
     parameters.setdefault("application_name", "temporal-recovery-hook")
     parameters.setdefault("client_encoding", "UTF8")  # psycopg gives bytes for the text of a SQL_ASCII database
+    parameters |= lookup.addresses(parameters, timeout_seconds)
     with _Session.connect(
         **cast("dict[str, Any]", parameters), row_factory=dict_row, prepare_threshold=None
     ) as session:
