@@ -22,6 +22,7 @@ from hook.observation.applications import Application
 from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import Migration
 from hook.observation.observation import Run
+from hook.observation.plain import indented
 from hook.observation.reasons import Reason
 from hook.report import checklist
 
@@ -214,7 +215,7 @@ def print_table(verdict: Verdict, secrets: Secrets) -> None:
     without_secrets = secrets.cleaner()
 
     def clean(text: str) -> str:
-        return escape(without_secrets(text))
+        return escape(indented(without_secrets(text)))
 
     marks = {
         checklist.Mark.OK: "[green]✔ ok[/]",

@@ -20,6 +20,7 @@ from hook import __version__
 from hook.audit.holds import Hold
 from hook.decision.steps import Outcome
 from hook.observation.findings import Finding, FindingError
+from hook.observation.plain import indented
 from hook.observation.reasons import ExitCode, Reason
 from hook.observation.redaction import Secrets, without_secrets
 from hook.observation.versions import Release, Store, VersionError, expectation, releases_of, table
@@ -69,7 +70,7 @@ def _conclude(
     file, secrets, stack = Path("/dev/termination-log"), Secrets(loading.environment_secrets), ExitStack()
 
     def say(*lines: str) -> None:
-        print("\n".join(map(secrets.cleaner(), lines)), file=sys.stderr)
+        print("\n".join(map(indented, map(secrets.cleaner(), lines))), file=sys.stderr)
 
     def loaded(config: Path | None) -> Settings:
         nonlocal file

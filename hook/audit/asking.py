@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing, redirect_stdout
+from contextlib import closing
 from dataclasses import dataclass
-from io import StringIO
 from typing import TYPE_CHECKING
 
 from hook.audit import telling, verdict
@@ -51,9 +50,7 @@ def answer(question: Question, settings: Settings | None, secrets: Secrets) -> O
     if question.output == "json":
         print(telling.as_json(judged, seen.argocd, clean))  # noqa: T201 -- the answer
     else:
-        with redirect_stdout(StringIO()) as lines:
-            telling.print_lines(judged, seen.argocd)
-        print(clean(lines.getvalue()), end="")  # noqa: T201 -- the answer
+        telling.print_lines(judged, seen.argocd, clean)
     failing = ", ".join(dict.fromkeys(str(one.hold) for one in judged.fails))
     return Outcome(Finding(telling.reason_of(judged), "the rollout", failing))
 

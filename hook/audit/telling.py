@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from hook.audit.holds import Finding, Severity
+from hook.observation.plain import indented
 from hook.observation.reasons import Reason
 
 if TYPE_CHECKING:
@@ -24,26 +25,33 @@ def reason_of(verdict: Verdict) -> Reason:
     return Reason.GATE_DOES_NOT_HOLD if verdict.fails else Reason.PASSED
 
 
-def print_lines(verdict: Verdict, argocd: ArgoCd) -> None:
-    """Print what holds each Application and what does not, the remedies, and the end."""
-    print(f"Argo CD: {_argocd(argocd)}")
-    _print_below(verdict.findings, verdict.unseen)
+def print_lines(verdict: Verdict, argocd: ArgoCd, clean: Callable[[str], str] = str) -> None:
+    """Print what holds each Application and what does not, the remedies, and the end; each line went through ``clean``."""
+    for line in _lines(verdict, argocd):
+        print(indented(clean(line)))
+
+
+def _lines(verdict: Verdict, argocd: ArgoCd) -> Iterator[str]:
+    yield f"Argo CD: {_argocd(argocd)}"
+    yield from _below(verdict.findings, verdict.unseen)
     for held in verdict.applications:
-        print()
-        print(_heading(held))
-        for one in held.holds:
-            _print_mark("✔", f"held by {one}")
-        _print_below(held.findings, held.unseen)
+        yield ""
+        yield _heading(held)
+        yield from (_marked("✔", f"held by {one}") for one in held.holds)
+        yield from _below(held.findings, held.unseen)
     if verdict.all_findings:
-        print("\nwhat to do")
+        yield ""
+        yield "what to do"
     for finding in {one.hold: one for one in verdict.all_findings}.values():
         hold = finding.hold
-        print(f"  {hold}  ({hold.source}; Argo CD: {hold.versions})")
-        print(
-            textwrap.fill(hold.remedy, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
+        yield f"  {hold}  ({hold.source}; Argo CD: {hold.versions})"
+        yield from textwrap.wrap(
+            hold.remedy, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False
         )
     reason = reason_of(verdict)
-    print(f"\n{_end(verdict)}\nexit code {reason.exit_code.value} ({reason})")
+    yield ""
+    yield _end(verdict)
+    yield f"exit code {reason.exit_code.value} ({reason})"
 
 
 def _argocd(argocd: ArgoCd) -> str:
@@ -56,15 +64,15 @@ def _heading(held: Held) -> str:
     return f"{held.ref}  ({', '.join(held.roles)}{f', {held.step}' if held.step else ''})"
 
 
-def _print_below(findings: tuple[Finding, ...], unseen: tuple[str, ...]) -> None:
+def _below(findings: tuple[Finding, ...], unseen: tuple[str, ...]) -> Iterator[str]:
     for finding in sorted(findings, key=lambda one: one.severity is not Severity.FAILS):
-        _print_mark(_MARKS[finding.severity], f"{finding.hold}: {finding.detail}")
+        yield _marked(_MARKS[finding.severity], f"{finding.hold}: {finding.detail}")
     for one in unseen:
-        _print_mark("?", f"not seen: {one}")
+        yield _marked("?", f"not seen: {one}")
 
 
-def _print_mark(mark: str, text: str) -> None:
-    print(f"  {mark} {text}")
+def _marked(mark: str, text: str) -> str:
+    return f"  {mark} {text}"
 
 
 def _end(verdict: Verdict) -> str:

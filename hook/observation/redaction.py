@@ -1,15 +1,18 @@
 """Takes secrets out of texts: the known ones, in each form that a client writes them in, and what looks like one.
 
 Most of what is told was written by others: a driver quotes its connection string, a Go program its request's headers, a
-pod's log its environment. `Secrets.cleaner` is the one thing that a text goes through before it leaves the process. Pure.
+pod's log its environment. `Secrets.cleaner` is the one thing that a text goes through before it leaves the process; it makes
+the text `plain` as well. Pure.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from hook.observation.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,10 +50,11 @@ class Secrets:
         self.learn(source())
 
     def cleaner(self) -> Callable[[str], str]:
-        """Return what takes all secrets out of a text: those of now, and those that were known before."""
+        """Return what takes all secrets out of a text, those of now and those that were known before, and makes it plain."""
         for source in self._sources:
             self.learn(source())
-        return partial(without_secrets, secrets=frozenset(self._known))
+        known = frozenset(self._known)
+        return lambda text: plain(without_secrets(text, known))
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:

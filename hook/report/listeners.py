@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from hook.observation.findings import FindingError
+from hook.observation.plain import indented
 from hook.observation.reasons import ExitCode
 from hook.report.teller import Listener, Notice
 
@@ -32,6 +33,7 @@ class Log:
     def __init__(self, form: Literal["auto", "json", "console"]) -> None:
         """Configure structlog."""
         console = form == "console" or (form == "auto" and sys.stderr.isatty())
+        self._text: Callable[[str], str] = indented if console else str
         renderer: Any = (
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
             if console
@@ -50,7 +52,7 @@ class Log:
     def hear(self, notice: Notice) -> None:
         """Write one line."""
         fields: Mapping[str, str] = dict(notice.fields) | ({"reason": notice.reason} if notice.reason else {})
-        getattr(self._log, notice.level)(notice.text, **fields)
+        getattr(self._log, notice.level)(self._text(notice.text), **fields)
 
 
 class EventsListener:
@@ -126,8 +128,8 @@ def write_termination_message(file: Path, outcome: Outcome, secrets: Secrets) ->
     reason, clean = outcome.finding.reason, secrets.cleaner()
     remedies = [f"What to do: {outcome.finding.remedy}"] if reason.exit_code is not ExitCode.PASSED else []
     remedies += [f"Warning: {warning}. What to do: {warning.remedy}" for warning in outcome.warnings]
-    first = _bytes(clean(str(outcome.finding)), TERMINATION_MESSAGE_BYTES // 2 if remedies else None)
-    rest = "".join(f"\n{clean(line)}" for line in remedies)
+    first = _bytes(indented(clean(str(outcome.finding))), TERMINATION_MESSAGE_BYTES // 2 if remedies else None)
+    rest = "".join(f"\n{indented(clean(line))}" for line in remedies)
     message = first + _bytes(rest, TERMINATION_MESSAGE_BYTES - len(first))
     try:
         if file.exists():

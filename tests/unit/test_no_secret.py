@@ -12,8 +12,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -21,26 +22,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from plain_world import PlainComposition
-from worlds import (
-    in_back_off,
-    migration,
-    observation,
-    policy,
-    runtime,
-    stores,
-)
+from ways_out import every_way_out
 
-from hook import check, cli, compose
-from hook.decision import steps
-from hook.decision.steps import Migrate, Outcome, Wait
+from hook import cli, compose
 from hook.observation.applications import ApplicationRef
-from hook.observation.findings import Finding, FindingError, Unknown
-from hook.observation.migrations import MigrationPhase
+from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import ExitCode, Reason
 from hook.observation.redaction import Secrets, logins, told_by, without_secrets
 from hook.observation.versions import Store
-from hook.report.checklist import items
-from hook.report.listeners import EventsListener, Log, overhearing, write_termination_message
+from hook.report.listeners import EventsListener, Log, overhearing
 from hook.report.teller import Notice, Teller
 from hook.settings import loading
 
@@ -206,37 +196,6 @@ def secrets(settings: Path) -> Secrets:
     return found
 
 
-def every_way_out(secrets: Secrets, text: str, folder: Path) -> str:
-    """What a run and `check` tell of a world in which all that was seen holds the text; the rest is printed."""
-    seen = Finding(Reason.DATABASE_LOGIN_REFUSED, f"store default {text}", text, f"remedy {text}")
-    bad = observation(
-        stores=stores(default=Unknown(seen)),
-        migration=migration(MigrationPhase.FAILED, message=text),
-        runtime=runtime(replace(in_back_off("history", -10), finding=replace(seen, reason=Reason.CRASH_LOOPING))),
-    )
-    posted: list[object] = []
-
-    def refuse(*event: object) -> None:
-        posted.append(event)
-        raise FindingError(Finding(Reason.API_FORBIDDEN, "an Event", text))
-
-    for form in ("json", "console"):
-        told = Teller([Log(form)], secrets)
-        told.add(EventsListener(refuse, told))
-        told.observed(bad, policy(), Wait((seen,)))
-        told.acted(Migrate(replace(migration(), owner=f"command {text}"), 1, text), done=True)
-        told.ended(Outcome(seen, warnings=(replace(seen, reason=Reason.CRASH_LOOPING),)))
-    outcome = Outcome(seen, warnings=(seen,))
-    file = folder / "termination"
-    write_termination_message(file, outcome, secrets)
-    verdict = check.Verdict(
-        items(bad, policy()), check.words(Wait((seen,))), replace(steps.outcome_of(Wait((seen,))), warnings=(seen,))
-    )
-    as_json = json.loads(check.as_json(verdict, secrets))
-    check.print_table(verdict, secrets)
-    return f"{posted} {file.read_text()} {json.dumps(as_json, ensure_ascii=False)} {as_json}"
-
-
 def test_two_hundred_texts_and_more_are_tried() -> None:
     """Each known secret in each form, and each place for one that is unknown."""
     assert len(PLANTED) >= 200
@@ -312,6 +271,93 @@ def test_no_fault_of_the_settings_and_no_bad_command_line_tells_a_secret(
     assert "unrecognized arguments: --dsn" in printed.err
     assert "SettingsInvalid" in printed.err
     assert UNKNOWN not in printed.out + printed.err
+
+
+# --- an audit -----------------------------------------------------------------------------------------------------
+
+ROLLOUT = Path(__file__).parents[2] / "examples" / "rollout" / "applicationset.yaml"
+NAMES = (
+    "data-migrations-temporal",
+    "data-temporal-recovery-hook",
+    "data-temporal",
+    "data-temporal-namespace-bootstrap",
+)
+LOGIN = f"https://svc:{UNKNOWN}@git.example.org/platform.git"
+Json = dict[str, Any]
+
+
+def rollout() -> Json:
+    """The example, with secrets wherever people keep them: sources' addresses, Helm's values, generators' values."""
+    found: Json = yaml.safe_load(ROLLOUT.read_text())
+    files, elements = found["spec"]["generators"][0]["matrix"]["generators"]
+    files["git"]["repoURL"] = LOGIN
+    for element in elements["list"]["elements"]:
+        element["password"] = UNKNOWN
+    source = found["spec"]["template"]["spec"]["source"]
+    source["repoURL"] = LOGIN
+    source["plugin"] = {"env": [{"name": "RELEASE", "value": UNKNOWN}, {"name": "TAG", "value": "{{ .password }}"}]}
+    source["kustomize"] = {"images": [f"temporal={LOGIN}:1.29.1"]}
+    helm = source["helm"]
+    helm["parameters"] += [
+        {"name": "server.image.tag", "value": "{{ .password }}"},
+        {"name": "server.config.password", "value": UNKNOWN},
+    ]
+    helm["valuesObject"] = {"server": {"image": {"tag": UNKNOWN}, "env": [{"name": "PGPASSWORD", "value": UNKNOWN}]}}
+    helm["values"] = f"temporalVersion: {UNKNOWN}\ndsn: postgres://temporal:{UNKNOWN}@db/temporal\n"
+    return found
+
+
+def audited(
+    document: Json, folder: Path, capsys: pytest.CaptureFixture[str], forms: tuple[str, ...] = ("table", "json")
+) -> str:
+    """What an audit prints of it, as text and as JSON."""
+    file = folder / "rollout.yaml"
+    file.write_text(yaml.safe_dump(document))
+    migrations, gate, servers, bootstrap = NAMES
+    roles = ("--migrations", migrations, "--gate", gate, "--runtime", servers, "--downstream", bootstrap)
+    for form in forms:
+        with pytest.raises(SystemExit) as end:
+            cli.main(["audit", "--file", str(file), *roles, "--argocd-version", "3.6.1", "--output", form])
+        assert end.value.code in {ExitCode.PASSED, ExitCode.SETTINGS, Reason.GATE_DOES_NOT_HOLD.exit_code}
+    printed = capsys.readouterr()
+    return printed.out + printed.err
+
+
+def leaves(value: object, *path: Any) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, dict | list):
+        for name, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(one, *path, name)
+    else:
+        yield path
+
+
+def test_an_audit_tells_no_secret_of_the_manifests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the values that it is about, and quotes none."""
+    told = audited(rollout(), tmp_path, capsys)
+    assert "ReleaseInApplication: " in told
+    assert "server.image.tag" in told
+    assert UNKNOWN not in told
+
+
+def test_an_audit_tells_no_login_of_an_address_wherever_it_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names, labels and the receipt's revision are quoted: each text of the rollout in turn is such an address."""
+    tried, quoted = 0, 0
+    elements = ("spec", "generators", 0, "matrix", "generators", 1, "list", "elements")
+    for path in leaves(rollout()):
+        if path[: len(elements)] == elements and path[len(elements)] > 1:
+            continue  # as those before
+        document = rollout()
+        place: Any = document
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = LOGIN
+        told = audited(document, tmp_path, capsys, (("table", "json")[tried % 2],))
+        assert UNKNOWN not in told, path
+        tried, quoted = tried + 1, quoted + ("//***@git.example.org" in told)
+    assert tried > 40
+    assert quoted > 0, "else nothing was tried"
 
 
 # --- what is told still tells -------------------------------------------------------------------------------------
