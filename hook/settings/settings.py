@@ -319,7 +319,7 @@ class Settings(Block):
     clock_skew_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
     """How far the clocks of the nodes and of the migration may differ."""
     request_timeout_seconds: Annotated[float, Field(ge=1, le=60)] = 5
-    """The timeout of each remote call."""
+    """The timeout of each remote call. The lookup of a database's host has the same time before it."""
 
     @property
     def targets(self) -> dict[str, ApplicationRef]:
