@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from hook import __version__
-from hook.audit.holds import Hold
 from hook.decision.steps import Outcome
 from hook.observation.findings import Finding, FindingError
 from hook.observation.plain import indented
@@ -28,6 +26,7 @@ from hook.observation.versions import Release, Store, VersionError, expectation,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hook.audit.holds import Hold
     from hook.settings.settings import Settings
 
 _STOP_SECONDS = 1.2
@@ -121,13 +120,23 @@ class _Parser(argparse.ArgumentParser):
         super().error(without_secrets(message, ()))
 
 
+class _Version(argparse.Action):
+    """Looks the version up when somebody asks for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # noqa: PLC0415 -- what reads packages' metadata costs as much as YAML
+
+        print(version("temporal-recovery-hook"))
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="temporal-recovery-hook",
         description="Holds an Argo CD rollout until Temporal's schemas are right, and repairs what it can.",
         epilog="`temporal-recovery-hook explain` lists all reasons with their exit codes.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -236,6 +245,8 @@ def _audit_parser(command: Callable[[str, str, str, str], argparse.ArgumentParse
 
 def _explain(name: str | None) -> int:
     """Print a reason's entry, or the list of all: those that commands end with, and those that an audit finds."""
+    from hook.audit.holds import Hold  # noqa: PLC0415 -- only this and `audit` know them
+
     entries: dict[str, Reason | Hold] = {str(one).lower(): one for one in (*Reason, *Hold)}
     if name is None:
         for entry in entries.values():

@@ -6,16 +6,17 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 from rendering import CHART, SCENARIOS, Json, values_of
 
-from hook import __version__
 from lab.helm import Helm
 
 ROOT = CHART.parent.parent
+VERSION = version("temporal-recovery-hook")
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 
@@ -104,8 +105,8 @@ def test_the_schema_describes_every_value() -> None:
 
 def test_the_chart_installs_this_program() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert chart["appVersion"] == __version__
-    image = f"{VALUES['image']['repository']}:{__version__}"
+    assert chart["appVersion"] == VERSION
+    image = f"{VALUES['image']['repository']}:{VERSION}"
     assert image in chart["annotations"]["artifacthub.io/images"]
 
 
