@@ -10,10 +10,7 @@ import os
 import socket
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +18,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Closable(Protocol):
+    """What holds a connection, and can let it go."""
+
+    def close(self) -> None:
+        """Let it go."""
+
+
 def within(seconds: float, work: Callable[[], T]) -> T:
     """Return what the work returns, and raise what it raises, or TimeoutError when its time is over.
 
     Where there was no connection by then, the error is a ConnectionError: nothing can have been carried out.
     """
-    attempt = _Attempt(work)
+    attempt = Attempt(work)
     try:
         attempt.start()
         attempt.done.wait(seconds)  # a join that a signal's handler ends takes the thread for ended (CPython 3.11)
@@ -35,7 +39,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
         attempt.leave()
 
 
-class _Attempt(threading.Thread, Generic[T]):
+class Attempt(threading.Thread, Generic[T]):
     """A request under way."""
 
     def __init__(self, work: Callable[[], T]) -> None:
@@ -45,12 +49,13 @@ class _Attempt(threading.Thread, Generic[T]):
         self._results: list[T] = []
         self._error: BaseException | None = None
         self._lock = threading.Lock()
-        self._user: HTTPConnection | None = None
+        self._user: Closable | None = None
         self._connection: socket.socket | None = None
         self._was_connected = False
         self.is_left = False
 
     def run(self) -> None:
+        """Do the work, in the thread."""
         try:
             self._results.append(self._work())
         except BaseException as error:  # noqa: BLE001 -- it is raised where the work is waited for
@@ -61,6 +66,7 @@ class _Attempt(threading.Thread, Generic[T]):
             self.done.set()
 
     def outcome(self, seconds: float) -> T:
+        """Return what came of it."""
         if self._results:
             return self._results[0]
         if self._error is not None:
@@ -71,7 +77,7 @@ class _Attempt(threading.Thread, Generic[T]):
         message = f"timed out: no connection within {seconds:g} s"
         raise ConnectionError(message)
 
-    def uses(self, user: HTTPConnection, connection: Any) -> None:  # noqa: ANN401 -- TLS cannot be duplicated as such
+    def uses(self, user: Closable, connection: Any) -> None:  # noqa: ANN401 -- TLS cannot be duplicated as such
         """Take hold of the connection: whoever reads from it notices when it is shut down."""
         self._user = user
         with self._lock:
@@ -102,41 +108,7 @@ class _Attempt(threading.Thread, Generic[T]):
             self._connection = None
 
 
-def _note(user: HTTPConnection, connection: Any) -> None:  # noqa: ANN401 -- a socket, or None where there is none yet
-    attempt = threading.current_thread()
-    if connection is not None and isinstance(attempt, _Attempt):
-        attempt.uses(user, connection)
-
-
-class _Plain(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        made = super()._new_conn()
-        _note(self, made)
-        return made
-
-    def request(self, *arguments: Any, **options: Any) -> None:
-        _note(self, self.sock)  # one that is used again
-        super().request(*arguments, **options)
-
-    def _tunnel(self) -> None:
-        """Take no end of a proxy's headers for a tunnel that is open, when the end is that of our own time."""
-        super()._tunnel()
-        attempt = threading.current_thread()
-        if isinstance(attempt, _Attempt) and attempt.is_left:
-            raise ConnectionAbortedError
-
-
-class _Secure(_Plain, HTTPSConnection):
-    pass
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _Secure
-
-
-POOLS = {"http": _PlainPool, "https": _SecurePool}
-"""For a pool manager whose requests are bounded by `within`."""
+def current() -> Attempt[Any] | None:
+    """Return the attempt whose thread asks."""
+    thread = threading.current_thread()
+    return thread if isinstance(thread, Attempt) else None

@@ -17,7 +17,8 @@ import urllib3
 import yaml
 from kubernetes import client, config
 
-from hook.adapters.attempt import POOLS, within
+from hook.adapters.attempt import within
+from hook.adapters.pools import POOLS
 from hook.observation.findings import Finding, FindingError
 from hook.observation.reasons import Reason
 
