@@ -109,9 +109,16 @@ class Team:
         return revision
 
     def sync(self, application: str, *, retries: int = 0, replaced_job: str | None = None) -> str:
-        """Sync an Application as a person does by Argo CD's command line or page, or replace only a Job of it.
+        """Sync an Application as a person does, or replace only a Job of it, once another sync has ended: `try_to_sync`."""
+        return self.until(
+            lambda: self.try_to_sync(application, retries=retries, replaced_job=replaced_job),
+            f"{application} to be free for a sync",
+        )
 
-        Those refuse while another sync is under way, so it is waited for. Returns an id, which the operationState carries.
+    def try_to_sync(self, application: str, *, retries: int = 0, replaced_job: str | None = None) -> str:
+        """Sync an Application as a person does by Argo CD's command line or page.
+
+        Those refuse while another sync is under way: empty, then. Else an id, which the operationState carries.
         """
         name, asked = self.git.name(application), uuid.uuid4().hex
         operation: Json = {
@@ -129,21 +136,17 @@ class Team:
                 "syncStrategy": {"apply": {"force": True}},
             }
 
-        def taken() -> bool:
-            found = self.application(application)
-            state = found.get("status", {}).get("operationState") or {}
-            if "operation" in found or state.get("phase", "Succeeded") not in _ENDED:
-                return False
-            body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "operation": operation}
-            try:
-                self.hub.patch(f"{argocd.APPLICATIONS}/{name}", body)
-            except ApiError as error:
-                if error.reason != "Conflict":
-                    raise
-                return False
-            return True
-
-        self.until(taken, f"{application} to be free for a sync")
+        found = self.application(application)
+        state = found.get("status", {}).get("operationState") or {}
+        if "operation" in found or state.get("phase", "Succeeded") not in _ENDED:
+            return ""
+        body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "operation": operation}
+        try:
+            self.hub.patch(f"{argocd.APPLICATIONS}/{name}", body)
+        except ApiError as error:
+            if error.reason != "Conflict":
+                raise
+            return ""
         return asked
 
     def sync_to_end(self, application: str) -> Json:

@@ -76,8 +76,7 @@ def test_overtaken_at_an_upgrade(team: Team, *, guarded: bool) -> None:
     leave_uncompared(team, MIGRATIONS, GATE)
     revision = team.commit("the next release")
     refresh(team, RUNTIME)
-    if not is_under_way(team, RUNTIME):
-        team.sync(RUNTIME)
+    team.until(lambda: is_under_way(team, RUNTIME) or team.try_to_sync(RUNTIME), "the runtime's sync")
     team.until(lambda: is_at(team, RUNTIME, revision), "the runtime to be synced first")
     if not guarded:
         team.until(lambda: team.history.ever("Pod", is_in_back_off), "a server that crash-loops")
