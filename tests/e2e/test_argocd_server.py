@@ -155,6 +155,9 @@ def test_what_is_wrong_with_a_token_is_told(team: Team, role: TeamRole) -> None:
     assert deleted.startswith("ApiLoginRefused")
     assert "does not exist in project" in deleted
     role.give_token()
+    del team.git.gate["graceSeconds"]  # on a slow machine Argo CD takes longer to make a hook that it has deleted
+    revision = team.commit("the usual grace")
+    team.until(lambda: team.application(GATE)["status"]["sync"]["revision"] == revision, "the commit to be noticed")
     repair(team)
     assert_works(team)
 
