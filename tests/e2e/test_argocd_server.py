@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from audited import BY_HAND, NO_RETRIES, shows
 from scenario import assert_works, has_settled, on, says
 
 from lab.control_plane import argocd
@@ -87,6 +88,7 @@ def no_right_in_kubernetes(team: Team) -> bool:
 
 
 @on("3.6", "3.2")
+@shows(BY_HAND)
 def test_the_incident(team: Team, server: Server) -> None:
     """Repaired as by the Kubernetes API, with the rights of docs/rbac.md and none in Argo CD's namespace."""
     server.allow(*POLICIES)
@@ -123,6 +125,7 @@ def test_a_rollout_waits_for_the_gate(team: Team, server: Server) -> None:
 
 
 @on("3.6")
+@shows(NO_RETRIES)
 def test_the_watchdog_reopens(team: Team, server: Server) -> None:
     """With the two policies more that docs/rbac.md asks for then. It is there once the gate has passed before."""
     server.allow(*POLICIES, ("get", GATE), ("sync", GATE))
@@ -152,6 +155,7 @@ def test_the_watchdog_reopens(team: Team, server: Server) -> None:
 
 
 @on("3.6")
+@shows(BY_HAND)
 def test_what_is_wrong_with_a_token_is_told(team: Team, server: Server) -> None:
     """One that may only get, one that expired, one that was deleted: each by its name, with what to do."""
     server.allow(*(("get", application) for _, application in POLICIES))
@@ -186,6 +190,7 @@ def test_what_is_wrong_with_a_token_is_told(team: Team, server: Server) -> None:
 
 
 @on("3.6")
+@shows(BY_HAND)
 def test_the_server_goes_away_and_comes_back(team: Team, server: Server) -> None:
     """The gate waits for it, whatever it was about to do."""
     server.allow(*POLICIES)
