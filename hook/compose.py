@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from hook.adapters import postgres
 from hook.decision.restarts import COMPONENTS
 from hook.gate import World, seen_or_unknown
+from hook.observation.migrations import NO_MIGRATION
 from hook.observation.migrations import of_application as migration_of
 from hook.observation.observation import Run
 from hook.observation.redaction import Secrets
@@ -90,7 +91,7 @@ class Composition:
                     settings.request_timeout_seconds,
                     self._expected().get(store),
                 )
-                for store in settings.stores.enabled
+                for store in settings.gated
             },
             application=partial(applications.read, runtime.ref)
             if applications and runtime and settings.looks_at_temporal
@@ -111,7 +112,9 @@ class Composition:
             jobs=partial(self._jobs_of, with_pods_of_complete=True) if applications else lambda _: {},
             members=partial(
                 postgres.members, settings.stores.of(Store.DEFAULT).conninfo, settings.request_timeout_seconds
-            ),
+            )
+            if settings.gated
+            else tuple,
             cluster_time=lambda: self._cluster_time,
             gate_ref=settings.gate.ref if settings.gate else None,
             delete_pod=servers.delete if servers else lambda _: False,
@@ -143,7 +146,7 @@ class Composition:
         return self._api(self._settings.applications_server)
 
     def _applications(self) -> Applications | None:
-        if not self._settings.targets:
+        if not self._settings.reads_applications:
             return None
         from hook.adapters.argocd import Applications, KubernetesWay  # noqa: PLC0415
 
@@ -174,6 +177,13 @@ class Composition:
     ) -> tuple[Callable[[], Migration], Callable[[Migrate], bool]]:
         """Return how the owner's migration is seen and started."""
         settings = self._settings.migrations
+        if settings.strategy == "none":
+
+            def look_at_none() -> Migration:
+                self._begin_turn()
+                return NO_MIGRATION
+
+            return look_at_none, lambda _: False
         if settings.application is not None and applications is not None:
             ref = settings.application.ref
 

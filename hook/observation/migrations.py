@@ -68,6 +68,9 @@ class Migration:
         return operation is not None and operation.phase is OperationPhase.SUCCEEDED
 
 
+NO_MIGRATION = Migration(MigrationPhase.IDLE, "nobody")
+"""Where no schema is looked at."""
+
 _OF_OPERATION = {
     OperationPhase.REQUESTED: MigrationPhase.RUNNING,
     OperationPhase.RUNNING: MigrationPhase.RUNNING,

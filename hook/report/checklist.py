@@ -83,7 +83,8 @@ def items(observation: Observation, policy: Policy) -> tuple[Item, ...]:
 
 def _items(observation: Observation, policy: Policy) -> Iterator[Item]:
     asked = is_asked_for(observation, policy)
-    yield _migration(observation.migration)
+    if observation.stores:
+        yield _migration(observation.migration)
     if isinstance(observation.migration, Migration) and observation.migration.hang is not None:
         yield _troubled("migration's Job", observation.migration.hang)
     under_way = isinstance(observation.migration, Migration) and observation.migration.phase in _UNDER_WAY

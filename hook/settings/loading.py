@@ -22,7 +22,7 @@ from pydantic.alias_generators import to_camel, to_snake
 
 from hook.decision.policy import Reachability
 from hook.observation import redaction
-from hook.observation.versions import releases_of
+from hook.observation.versions import Store, releases_of
 from hook.settings.settings import Settings, SettingsError, TlsSettings
 from hook.settings.stores import BY_VALUE_OR_FILE, parse_dsn
 
@@ -121,7 +121,7 @@ _CHART_VALUES = {"image", "receipt", "watchdog", "serviceAccount", "rbac", "job"
 def secrets(settings: Settings) -> set[str]:
     """Return every secret value that settings and environment lead to now, so that reports can leave them out."""
     values = environment_secrets() | {
-        secret for store in settings.stores.enabled for secret in settings.stores.of(store).secrets()
+        secret for store in settings.gated for secret in settings.stores.of(store).secrets()
     }
     for authorization in _authorizations(settings).values():
         with suppress(OSError):
@@ -172,10 +172,10 @@ def _authorizations(settings: Settings) -> dict[str, Callable[[], str | None]]:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    yield from settings.stores.faults()
+    yield from settings.stores.faults() if settings.gated else _faults_without_schemas(settings)
     yield from _target_contradictions(settings)
     by_hand = settings.temporal.schema_versions
-    if by_hand is not None and by_hand.visibility is None and settings.stores.visibility.enabled:
+    if by_hand is not None and by_hand.visibility is None and Store.VISIBILITY in settings.gated:
         yield "temporal.schemaVersions.visibility: required unless stores.visibility.enabled is false: set it"
     if settings.projects and settings.argocd.server is None:
         yield "project of an Application: only argocd.server asks for it: remove it, or set argocd.server"
@@ -194,6 +194,16 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield (
             f"graceSeconds ({settings.grace_seconds:g}) must be less than deadlineSeconds "
             f"({settings.deadline_seconds:g}), or no fault would ever be named by its own exit code"
+        )
+
+
+def _faults_without_schemas(settings: Settings) -> Iterator[str]:
+    if settings.stores.model_fields_set:
+        yield "stores: migrations.strategy none looks at no schema: remove one"
+    if not settings.guard or settings.reachability is not Reachability.ALWAYS:
+        yield (
+            "migrations.strategy: none is for a guard with reachability: always, which waits until Temporal answers: set "
+            "both, or migrations.application and stores"
         )
 
 
@@ -232,7 +242,7 @@ def _file_faults(settings: Settings) -> Iterator[str]:
     tls, server = settings.temporal.frontend.tls or TlsSettings(), settings.argocd.server
     stores = {
         f"stores.{store}.{to_camel(field)}": file
-        for store in settings.stores.enabled
+        for store in settings.gated
         for field, file in getattr(settings.stores, store).files.items()
     }
     others = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -185,8 +185,9 @@ class CommandSettings(Block):
 class MigrationsSettings(Block):
     """What migrates the schema, and how often a run requests it."""
 
-    strategy: Literal["argocd", "command"] = "argocd"
-    """`argocd` syncs `application`; `command` runs `command`."""
+    strategy: Literal["argocd", "command", "none"] = "argocd"
+    """`argocd` syncs `application`; `command` runs `command`. `none` checks no schema and needs no `stores`: only for a
+    guard with `reachability: always`, before something that needs only Temporal's frontend."""
     application: ApplicationSettings | None = None
     command: CommandSettings | None = None
     attempts: Annotated[int, Field(ge=0, le=20)] = 3
@@ -202,6 +203,10 @@ class MigrationsSettings(Block):
 
     @model_validator(mode="after")
     def _has_its_block(self) -> Self:
+        if self.strategy == "none":
+            if self.application is not None or self.command is not None:
+                raise ValueError("migrations.strategy: none asks nobody to migrate: remove application and command")
+            return self
         wanted, other = (
             (("application", self.application), ("command", self.command))
             if self.strategy == "argocd"
@@ -321,6 +326,24 @@ class Settings(Block):
     request_timeout_seconds: Annotated[float, Field(ge=1, le=60)] = 5
     """The timeout of each remote call. The lookup of a database's host has the same time before it."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _needs_no_store(cls, given: Any) -> Any:  # noqa: ANN401 -- what a file says may be anything
+        migrations = given.get("migrations") if isinstance(given, dict) else None
+        return (
+            {"stores": {}, **given} if isinstance(migrations, dict) and migrations.get("strategy") == "none" else given
+        )
+
+    @property
+    def gated(self) -> tuple[Store, ...]:
+        """Return the stores whose schemas have to be right; none to a guard that waits for the frontend alone."""
+        return () if self.migrations.strategy == "none" else self.stores.enabled
+
+    @property
+    def reads_applications(self) -> bool:
+        """Tell whether any Application is looked at; a guard looks at its own, for a newer commit."""
+        return bool(self.targets) or (self.guard and self.gate is not None)
+
     @property
     def targets(self) -> dict[str, ApplicationRef]:
         """Return the Applications that the gate may sync or looks at, by the setting that names them."""
@@ -334,7 +357,7 @@ class Settings(Block):
     def posts_events(self) -> bool:
         """Tell whether Events are posted."""
         events = self.argocd.server is None if self.report.events == "auto" else self.report.events
-        return bool(self.targets) and events
+        return self.reads_applications and events
 
     @property
     def applications_server(self) -> KubeconfigSettings:
@@ -367,8 +390,10 @@ class Settings(Block):
         release = Release.parse(self.temporal.version) if self.temporal.version else release
         by_hand = self.temporal.schema_versions
         estimated_from = None
+        if not self.gated:
+            return self._policy({}, release)
         if by_hand is not None:
-            versions = {store: SchemaVersion.parse(getattr(by_hand, store.value)) for store in self.stores.enabled}
+            versions = {store: SchemaVersion.parse(getattr(by_hand, store.value)) for store in self.gated}
         elif release is None:
             raise SettingsError("temporal.version: required: the server's release that is rolled out, such as 1.29.1")
         else:
@@ -379,7 +404,7 @@ class Settings(Block):
                 raise SettingsError(message) from error
             versions = expected.versions
             estimated_from = expected.listed_as if expected.estimated else None
-        return self._policy({store: versions[store] for store in self.stores.enabled}, release, estimated_from)
+        return self._policy({store: versions[store] for store in self.gated}, release, estimated_from)
 
     def _policy(
         self, expected: dict[Store, SchemaVersion], release: Release | None, estimated_from: Release | None = None

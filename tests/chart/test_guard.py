@@ -173,6 +173,39 @@ def test_it_may_read_and_ask_for_the_migration(values: Json, expected: dict[str,
     assert found == expected
 
 
+FRONTEND_ALONE: Json = merged(
+    WAVE, {"reachability": "always", "temporal": {"frontend": {"address": "temporal-frontend.data:7233"}}}
+)
+
+
+def test_before_what_needs_the_frontend_alone_it_needs_neither_database_nor_migrations(helm3: Helm) -> None:
+    """Its pod mounts no Secret, and it may read its own Application and nothing else."""
+    objects = helm3.objects(CHART, FRONTEND_ALONE)
+    found = yaml.safe_load(config(objects))
+    assert found["migrations"] == {"strategy": "none"}
+    assert found["temporal"] == {"frontend": {"address": "temporal-frontend.data:7233"}}
+    assert "stores" not in found
+    assert {one["name"] for one in the(objects, "Job")["spec"]["template"]["spec"]["volumes"]} == {"config", "tmp"}
+    rights_of = canonical(rights(objects, "gate-temporal-recovery-hook"))
+    assert rights_of["argocd"] == {"get argoproj.io/applications gate", "create /events *"}
+    assert rights_of.keys() == {"argocd", "data"}
+
+
+FORGOTTEN: dict[str, tuple[Json, str]] = {
+    "the migrations": ({"stores": SMALLEST["stores"]}, "migrations.application.name: required"),
+    "the database": ({"migrations": SMALLEST["migrations"]}, "stores.default.host: required"),
+    "to ask Temporal": ({"reachability": "auto"}, "stores.default.host: required"),
+    "to be a guard": ({"hook": {"wave": 0}}, "stores.default.host: required"),
+}
+
+
+@pytest.mark.parametrize(("values", "line"), FORGOTTEN.values(), ids=list(FORGOTTEN))
+def test_what_names_one_of_them_or_gates_otherwise_has_to_name_all(values: Json, line: str, helm3: Helm) -> None:
+    with pytest.raises(HelmError) as refused:
+        helm3.template(CHART, merged(FRONTEND_ALONE, values))
+    assert line in str(refused.value)
+
+
 REFUSALS: dict[str, tuple[Json, str]] = {
     "in the wave of what it is to guard": (
         merged(RUNTIME, {"hook": {"wave": 0}}),

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from audited import assert_agrees
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
 
 from lab.platform import Platform
@@ -27,6 +28,20 @@ class OnePlatformForTheOlderLine(LoadScopeScheduling):  # type: ignore[misc]  # 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OnePlatformForTheOlderLine:
     return OnePlatformForTheOlderLine(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "audit(world): what `audit` finds in the scenario's live objects (audited.shows)"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A team's scenario that passed is audited before it is taken off the platform."""
+    yield
+    if isinstance(item, pytest.Function) and isinstance(team := item.funcargs.get("team"), Team):
+        assert_agrees(team, item)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What holds a rollout and what does not, on both lines of Argo CD: docs/gating.md's table."""
 
 import pytest
+from audited import NO_RETRIES, POST_SYNC, RECEIPT_WITHOUT_COMMIT, shows
 from scenario import (
     NO_RETRY,
     NOT_COMPARED,
@@ -18,6 +19,7 @@ from scenario import (
     refresh,
 )
 
+from hook.audit.holds import Hold
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.object_status import is_in_back_off
@@ -56,6 +58,7 @@ def wait_in_post_sync(team: Team) -> None:
 
 
 @on("3.2")
+@shows(NO_RETRIES)
 def test_post_sync_holds(team: Team) -> None:
     """A commit, no database: on 3.2 a gate in PostSync holds while it runs, and when it failed until a commit mends it."""
     gate = team.git.gate
@@ -74,6 +77,7 @@ def test_post_sync_holds(team: Team) -> None:
 
 
 @on("3.6", "3.2")
+@shows(NO_RETRIES)
 def test_failed_gate(team: Team) -> None:
     """A commit finds the gate's own password wrong, and nothing retries: 3.2 syncs the gate for ever, 3.6 does not."""
     only_up_to_the_runtime(team)
@@ -119,6 +123,7 @@ def began_with_its_step(team: Team) -> bool:
 
 
 @on("3.6")
+@shows(POST_SYNC)
 def test_post_sync_holds_nothing(team: Team) -> None:
     """A commit, no database: on 3.6 the runtime's step starts while a gate in PostSync runs, which then repairs it.
 
@@ -138,7 +143,13 @@ def test_post_sync_holds_nothing(team: Team) -> None:
     assert not any(is_in_back_off(pod) for pod in team.pods())
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["with-revision", "without"])
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param(True, id="with-revision"),
+        pytest.param(False, id="without", marks=shows(RECEIPT_WITHOUT_COMMIT)),
+    ],
+)
 @on("3.6")
 def test_commit_for_the_runtime(team: Team, named: bool) -> None:  # noqa: FBT001 -- the case
     """A commit that touches the runtime alone: the gate runs before it with `receipt.revision`, and not at all without."""
@@ -209,6 +220,7 @@ def test_overtaken(team: Team) -> None:
 
 
 @on("3.2")
+@shows(RECEIPT_WITHOUT_COMMIT.but(Hold.NO_RETRY, Hold.JOB_NOT_RENEWED))
 def test_failed_bootstrap(team: Team) -> None:
     """A commit for the bootstrap, the database replaced: 3.2 does not try it again; a person's sync of the gate does."""
     team.git.leave_out(SECOND_GATE)

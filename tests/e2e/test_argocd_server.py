@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from audited import BY_HAND, NO_RETRIES, shows
 from scenario import assert_works, has_settled, on, says
 
 from lab.api_client import ApiError
@@ -67,6 +68,7 @@ def assert_synced_by(role: TeamRole, *applications: str) -> None:
 
 
 @on("3.6", "3.2")
+@shows(BY_HAND)
 def test_the_incident(team: Team, role: TeamRole) -> None:
     """Repaired as by the Kubernetes API, with the rights of docs/rbac.md and none in Argo CD's namespace."""
     role.allow(*POLICIES)
@@ -97,6 +99,7 @@ def test_a_rollout_waits_for_the_gate(team: Team, role: TeamRole) -> None:
 
 
 @on("3.6")
+@shows(NO_RETRIES)
 def test_the_watchdog_reopens(team: Team, role: TeamRole) -> None:
     """With the two policies more that docs/rbac.md asks for then. It is there once the gate has passed before."""
     role.allow(*POLICIES, ("get", GATE), ("sync", GATE))
@@ -126,6 +129,7 @@ def test_the_watchdog_reopens(team: Team, role: TeamRole) -> None:
 
 
 @on("3.6")
+@shows(BY_HAND)
 def test_what_is_wrong_with_a_token_is_told(team: Team, role: TeamRole) -> None:
     """One that may only get, one that expired, one that was deleted: each by its name, with what to do."""
     role.allow(*(("get", application) for _, application in POLICIES))
@@ -163,6 +167,7 @@ def test_what_is_wrong_with_a_token_is_told(team: Team, role: TeamRole) -> None:
 
 
 @on("3.6")
+@shows(BY_HAND)
 def test_the_server_goes_away_and_comes_back(team: Team, role: TeamRole) -> None:
     """The gate waits for it, whatever it was about to do."""
     role.allow(*POLICIES)

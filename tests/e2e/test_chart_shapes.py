@@ -4,6 +4,7 @@ The lab's chart has its defaults that hurt: a Job restarted in place, all of its
 """
 
 import pytest
+from audited import BY_HAND, ONE_APPLICATION, ONE_APPLICATION_BY_HAND, shows
 from scenario import (
     assert_never_crash_looped,
     assert_order,
@@ -75,6 +76,7 @@ def test_split_fresh(team: Team) -> None:
 
 
 @on("3.6")
+@shows(BY_HAND)
 def test_split_incident(team: Team) -> None:
     """A person syncs each by hand before the database is ready, then the gate once: it repairs all of it."""
     follow(team, SPLIT)
@@ -108,6 +110,7 @@ def test_split_upgrade(team: Team) -> None:
 
 
 @on("3.6", "3.2")
+@shows(ONE_APPLICATION)
 def test_one_application_fresh(team: Team) -> None:
     """A commit: its own sync brings schema and servers, the gate writes nothing, the bootstrap comes after both."""
     follow(team, ONE, NEXT)
@@ -122,6 +125,7 @@ def test_one_application_fresh(team: Team) -> None:
 
 
 @on("3.6")
+@shows(ONE_APPLICATION_BY_HAND)
 def test_one_application_whose_sync_was_given_up(team: Team) -> None:
     """A person syncs by hand before the database is ready: the hook fails, no server is made. The gate brings all."""
     follow(team, ONE)
@@ -145,6 +149,7 @@ def test_one_application_whose_sync_was_given_up(team: Team) -> None:
 
 @pytest.mark.parametrize("crash_loops", [True, False], ids=["crash-loop", "stale"])
 @on("3.6")
+@shows(ONE_APPLICATION)
 def test_one_application_whose_database_was_replaced(team: Team, *, crash_loops: bool) -> None:
     """The hook Job is gone with its success; servers live on the old database, or crash-loop: the gate repairs all."""
     follow(team, ONE)
@@ -170,6 +175,7 @@ def test_one_application_whose_database_was_replaced(team: Team, *, crash_loops:
 
 
 @on("3.6")
+@shows(ONE_APPLICATION)
 def test_one_application_upgrade(team: Team) -> None:
     """A commit from 1.29 to 1.30: the old pods serve while the hook hangs; then new pods, on the schema that it brought."""
     follow(team, ONE)
@@ -197,6 +203,7 @@ def test_one_application_upgrade(team: Team) -> None:
 
 
 @on("3.6")
+@shows(ONE_APPLICATION)
 def test_one_application_whose_hook_never_fails(team: Team) -> None:
     """By the chart's own limit of a hundred. A wrong password ends the gate, and is named.
 

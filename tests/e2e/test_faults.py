@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from audited import NO_RETRIES, shows
 from scenario import (
     TERMINATED,
     assert_never_crash_looped,
@@ -79,6 +80,7 @@ def _not_begun(team: Team) -> bool:
 
 
 @on("3.6")
+@shows(NO_RETRIES)
 def test_verb_missing(team: Team, allow: Allow) -> None:
     """A commit; the Role for the gate lacks `patch` on the migrations. It says so, and opens by a sync once it may."""
     hook_migrations(team)

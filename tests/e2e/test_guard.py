@@ -1,6 +1,7 @@
 """Guards: what no order of RollingSync's and no person's sync overtakes, and how one that holds is opened again."""
 
 import pytest
+from audited import GATE_ALONE, GUARDED, GUARDS_ALONE, shows
 from scenario import (
     NO_RETRY,
     NOT_COMPARED,
@@ -21,6 +22,7 @@ from scenario import (
     with_wrong_password,
 )
 
+from hook.audit.holds import Hold
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.images import server
 from lab.object_status import is_in_back_off
@@ -33,6 +35,7 @@ RIGHT = {RELEASE: ("1.18", "1.9"), NEXT: ("1.18", "1.13")}
 
 
 @on("3.6", "3.2")
+@shows(GUARDS_ALONE)
 def test_all_at_once(team: Team) -> None:
     """No RollingSync, no gate: every Application is synced as soon as it is there; guards alone bring them into order."""
     team.git.guard()
@@ -55,7 +58,13 @@ def test_all_at_once(team: Team) -> None:
     assert {outcome(team, one) for one in (RUNTIME, BOOTSTRAP)} == {(0, "Passed")}
 
 
-@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "not guarded"])
+@pytest.mark.parametrize(
+    "guarded",
+    [
+        pytest.param(True, id="guarded", marks=shows(GUARDED)),
+        pytest.param(False, id="not guarded", marks=shows(GATE_ALONE)),
+    ],
+)
 @on("3.6", "3.2")
 def test_overtaken_at_an_upgrade(team: Team, *, guarded: bool) -> None:
     """The next release, of which the runtime alone hears, and a person's sync of it besides, while its schema is not there.
@@ -93,6 +102,7 @@ def test_overtaken_at_an_upgrade(team: Team, *, guarded: bool) -> None:
 
 
 @on("3.6")
+@shows(GUARDED)
 def test_synced_by_a_person_while_the_migration_fails(team: Team) -> None:
     """The first rollout, whose migration fails: a person syncs runtime and bootstrap, and no server starts.
 
@@ -119,6 +129,7 @@ def test_synced_by_a_person_while_the_migration_fails(team: Team) -> None:
 
 
 @on("3.6", "3.2")
+@shows(GUARDED)
 def test_mended_by_a_commit(team: Team) -> None:
     """A guard whose own database's name is wrong waits; the commit that corrects it ends it, and is synced in its place."""
     team.git.guard()
@@ -139,6 +150,7 @@ def test_mended_by_a_commit(team: Team) -> None:
 
 
 @on("3.6")
+@shows(GUARDED.but(Hold.NO_RETRY))
 def test_reopened_by_the_watchdog(team: Team) -> None:
     """A guard that failed for good, and its cause is gone without a commit: nobody would sync the runtime again."""
     team.git.guard()

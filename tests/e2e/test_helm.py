@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from audited import HELM_ALONE, shows
 from scenario import hook_migrations, on
 
 from lab.control_plane import argocd
@@ -95,6 +96,7 @@ def assert_commands_work(team: Team, notes: str) -> None:
 
 
 @on("3.6")
+@shows(HELM_ALONE)
 def test_helm_alone(team: Team, helm3: Helm) -> None:
     """A person's `helm install` while Temporal crash-loops repairs it; `helm upgrade` runs it again, or fails with it."""
     team.git.leave_out(GATE, SECOND_GATE, BOOTSTRAP)

@@ -3,6 +3,7 @@
 import gc
 
 import pytest
+from audited import BY_HAND, shows
 from scenario import TERMINATED, assert_passed, assert_works, incarnations, on, operations, said, says
 
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
@@ -17,6 +18,8 @@ ACTS = {
     "resync": "again (attempt 1)",
 }
 """What the gate's log says of each kind of act once it is done."""
+
+pytestmark = shows(BY_HAND)
 
 
 def _repaired(team: Team, *gates: str, incarnations_at_most: int = 2) -> None:

@@ -4,6 +4,7 @@ import re
 import time
 from datetime import UTC
 
+from audited import BY_HAND, shows
 from scenario import (
     Json,
     assert_passed,
@@ -75,6 +76,7 @@ def test_schema_job_that_also_makes_namespaces(team: Team) -> None:
 
 
 @on("3.6")
+@shows(BY_HAND)
 def test_another_instance_in_the_namespace(team: Team) -> None:
     """The selector finds the pods of two releases: none is restarted, and the gate ends by a finding that names both."""
     break_by_hand(team)

@@ -2,6 +2,7 @@
 
 import time
 
+from audited import BY_HAND, shows
 from scenario import (
     Json,
     assert_never_crash_looped,
@@ -37,6 +38,7 @@ def test_fresh(team: Team) -> None:
 
 
 @on("3.6")
+@shows(BY_HAND)
 def test_incident(team: Team) -> None:
     """A person syncs each by hand before the database is ready, then the gate once: it repairs all of it."""
     break_by_hand(team)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from audited import NO_RETRIES, shows
 from scenario import (
     TERMINATED,
     Json,
@@ -96,6 +97,7 @@ def test_no_readiness_probe(team: Team) -> None:
 
 
 @on("3.6")
+@shows(NO_RETRIES)
 def test_bootstrap_failed_as_hook(team: Team) -> None:
     """A hook Job that failed for good, and the cause is gone: nobody runs it again; a person syncs the gate, and it does."""
     team.git.application_set["spec"]["template"]["spec"]["syncPolicy"]["retry"] = {"limit": 0}

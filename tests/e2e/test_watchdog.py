@@ -2,6 +2,7 @@
 
 import time
 
+from audited import BY_HAND, NO_RETRIES, shows
 from scenario import (
     assert_works,
     by_the_gate,
@@ -33,6 +34,7 @@ def assert_watchdog_ends(team: Team, since: float, code: int, reason: str) -> No
 
 
 @on("3.6")
+@shows(BY_HAND)
 def test_watchdog_repairs(team: Team) -> None:
     """The watchdog alone, after an outage of the database: all servers crash-loop and the bootstrap failed; nobody syncs."""
     keep_watch(team, NEVER)
@@ -101,6 +103,7 @@ def test_watchdog_leaves_an_empty_database_alone(team: Team) -> None:
 
 
 @on("3.6")
+@shows(NO_RETRIES)
 def test_watchdog_reopens(team: Team) -> None:
     """A commit finds the gate's own password wrong; once it is right, the watchdog syncs the gate: the rollout goes on."""
     keep_watch(team, NEVER)

@@ -58,6 +58,19 @@ def under_way(revision: str = "new", *, automated: bool = True) -> Json:
     return {**state, "operation": {"initiatedBy": {"automated": automated}, "sync": {"revision": revision}}}
 
 
+def commit_later(world: Field, application: str) -> None:
+    """Git has a newer commit once it was looked ten times."""
+    looks = iter(range(100))
+
+    def commit() -> None:
+        if next(looks) == 10:
+            later = world.ago(-1000)
+            status = {"sync": {"status": "OutOfSync", "revision": "newer"}, "reconciledAt": later}
+            world.client.patch(f"{APPLICATIONS}/{application}", {"status": status})
+
+    world.on_sleep = commit
+
+
 def guarded_runtime(world: Field, state: Json | None = None) -> None:
     world.application(RUNTIME, sync="OutOfSync", health="Missing", state=state or under_way(), synced=60)
 
@@ -117,6 +130,29 @@ def test_before_the_bootstrap_it_waits_for_temporal_and_changes_nothing(world: F
     assert Reason.MIGRATION_AWAITED in {finding.reason for finding in end.waited_for}
 
 
+NO_SCHEMA: Json = {"reachability": "always", "stores": {}, "migrations": {"strategy": "none"}}
+
+
+def test_before_what_needs_the_frontend_alone_it_looks_at_no_schema(world: Field) -> None:
+    """A database that is away and migrations that are not there do not matter to it; it may read its own Application."""
+    with_rights(world, {**MAY_READ[0], "resourceNames": ["orders"]})
+    world.stores.update(dict.fromkeys(Store, AWAY))
+    world.application("orders", sync="OutOfSync", state=under_way(), synced=60)
+    end = run_guard(world, "orders", **NO_SCHEMA)
+    assert (end.reason, end.acts, end.waited_for) == (Reason.PASSED, [], [])
+
+
+def test_before_what_needs_the_frontend_alone_it_waits_and_makes_way(world: Field) -> None:
+    """Temporal does not answer; a commit for what it guards ends it, as it ends every guard."""
+    with_rights(world, {**MAY_READ[0], "resourceNames": ["orders"]})
+    world.application("orders", sync="OutOfSync", state=under_way(), synced=60)
+    commit_later(world, "orders")
+    with Server(DOWN) as frontend:
+        end = run_guard(world, "orders", frontend=frontend, **NO_SCHEMA)
+    assert (end.reason, end.acts) == (Reason.GUARD_SUPERSEDED, [])
+    assert Reason.FRONTEND_NOT_SERVING in {finding.reason for finding in end.waited_for}
+
+
 @pytest.mark.parametrize("automated", [True, False], ids=["synced by Argo CD", "synced by a person"])
 def test_a_commit_that_comes_while_it_waits_ends_it(world: Field, *, automated: bool) -> None:
     """As its Application's own comparison says; nobody has to tell it."""
@@ -124,15 +160,7 @@ def test_a_commit_that_comes_while_it_waits_ends_it(world: Field, *, automated: 
     world.stores[Store.DEFAULT] = AWAY
     world.application(MIGRATIONS)
     guarded_runtime(world, state=under_way(automated=automated))
-    looks = iter(range(100))
-
-    def commit() -> None:
-        if next(looks) == 10:
-            later = world.ago(-1000)
-            status = {"sync": {"status": "OutOfSync", "revision": "newer"}, "reconciledAt": later}
-            world.client.patch(f"{APPLICATIONS}/{RUNTIME}", {"status": status})
-
-    world.on_sleep = commit
+    commit_later(world, RUNTIME)
     end = run_guard(world)
     assert (end.reason, end.exit_code, end.acts) == (Reason.GUARD_SUPERSEDED, 10, [])
     assert end.seconds < 300

@@ -63,6 +63,14 @@ GUARD = with_("guard", value=True, document=with_("gate", {"name": "data-tempora
 GUARD |= {"runtime": {"application": {"name": "data-temporal"}}, "temporal": MINIMAL.get("temporal", {})}
 GUARD["temporal"] = GUARD["temporal"] | {"frontend": {"address": "temporal:7233"}}
 """A guard of the runtime."""
+NO_SCHEMA: dict[str, Any] = {
+    "temporal": {"frontend": {"address": "temporal:7233"}},
+    "migrations": {"strategy": "none"},
+    "guard": True,
+    "gate": {"name": "orders"},
+    "reachability": "always",
+}
+"""One before what needs the frontend alone."""
 
 
 @pytest.fixture
@@ -376,6 +384,28 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
             "reachability: always in a guard of the runtime (argocd/data-temporal) is a deadlock, since Temporal's servers "
             "start after it: leave it at auto"
         ),
+    ),
+    (
+        NO_SCHEMA | {"reachability": "auto"},
+        (
+            "migrations.strategy: none is for a guard with reachability: always, which waits until Temporal answers: set "
+            "both, or migrations.application and stores"
+        ),
+    ),
+    (
+        NO_SCHEMA | {"guard": False},
+        (
+            "migrations.strategy: none is for a guard with reachability: always, which waits until Temporal answers: set "
+            "both, or migrations.application and stores"
+        ),
+    ),
+    (
+        NO_SCHEMA | {"stores": MINIMAL["stores"]},
+        "stores: migrations.strategy none looks at no schema: remove one",
+    ),
+    (
+        NO_SCHEMA | {"migrations": {"strategy": "none", "application": {"name": "data-migrations-temporal"}}},
+        "migrations.strategy: none asks nobody to migrate: remove application and command",
     ),
     (
         GUARD | {"downstream": [{"name": "orders"}]},
@@ -984,6 +1014,14 @@ def test_a_token_in_plain_text_has_to_be_allowed(load: Load, refused: Callable[.
 
 def test_without_a_token_file_there_is_no_header(load: Load) -> None:
     assert load(with_("temporal.frontend.address", "temporal:7233")).temporal.frontend.authorization() is None
+
+
+def test_a_guard_that_needs_the_frontend_alone_needs_neither_stores_nor_a_release(load: Load) -> None:
+    """Nothing is asked of PostgreSQL or of migrations; its own Application is read all the same."""
+    settings = load(NO_SCHEMA)
+    assert (settings.gated, dict(settings.policy().expected), settings.targets) == ((), {}, {})
+    assert settings.reads_applications
+    assert settings.posts_events
 
 
 def test_a_guard_may_be_part_of_what_it_guards(load: Load) -> None:

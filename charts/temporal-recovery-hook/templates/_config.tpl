@@ -123,7 +123,8 @@ visibility store only what is not the default store's, which the program inherit
 {{- $v := $root.Values -}}
 {{- $files := include "trh.secretsDirectory" $root -}}
 
-{{- $temporal := dict "version" $v.temporal.version -}}
+{{- $temporal := dict -}}
+{{- with $v.temporal.version }}{{ $_ := set $temporal "version" . }}{{ end -}}
 {{- with $v.temporal.schemaVersions.default }}{{ $_ := set $temporal "schemaVersions" (dict "default" .) }}{{ end -}}
 {{- with $v.temporal.schemaVersions.visibility }}{{ $_ := set $temporal.schemaVersions "visibility" . }}{{ end -}}
 {{- with $v.temporal.frontend -}}
@@ -154,6 +155,7 @@ visibility store only what is not the default store's, which the program inherit
 {{- with $v.migrations.beforeServers }}{{ $_ := set $migrations "beforeServers" . }}{{ end -}}
 {{- with $v.migrations.jobs }}{{ $_ := set $migrations "jobs" . }}{{ end -}}
 {{- $_ := set $migrations "application" (include "trh.application" (dict "root" $root "application" $v.migrations.application) | fromYaml) -}}
+{{- if include "trh.looksAtNoSchema" $root }}{{ $migrations = dict "strategy" "none" }}{{ end -}}
 
 {{- $runtime := dict "selector" $v.runtime.selector "stableSeconds" $v.runtime.stableSeconds -}}
 {{- with $v.runtime.namespace }}{{ $_ := set $runtime "namespace" . }}{{ end -}}
@@ -168,7 +170,6 @@ visibility store only what is not the default store's, which the program inherit
 
 {{- $config := dict
   "temporal" $temporal
-  "stores" $stores
   "migrations" $migrations
   "runtime" $runtime
   "downstream" $downstream
@@ -183,6 +184,7 @@ visibility store only what is not the default store's, which the program inherit
   "requestTimeoutSeconds" $v.requestTimeoutSeconds
   "report" (dict "format" $v.report.format "events" $v.report.events)
 -}}
+{{- if not (include "trh.looksAtNoSchema" $root) }}{{ $_ := set $config "stores" $stores }}{{ end -}}
 {{- with include "trh.gate" $root }}{{ $_ := set $config "gate" (fromYaml .) }}{{ end -}}
 {{- if include "trh.isGuard" $root }}{{ $_ := set $config "guard" true }}{{ end -}}
 {{- if and .watchdog $v.watchdog.reopenGate }}{{ $_ := set $config "reopenGate" true }}{{ end -}}

@@ -5,6 +5,16 @@
 {{- if lt (int .Values.hook.wave) 0 }}true{{ end -}}
 {{- end -}}
 
+{{/*
+Whether it is a guard that waits until Temporal answers and looks at no schema: it names neither database nor migrations
+(migrations.strategy none in hook/settings/settings.py).
+*/}}
+{{- define "trh.looksAtNoSchema" -}}
+{{- $store := .Values.stores.default -}}
+{{- $named := or .Values.migrations.application.name $store.host $store.secret.name $store.user $store.clientSecret.name -}}
+{{- if and (include "trh.isGuard" .) (eq .Values.reachability "always") (not $named) }}true{{ end -}}
+{{- end -}}
+
 {{/* Whether it is a guard without Argo CD: all that it needs is a hook of Helm's then, and comes before the release, too. */}}
 {{- define "trh.isHelmGuard" -}}
 {{- if and (include "trh.isGuard" .) (not .Values.gate.application.enabled) }}true{{ end -}}

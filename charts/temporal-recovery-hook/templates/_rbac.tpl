@@ -28,7 +28,7 @@ names only their Application's status tells.
 {{- $isGuard := eq (include "trh.isGuard" .) "true" -}}
 {{- $mayAsk := gt (int $v.migrations.attempts) 0 -}}
 {{- $migrations := dict "application" $v.migrations.application "patch" $mayAsk "acts" $mayAsk -}}
-{{- $all := list $migrations -}}
+{{- $all := include "trh.looksAtNoSchema" . | empty | ternary (list $migrations) list -}}
 {{- if and $v.runtime.application.name (include "trh.looksAtTemporal" .) -}}
 {{- /* Compared afresh before the run ends on a pod's fault; told by an Event that its pods were restarted; synced by a watchdog. */ -}}
 {{- $acts := not (or $isGuard (empty $v.runtime.namespace)) -}}
@@ -67,7 +67,7 @@ each, whatever runs there.
 {{- $named := dict -}}
 {{- $unnamed := dict -}}
 {{- $migrations := $v.migrations.namespace | default $v.runtime.namespace -}}
-{{- $_ := set (ternary $unnamed $named (empty $v.migrations.jobs)) $migrations true -}}
+{{- if not (include "trh.looksAtNoSchema" .) }}{{ $_ := set (ternary $unnamed $named (empty $v.migrations.jobs)) $migrations true }}{{ end -}}
 {{- range $isGuard | ternary list $v.downstream }}{{ $_ := set $unnamed (.jobsNamespace | default $v.runtime.namespace) true }}{{ end -}}
 {{- $rights := dict -}}
 {{- range $namespace := concat (keys $named) (keys $unnamed) ($looks | ternary (list $v.runtime.namespace) list) | uniq -}}

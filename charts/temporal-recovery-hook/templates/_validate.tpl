@@ -14,7 +14,7 @@ What values.schema.json cannot say: one line a fault, each naming its value and 
 {{- $targets := list -}}
 {{- if $v.migrations.application.name -}}
 {{- $targets = append $targets (dict "path" "migrations.application" "application" $v.migrations.application) -}}
-{{- else }}
+{{- else if not (include "trh.looksAtNoSchema" .) }}
 migrations.application.name: required: the Application that owns Temporal's schema
 {{- end -}}
 {{- if $v.runtime.application.name -}}
@@ -70,6 +70,7 @@ watchdog.enabled: a guard has no schedule: enable it in the gate's values, or re
 {{- end -}}
 
 {{- define "trh.faults.stores" -}}
+{{- if not (include "trh.looksAtNoSchema" .) -}}
 {{- $default := .Values.stores.default -}}
 {{- $visibility := .Values.stores.visibility -}}
 {{- $named := $default.secret.name -}}
@@ -105,6 +106,7 @@ stores.visibility.host: required: with a port or a login of its own it takes ove
 {{- $samePath := and (eq $visibility.searchPath $default.searchPath) (or (not $visibility.options) (eq $visibility.options $default.options)) -}}
 {{- if and $told $sameHost $samePort $samePath (eq ($visibility.database | default "temporal_visibility") $database) }}
 stores.default and stores.visibility are the same database {{ $database | quote }}: give each its own, or set stores.visibility.enabled: false where visibility is not in PostgreSQL
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -166,9 +168,9 @@ stores.{{ $store }}.{{ first $cas }}: nothing is verified by it under sslMode {{
 
 {{- define "trh.faults.policy" -}}
 {{- $v := .Values -}}
-{{- if not $v.temporal.version }}
+{{- if not (or $v.temporal.version (include "trh.looksAtNoSchema" .)) }}
 temporal.version: required: the server's release that is rolled out, such as 1.29.1
-{{- else if not (regexMatch "^v?[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?$" $v.temporal.version) }}
+{{- else if not (regexMatch "^(|v?[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?)$" $v.temporal.version) }}
 temporal.version: {{ $v.temporal.version | quote }} is no release of Temporal's server: give all of it, such as 1.29.1
 {{- end -}}
 {{- with $v.temporal.schemaVersions -}}
