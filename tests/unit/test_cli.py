@@ -1,5 +1,6 @@
 """The command line: what it prints, how it ends, and that it ends when it is asked to."""
 
+import gc
 import json
 import os
 import re
@@ -19,14 +20,18 @@ from plain_world import PlainComposition
 
 from hook import cli, compose
 from hook.audit.holds import Hold
+from hook.decision.steps import Outcome
+from hook.gate import Gate
 from hook.observation.applications import ApplicationRef, OperationPhase
 from hook.observation.findings import Finding, Unknown
 from hook.observation.migrations import MigrationPhase
 from hook.observation.observation import Observation, Run
 from hook.observation.reasons import ExitCode, Reason
+from hook.observation.redaction import Secrets
 from hook.observation.versions import Store
 from hook.observation.workloads import Runtime
 from hook.report.teller import Listener, Notice
+from hook.settings.settings import Settings
 
 HERE = Path(__file__).parent
 SETTINGS: dict[str, Any] = {
@@ -249,6 +254,29 @@ def test_a_check_loads_what_its_settings_ask_for(tmp_path: Path) -> None:
     assert json.loads(document)["exitCode"] == ExitCode.DEADLINE
     assert "psycopg" in loaded.split()
     assert not {"kubernetes", "grpc"} & {*loaded.split()}
+
+
+def test_garbage_is_collected_while_the_gate_runs_and_not_while_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch, command: Callable[..., End]
+) -> None:
+    """A gate may wait for an hour."""
+    collects: dict[str, bool] = {}
+
+    def begin(settings: Settings, secrets: Secrets) -> PlainComposition:
+        collects["import"] = gc.isenabled()
+        return PlainComposition(settings, worlds.observation(), secrets)
+
+    def look(_: Gate) -> Outcome:
+        collects["run"] = gc.isenabled()
+        return Outcome(Finding(Reason.PASSED, "it"))
+
+    monkeypatch.setattr(compose, "Composition", begin)
+    monkeypatch.setattr(Gate, "run", look)
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    assert command("run")[0] == ExitCode.PASSED
+    assert collects == {"import": False, "run": True}
+    assert gc.isenabled()
 
 
 # --- how it ends --------------------------------------------------------------------------------------------------
