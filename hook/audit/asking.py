@@ -85,7 +85,7 @@ def _names(question: Question, settings: Settings | None) -> Names:
     runtime = settings.runtime.application if settings else None
     after = settings.downstream if settings else ()
     if settings is not None and settings.guard and gate is not None:  # its own Application is what it holds
-        if runtime is None:
+        if runtime is None and not settings.looks_at_temporal:
             runtime = gate
         elif gate.ref not in settings.targets.values():
             after = (*after, gate)

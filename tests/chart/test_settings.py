@@ -21,7 +21,6 @@ COMPONENTS = ("gate", "watchdog")
 NOT_OFFERED = {
     "stores.default.dsn": "it holds a password, which no value may: dsnFile",
     "stores.visibility.dsn": "it holds a password, which no value may: dsnFile",
-    "migrations.strategy": "a migration must not die with the gate's pod: argocd alone",
     "migrations.command.argv": "a migration must not die with the gate's pod",
     "migrations.command.stateDirectory": "a migration must not die with the gate's pod",
     "kubernetes.kubeconfigFile": "the gate runs in the cluster of Temporal's pods, by its own service account",
@@ -108,7 +107,8 @@ def test_the_program_takes_every_scenario(
 ) -> None:
     """No key unknown to it, no contradiction, each file that is named is mounted, and none that is not named."""
     installed = Installed(helm3.objects(CHART, SCENARIOS[scenario]), component, tmp_path, monkeypatch)
-    assert installed.load().policy().expected
+    settings = installed.load()
+    assert settings.policy().expected.keys() == set(settings.gated)
     assert set(re.findall(r"/etc/temporal-recovery-hook-secrets/\S+", installed.text)) == installed.mounted
 
 

@@ -72,8 +72,11 @@ POST_SYNC = replace(NO_RETRIES.but(Hold.POST_SYNC_GATE), fails=True, runtime_hel
 """On Argo CD 3.3 and later."""
 HELM_ALONE = replace(GATE_ALONE, fails=True, runtime_held_by=frozenset())
 """No Application has the gate, so nothing holds but a guard, and there is none."""
-ONE_APPLICATION = replace(GATE_ALONE, runtime_held_by=frozenset({"its own"}))
-"""Chart 1.x: the runtime is held by its own schema Job, a PreSync hook; the bootstrap by the gate alone."""
+SPLIT_CHART = GATE_ALONE.but(without=(Hold.JOB_WITH_TTL,))
+"""Chart 1.x in two Applications: the example takes the TTL off the schema Job."""
+SPLIT_BY_HAND = BY_HAND.but(without=(Hold.JOB_WITH_TTL,))
+ONE_APPLICATION = replace(SPLIT_CHART, runtime_held_by=frozenset({"its own"}))
+"""Chart 1.x: its own schema Job, a PreSync hook that is deleted once done, holds the runtime; the gate the bootstrap."""
 ONE_APPLICATION_BY_HAND = replace(ONE_APPLICATION.but(Hold.NOT_ROLLING_SYNC), fails=True)
 _NO_ROLLOUT = World(frozenset(), is_rollout=False)
 

@@ -4,7 +4,7 @@ The lab's chart has its defaults that hurt: a Job restarted in place, all of its
 """
 
 import pytest
-from audited import BY_HAND, ONE_APPLICATION, ONE_APPLICATION_BY_HAND, shows
+from audited import ONE_APPLICATION, ONE_APPLICATION_BY_HAND, SPLIT_BY_HAND, SPLIT_CHART, shows
 from scenario import (
     assert_never_crash_looped,
     assert_order,
@@ -63,6 +63,7 @@ def assert_servers_replaced(team: Team, before: dict[str, str]) -> None:
 
 
 @on("3.6")
+@shows(SPLIT_CHART)
 def test_split_fresh(team: Team) -> None:
     """A commit: everything from nothing, in its order, without a crash."""
     follow(team, SPLIT, NEXT)
@@ -76,7 +77,7 @@ def test_split_fresh(team: Team) -> None:
 
 
 @on("3.6")
-@shows(BY_HAND)
+@shows(SPLIT_BY_HAND)
 def test_split_incident(team: Team) -> None:
     """A person syncs each by hand before the database is ready, then the gate once: it repairs all of it."""
     follow(team, SPLIT)
@@ -92,6 +93,7 @@ def test_split_incident(team: Team) -> None:
 
 
 @on("3.6")
+@shows(SPLIT_CHART)
 def test_split_upgrade(team: Team) -> None:
     """A commit from 1.29 to 1.30: the new servers start on the new schema."""
     follow(team, SPLIT)

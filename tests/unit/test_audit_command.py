@@ -215,6 +215,22 @@ def test_the_settings_of_a_guard_name_what_it_holds(
     assert found == {MIGRATIONS: ["migrations"], **roles}
 
 
+def test_a_guard_before_what_needs_the_frontend_alone_holds_no_runtime(
+    audit: Callable[..., End], file: Callable[..., Path]
+) -> None:
+    """It asks for Temporal, and so comes after it."""
+    settings = {
+        "temporal": {"frontend": {"address": "temporal:7233"}},
+        "migrations": {"strategy": "none"},
+        "reachability": "always",
+        "gate": {"name": BOOTSTRAP},
+        "guard": True,
+    }
+    _, out, _ = audit("--file", ROLLOUT, "--config", file(settings), "--output", "json")
+    found = {one["application"].partition("/")[2]: one["roles"] for one in json.loads(out)["applications"]}
+    assert found == {BOOTSTRAP: ["downstream"]}
+
+
 # --- faults -------------------------------------------------------------------------------------------------------
 
 

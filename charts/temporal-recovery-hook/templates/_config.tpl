@@ -31,7 +31,7 @@ project: {{ . | quote }}
 {{- $named := list (list "migrations" .Values.migrations.application) (list "runtime" .Values.runtime.application) -}}
 {{- range .Values.downstream }}{{ $named = append $named (list "downstream" .) }}{{ end -}}
 {{- $role := "gate" -}}
-{{- if include "trh.isGuard" . }}{{ $role = empty .Values.runtime.application.name | ternary "runtime" "downstream" }}{{ end -}}
+{{- if include "trh.isGuard" . }}{{ $role = or .Values.runtime.application.name (eq .Values.reachability "always") | empty | not | ternary "downstream" "runtime" }}{{ end -}}
 temporal-recovery-hook audit --applicationset {{ $own.namespace }}/APPLICATIONSET
 {{- range $named -}}
 {{- if (last .).name -}}
