@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         self.server.closed(self.connection)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), contextlib.closing(self.rfile):  # it stays open where a last write fails
             super().finish()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
