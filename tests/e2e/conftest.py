@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """A team's scenario that passed is audited before it is taken off the platform."""
+    """A scenario that passed, and that names its world, is audited before it is taken off the platform."""
     yield
     if isinstance(item, pytest.Function) and isinstance(team := item.funcargs.get("team"), Team):
         assert_agrees(team, item)

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 import yaml
-from audited import shows_no_rollout
 from scenario import NO_RETRY, Json, on, policy, refresh
 
 from lab import images
@@ -12,8 +11,6 @@ from lab.api_client import ApiError
 from lab.control_plane import argocd
 from lab.git_tree import APPLICATIONS
 from lab.team import Team
-
-pytestmark = shows_no_rollout("Applications of plain manifests, without any gate")
 
 
 def only(team: Team, **phases: str) -> None:

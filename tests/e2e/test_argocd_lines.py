@@ -1,7 +1,7 @@
 """What holds a rollout and what does not, on both lines of Argo CD: docs/gating.md's table."""
 
 import pytest
-from audited import NO_RETRIES, POST_SYNC, RECEIPT_WITHOUT_COMMIT, shows
+from audited import GATE_ALONE, NO_RETRIES, POST_SYNC, RECEIPT_WITHOUT_COMMIT, shows
 from scenario import (
     NO_RETRY,
     NOT_COMPARED,
@@ -146,7 +146,7 @@ def test_post_sync_holds_nothing(team: Team) -> None:
 @pytest.mark.parametrize(
     "named",
     [
-        pytest.param(True, id="with-revision"),
+        pytest.param(True, id="with-revision", marks=shows(GATE_ALONE)),
         pytest.param(False, id="without", marks=shows(RECEIPT_WITHOUT_COMMIT)),
     ],
 )
@@ -180,6 +180,7 @@ def test_commit_for_the_runtime(team: Team, named: bool) -> None:  # noqa: FBT00
 
 
 @on("3.6")
+@shows(GATE_ALONE)
 def test_migration_that_failed_for_nothing(team: Team) -> None:
     """A commit while the password is wrong, the schema right: the plain Job failed, which would hold the step for ever."""
     only_up_to_the_runtime(team)
@@ -195,6 +196,7 @@ def test_migration_that_failed_for_nothing(team: Team) -> None:
 
 
 @on("3.2")
+@shows(GATE_ALONE)
 def test_overtaken(team: Team) -> None:
     """A commit to the next release, of which the runtime hears first: it rolls before its gate, which repairs it alone."""
     only_up_to_the_runtime(team)

@@ -2,7 +2,7 @@
 
 import time
 
-from audited import BY_HAND, shows
+from audited import BY_HAND, GATE_ALONE, shows
 from scenario import (
     Json,
     assert_never_crash_looped,
@@ -26,6 +26,7 @@ from lab.team import SERVERS, Team
 
 
 @on("3.6", "3.2")
+@shows(GATE_ALONE)
 def test_fresh(team: Team) -> None:
     """A commit: everything from nothing, in its order, without a crash; a workflow starts."""
     revision = team.roll_out()
@@ -101,6 +102,7 @@ def test_bootstrap_that_a_sync_left_as_it_was(team: Team) -> None:
 
 
 @on("3.6", "3.2")
+@shows(GATE_ALONE)
 def test_closed_gate(team: Team) -> None:
     """A commit whose migration has a wrong password: the runtime never starts; the commit that mends it opens the gate."""
     with_wrong_password(team)
