@@ -17,7 +17,7 @@ from scenario import (
 
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, RUNTIME
 from lab.incident import break_by_hand
-from lab.team import SERVERS, Team
+from lab.team import Team
 
 BOOTSTRAP_JOB = "temporal/bootstrap/templates/job.yaml"
 SCHEMA_JOB = "temporal/migrations/charts/temporal/templates/schema-job-0.x.yaml"
@@ -105,8 +105,7 @@ def test_another_instance_in_the_namespace(team: Team) -> None:
 
     team.delete("pods/another-history")
     assert team.sync_to_end(GATE)["phase"] == "Succeeded"
-    assert_works(team)
-    assert {component for component, uid in team.pod_uids().items() if before[component] != uid} == SERVERS
+    assert_works(team)  # those in back-off may have come back by themselves meanwhile
 
 
 NAMESPACE_MAKER = """\

@@ -59,7 +59,7 @@ def test_mended_in_a_step_between(team: Team) -> None:
     team.git.add(SECRETS, "400", SECRETS_FOLDER)
     write_secret(team, "wrong")
     sql_of_runtime(team)["existingSecret"] = "temporal-runtime"
-    team.git.gate["patienceSeconds"] = 15  # long enough for the pods that it restarts to crash again
+    team.git.gate["patienceSeconds"] = 40  # long enough for the pods that it restarts to crash again
     may_be_left_uncompared(team)
     team.roll_out()
     team.until_crash_looping()

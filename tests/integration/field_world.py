@@ -116,7 +116,8 @@ class Field:
     # --- what is there --------------------------------------------------------------------------------------------
 
     def ago(self, seconds: float) -> str:
-        return (self.now - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        """So long ago by the API server's clock: what is made within the run is younger than what was there."""
+        return (datetime.now(UTC) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def create(self, path: str, body: Json, *, age: float, status: Json | None = None) -> Json:
         """An object of that age, whose status is as its controller wrote it."""

@@ -68,7 +68,7 @@ def test_a_workflow_that_is_not_there_is_a_history_servers_answer(text: str) -> 
     ("question", "code", "text", "remedy"),
     [
         (HISTORY, "NOT_FOUND", "Namespace temporal-system is not found.", "Restart Temporal's servers"),
-        (HISTORY, "NOT_FOUND", "nothing of the kind", "Wait for the cluster's membership"),
+        (HISTORY, "NOT_FOUND", "nothing of the kind", "Wait until the servers have found each other"),
         (HISTORY, "UNAVAILABLE", "Not enough hosts to serve the request", "log of the history pods"),
         (HISTORY, "UNAVAILABLE", "shard status unknown", "log of the history pods"),
         (
@@ -84,11 +84,11 @@ def test_a_workflow_that_is_not_there_is_a_history_servers_answer(text: str) -> 
             "log of the history pods",
         ),
         (HISTORY, "UNAVAILABLE", "shard unavailable, please backoff and retry", "log of the history pods"),
-        (HISTORY, "UNAVAILABLE", "Frontend is not healthy yet", "Wait for the cluster's membership"),
-        (HISTORY, "INTERNAL", "something went wrong, please retry", "Wait for the cluster's membership"),
-        (HISTORY, "INVALID_ARGUMENT", "Namespace not set on request.", "Wait for the cluster's membership"),
-        (DATABASE, "UNAVAILABLE", "Frontend is not healthy yet", "Wait for the cluster's membership"),
-        (DATABASE, "UNAVAILABLE", "Shutting down", "Wait for the cluster's membership"),  # 1.17
+        (HISTORY, "UNAVAILABLE", "Frontend is not healthy yet", "Wait until the servers have found each other"),
+        (HISTORY, "INTERNAL", "something went wrong, please retry", "Wait until the servers have found each other"),
+        (HISTORY, "INVALID_ARGUMENT", "Namespace not set on request.", "Wait until the servers have found each other"),
+        (DATABASE, "UNAVAILABLE", "Frontend is not healthy yet", "Wait until the servers have found each other"),
+        (DATABASE, "UNAVAILABLE", "Shutting down", "Wait until the servers have found each other"),  # 1.17
         (DATABASE, "UNAVAILABLE", "no usable database connection found", "Check the database"),
         (DATABASE, "UNAVAILABLE", "database connection lost: EOF", "Check the database"),
         (
@@ -104,7 +104,7 @@ def test_a_workflow_that_is_not_there_is_a_history_servers_answer(text: str) -> 
             "Check the database",
         ),
         (DATABASE, "NOT_FOUND", f"GetClusterMetadata failed. Error: {NO_ROWS}", "Restart Temporal's servers"),
-        (DATABASE, "UNKNOWN", "boom", "Wait for the cluster's membership"),
+        (DATABASE, "UNKNOWN", "boom", "Wait until the servers have found each other"),
     ],
 )
 def test_a_serving_frontend_whose_read_fails_is_in_trouble(
