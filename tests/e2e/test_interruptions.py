@@ -13,7 +13,7 @@ from lab.team import SERVERS, Team
 
 ACTS = {
     "migrate": "to migrate (attempt 1)",
-    "compare": "asked Argo CD to compare",
+    "compare": "asked Argo CD to refresh",
     "restart": " pod(s): ",
     "resync": "again (attempt 1)",
 }

@@ -18,7 +18,7 @@ INCIDENT = SCENARIOS["incident"]
 ACTS = {
     "migrate": ("PATCH", f"applications/{MIGRATIONS}$", "asked Application .* to migrate"),
     "restart": ("DELETE", "/pods/", "restarted 4 pod"),
-    "refresh": ("PATCH", f"applications/{BOOTSTRAP}$", "asked Argo CD to compare"),
+    "refresh": ("PATCH", f"applications/{BOOTSTRAP}$", "asked Argo CD to refresh"),
     "look": ("GET", "/deployments", "schema of default: empty"),
 }
 """Each act's request, and how the log tells that it was done."""
