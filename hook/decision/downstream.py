@@ -75,7 +75,9 @@ def failure(application: Application, observation: Observation, policy: Policy) 
         names = ", ".join(f"Job {job.ref}" for job in old)
         return Finding(Reason.DOWNSTREAM_FAILED, about, f"{names} ran before its database's schema was made")
     began_at = ((guard and guard.ended_at) or operation.started_at) if not jobs else None
-    if began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy):
+    if restarts.began_before_the_schema_was_absent(began_at, observation) or (
+        began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy)
+    ):
         return Finding(Reason.DOWNSTREAM_FAILED, about, "it ran before its database's schema was made")
     return None
 
@@ -90,9 +92,16 @@ def _why_failed(job: Job, observation: Observation) -> str:
 
 
 def _is_from_before(job: Job, observation: Observation, policy: Policy) -> bool:
-    began_at = job.work_started_at
-    is_over = job.phase is JobPhase.COMPLETE or bool(job.kept_by)
-    return is_over and began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy)
+    """Tell whether its work is over and was done on a database that is gone.
+
+    That it started before the schema was seen to be absent does not tell it of work that a later container did.
+    """
+    began_at, absent_at = job.work_started_at, observation.absent_at
+    if began_at is None or not (job.phase is JobPhase.COMPLETE or job.kept_by):
+        return False
+    if restarts.began_before_the_schema_was_absent(job.started_at or job.created_at, observation):
+        return absent_at is not None and began_at < absent_at + policy.clock_skew
+    return restarts.is_older_than_the_database(began_at, observation, policy)
 
 
 def _failed_before(application: Application | Unknown, observation: Observation, policy: Policy) -> tuple[Finding, ...]:

@@ -101,17 +101,20 @@ def why_restart(pod: Pod, observation: Observation, policy: Policy) -> str | Non
 def is_older_than_the_database(moment: datetime, observation: Observation, policy: Policy) -> bool:
     """Tell whether it was before the default store's schema was made, so that another database was meant.
 
-    Whatever began before this process saw the store without a schema is older, by the control plane's clock alone. Else it
-    is judged by when the schema was made, which is by another clock. A schema that is yet to be made, by a clock that is
+    The moment is by a node's clock, and the schema's by its tool's: so much must lie between them that no clock explains it.
+    The same goes for when this process saw the store without a schema. A schema that is yet to be made, by a clock that is
     ahead, tells nothing: every new pod would be older than it, too.
     """
-    if observation.absent_at is not None and moment < observation.absent_at.replace(microsecond=0):
-        return True
     default = observation.stores.get(Store.DEFAULT)
     born = default.born if isinstance(default, Schema) else None
-    if born is None or born > observation.now:
-        return False
-    return moment + _KUBERNETES_RESOLUTION <= born - policy.clock_skew
+    known = [at for at in (born, observation.absent_at) if at is not None and at <= observation.now]
+    return bool(known) and moment + _KUBERNETES_RESOLUTION <= max(known) - policy.clock_skew
+
+
+def began_before_the_schema_was_absent(moment: datetime | None, observation: Observation) -> bool:
+    """Tell whether it began before the default store was seen without a schema. Both are times of the control plane."""
+    absent_at = observation.absent_at
+    return absent_at is not None and moment is not None and moment < absent_at.replace(microsecond=0)
 
 
 def absent(observation: Observation) -> Iterator[Finding]:

@@ -67,6 +67,12 @@ def test_of_several_hosts_one_that_is_found_is_enough(databases: Databases, aske
     assert asked == [first, "here.example"]
 
 
+def test_a_name_that_is_none_is_told() -> None:
+    """The encoding of host names refuses it, and not by an OSError."""
+    with pytest.raises(psycopg.OperationalError, match=r"failed to resolve host 'a\.\.b'"):
+        lookup.addresses({"host": "a..b"}, 0.5)
+
+
 def test_a_name_that_is_not_there_is_told(databases: Databases, asked: list[str]) -> None:
     with pytest.raises(FindingError) as caught:
         read(Store.DEFAULT, lambda: connecting(databases, "missing.example"), BOUND)

@@ -33,7 +33,7 @@ from worlds import (
 
 from hook.decision import planner
 from hook.decision.policy import Policy, Reachability
-from hook.decision.steps import Fail, Pass, Refresh, Resync, Step, Wait
+from hook.decision.steps import Fail, Pass, Refresh, RestartPods, Resync, Step, Wait
 from hook.observation.applications import Operation, OperationPhase
 from hook.observation.observation import Observation
 from hook.observation.reasons import Reason
@@ -114,6 +114,29 @@ def test_a_store_that_was_seen_without_a_schema_tells_more_exactly_than_the_cloc
     seen = world(done, stores=born, runtime=young, absent_at=moment)
     taken = step(seen, ALWAYS)
     assert isinstance(taken, Resync if again else Pass)
+
+
+@pytest.mark.parametrize(("began", "again"), [(-810, True), (-790, False)])
+def test_work_that_a_later_container_did_is_not_as_old_as_its_job(began: float, *, again: bool) -> None:
+    """The Job was made before the store was seen empty; its container's start is by a node's clock."""
+    kept = job(JobPhase.RUNNING, NAMESPACES, job_pod(ended("tool", started=began), running("istio-proxy")))
+    kept = replace(kept, created_at=at(-815), started_at=at(-815))
+    young = runtime(
+        *(pod(one, started_at=at(-780), probed=True) for one in ("frontend", "history", "matching", "worker"))
+    )
+    born = stores(default=schema(Store.DEFAULT, since=-798, born=-798))
+    taken = step(world(kept, stores=born, runtime=young, absent_at=at(-800)), ALWAYS)
+    assert isinstance(taken, Resync if again else Pass)
+
+
+@pytest.mark.parametrize(("started", "again"), [(-810, True), (-801, False)])
+def test_a_server_is_not_restarted_for_a_difference_that_clocks_explain(started: float, *, again: bool) -> None:
+    """Its start is by its node's clock; when the store was seen empty is by the API server's."""
+    pods = (pod(one, started_at=at(started), probed=True) for one in ("frontend", "history", "matching", "worker"))
+    done = job(ref=NAMESPACES, created_at=at(-790), started_at=at(-790))
+    born = stores(default=schema(Store.DEFAULT, since=-798, born=-798))
+    taken = step(world(done, stores=born, runtime=runtime(*pods), absent_at=at(-800)), ALWAYS)
+    assert isinstance(taken, RestartPods if again else Pass)
 
 
 @pytest.mark.parametrize(

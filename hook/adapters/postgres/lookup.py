@@ -33,7 +33,7 @@ def addresses(parameters: Mapping[str, str], seconds: float) -> dict[str, str]:
     for host, port in zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=True):
         try:
             found += [(host, address, port) for address in _addresses(host, seconds)]
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name that is none, such as a..b, is refused by its encoding
             missing = OperationalError(f"failed to resolve host {host!r}: {error}")
     if not found and missing is not None:
         raise missing
