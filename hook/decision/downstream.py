@@ -97,11 +97,10 @@ def _is_from_before(job: Job, observation: Observation, policy: Policy) -> bool:
     That it started before the schema was seen to be absent does not tell it of work that a later container did.
     """
     began_at, absent_at = job.work_started_at, observation.absent_at
-    if began_at is None or not (job.phase is JobPhase.COMPLETE or job.kept_by):
-        return False
+    is_over = job.phase is JobPhase.COMPLETE or bool(job.kept_by)
     if restarts.began_before_the_schema_was_absent(job.started_at or job.created_at, observation):
-        return absent_at is not None and began_at < absent_at + policy.clock_skew
-    return restarts.is_older_than_the_database(began_at, observation, policy)
+        return is_over and absent_at is not None and began_at is not None and began_at < absent_at + policy.clock_skew
+    return is_over and began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy)
 
 
 def _failed_before(application: Application | Unknown, observation: Observation, policy: Policy) -> tuple[Finding, ...]:
