@@ -6,6 +6,7 @@ SCENARIO ?= incident
 # Most tests wait for a server more than they compute: four at a time keep two cores busy.
 WORKERS ?= 4
 E2E_WORKERS ?= 3
+EXAMPLES ?= 3000
 
 .DEFAULT_GOAL := help
 
@@ -39,6 +40,7 @@ demo: $(BIN)/.installed ## play the incident; SCENARIO=behind, stuck, replaced o
 	$(BIN)/python -m lab.demo $(SCENARIO)
 
 .PHONY: test
+test: export CI := true # Hypothesis tries the same examples at each run then
 test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import contracts; unit, integration and chart tests with branch coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,6 +51,10 @@ test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import con
 	MYPYPATH=tests/integration $(BIN)/mypy tests/image
 	$(BIN)/pytest --quiet tests/unit/test_planner.py tests/unit/test_one_application.py tests/unit/test_job_rules.py tests/unit/test_gate.py tests/unit/test_migration_jobs.py tests/unit/test_downstream_jobs.py tests/unit/test_servers_as_objects.py tests/unit/test_guard_rules.py --cov=hook.decision --cov-branch --cov-report= --cov-fail-under=100
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST)
+
+.PHONY: search
+search: $(BIN)/.installed ## search other simulated worlds for one in which the gate does harm; EXAMPLES=3000 a property
+	EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/unit/test_planner_properties.py --numprocesses $(WORKERS) --timeout 0
 
 # Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): 22 minutes on 2 cores, 30 with two workers.
 .PHONY: e2e

@@ -82,6 +82,7 @@ _SCHEMA_RULES = (
     _run_is_known,
     _access_is_refused_for_good,
     one_application.schema_comes_first,
+    restarts.pods_start_while_the_migration_ends,
     migrations.is_still,
     migrations.stores_are_seen,
     one_application.may_be_synced,

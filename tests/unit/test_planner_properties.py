@@ -1,6 +1,7 @@
 """What holds of the gate in every world: the real loop and planner, run in simulated worlds with faults."""
 
 import itertools
+import os
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -28,8 +29,11 @@ from hook.decision.policy import OnEmptyDatabase, Reachability
 from hook.decision.steps import Act, Migrate, Refresh, RestartPods, Resync
 from hook.observation.reasons import Reason, Tolerance
 
-# The same examples at each run, so that what fails can be looked at. No health check is switched off.
-thoroughly = settings(derandomize=True, max_examples=300, deadline=None)  # deadline: the machine may be busy
+EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
+"""How many to search, other ones at each run (`make search`). Else the same at each run, so that what fails can be looked at."""
+
+# No health check is switched off. No deadline: the machine may be busy.
+thoroughly = settings(derandomize=not EXAMPLES, max_examples=EXAMPLES or 300, deadline=None, print_blob=True)
 
 
 def repairs(acts: Iterable[Act]) -> list[object]:
@@ -49,6 +53,14 @@ INCIDENT = Scenario(
 )
 CRASHES_AT_ONCE = Scenario(pods="crashing", cause=Reason.CRASH_LOOPING, reachability=Reachability.ALWAYS)
 BOOTSTRAP_FAILS_SINCE_SERVERS_CRASH = replace(CRASHES_AT_ONCE, downstream=Owned(jobs=(FAILED,)), attempts=1)
+JOINS_BEFORE_IT_IS_SEEN_ALONE = Scenario(
+    replaced=True,
+    downstream=None,
+    migrations=Owned(jobs=(JobPlan(), JobPlan("suspended", does="visibility"))),
+    stuck=Stuck("frontend", is_surplus=False, ends=6),
+    attempts=1,
+)
+"""Seen alone only when it has joined, a minute after its start."""
 RESTARTS = [("worker", "matching", "frontend", "history")]
 THE_LONE_ONE = ("worker",)
 
@@ -194,6 +206,7 @@ def assert_is_truthful(played: Play) -> None:
 @example(Scenario(replacements=(20,)))
 @example(Scenario(outages=((0, 9000),)))
 @example(Scenario(downstream=failing(9), reachability=Reachability.ALWAYS))
+@example(JOINS_BEFORE_IT_IS_SEEN_ALONE)
 def test_in_a_world_in_turmoil_it_is_harmless_bounded_truthful_and_patient_and_ends_in_time(scenario: Scenario) -> None:
     played = play(scenario)
     assert_is_harmless(played)
@@ -279,6 +292,7 @@ def with_one_fault_of_servers(scenario: Scenario) -> Scenario:
 @thoroughly
 @given(scenarios().map(with_one_fault_of_servers), st.frozensets(st.integers(1, 12), min_size=1))
 @example(INCIDENT, frozenset(range(1, 100)))
+@example(Scenario(replacements=(0,), outages=((0, 2),)), frozenset({2}))
 @example(BOOTSTRAP_FAILS_SINCE_SERVERS_CRASH, frozenset({1, 2, 3}))
 def test_killed_after_any_acts_and_started_anew_it_comes_to_the_same_end_with_its_attempts_counted(
     scenario: Scenario, killed_after: frozenset[int]
