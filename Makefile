@@ -7,6 +7,7 @@ SCENARIO ?= incident
 WORKERS ?= 4
 E2E_WORKERS ?= 3
 EXAMPLES ?= 3000
+PROPERTIES := tests/unit/test_planner_properties.py
 
 .DEFAULT_GOAL := help
 
@@ -50,13 +51,14 @@ test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import con
 	MYPYPATH=tests/integration $(BIN)/mypy tests/e2e
 	MYPYPATH=tests/integration $(BIN)/mypy tests/image
 	$(BIN)/pytest --quiet tests/unit/test_planner.py tests/unit/test_one_application.py tests/unit/test_job_rules.py tests/unit/test_gate.py tests/unit/test_migration_jobs.py tests/unit/test_downstream_jobs.py tests/unit/test_servers_as_objects.py tests/unit/test_guard_rules.py --cov=hook.decision --cov-branch --cov-report= --cov-fail-under=100
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST)
+	$(BIN)/pytest --quiet $(PROPERTIES) --numprocesses 2
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --ignore $(PROPERTIES) --cov --cov-report=term:skip-covered $(PYTEST)
 
 .PHONY: search
 search: $(BIN)/.installed ## search other simulated worlds for one in which the gate does harm; EXAMPLES=3000 a property
-	EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/unit/test_planner_properties.py --numprocesses $(WORKERS) --timeout 0
+	EXAMPLES=$(EXAMPLES) $(BIN)/pytest $(PROPERTIES) --numprocesses $(WORKERS) --timeout 0
 
-# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): 22 minutes on 2 cores, 30 with two workers.
+# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): some 40 minutes on 2 cores.
 .PHONY: e2e
 e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, Argo CD 3.6 and 3.2, Temporal; root
 	$(BIN)/python -m lab.control_plane

@@ -232,7 +232,7 @@ def _jobs_to_run(migration: Migration, observation: Observation, policy: Policy)
     """Return the plain Jobs to be run again alone; none: a full sync; None: they cannot be told from others.
 
     Of those that make the schema the failed ones; else those that succeeded before this run, on a schema that is gone; else
-    what is not there, by a full sync; else all.
+    what is not there, by a full sync; else all. Where no store has a schema, the failed ones and those of before the run.
     """
     if migration.unseen and migration.application is not None and migration.application.jobs:
         return applications.jobs_that_are_there(migration.application)
@@ -244,6 +244,8 @@ def _jobs_to_run(migration: Migration, observation: Observation, policy: Policy)
     old = [job.ref for job in done if _is_from_before_the_run(job, observation)]
     if not failed and not old and _has_absent_jobs(migration):
         return ()
+    if failed and all(schema.version is None for schema in observation.schemas):
+        return (*failed, *old)
     return tuple(failed or old or [job.ref for job in done])
 
 

@@ -17,7 +17,7 @@ from hook.decision.steps import Fail, Pass, Resync, Step, Wait, missing
 from hook.observation import applications
 from hook.observation.applications import Application, OperationPhase
 from hook.observation.findings import Finding, Unknown
-from hook.observation.migrations import Migration
+from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.reasons import Reason, Tolerance
 
 if TYPE_CHECKING:
@@ -78,11 +78,27 @@ def _access_is_refused_for_good(observation: Observation, policy: Policy) -> Ste
     return None
 
 
+def _pods_start_while_the_migration_ends(observation: Observation, policy: Policy) -> Step | None:
+    """Restart pods while the migration's Job or operation still ends, where its schemas are right already.
+
+    The schema tool writes the version row after a version's statements (tools/common/schema/updatetask.go of Temporal), so
+    that nothing of it is missing then. Whoever waits for the Job's end, its controller's and Argo CD's look at it, waits a
+    second or two more.
+    """
+    migration = observation.migration
+    is_ending = isinstance(migration, Migration) and migration.phase is MigrationPhase.RUNNING
+    if policy.is_guard or not is_ending or not migrations.are_right(observation, policy):
+        return None
+    if runtime.is_seen(observation, policy) is not None:
+        return None  # nothing is restarted then; why, is told once the migration has ended
+    return restarts.pods_live_on_the_present_database(observation, policy)
+
+
 _SCHEMA_RULES = (
     _run_is_known,
     _access_is_refused_for_good,
     one_application.schema_comes_first,
-    restarts.pods_start_while_the_migration_ends,
+    _pods_start_while_the_migration_ends,
     migrations.is_still,
     migrations.stores_are_seen,
     one_application.may_be_synced,

@@ -9,10 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hook.decision import migrations
 from hook.decision.steps import RestartPods
 from hook.observation.findings import Finding
-from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.reasons import Reason
 from hook.observation.versions import Release, Schema, Store, VersionError
 from hook.observation.workloads import PodState, Runtime
@@ -37,8 +35,8 @@ _BEATS_EVERY = timedelta(seconds=10)
 """The shortest time between two heartbeats: 10 to 15 s (startHeartbeatUpsertLoop, there)."""
 
 _JOINS_BY_ITSELF = timedelta(seconds=35)
-"""A server that stands alone joins by itself after 40 to 55 s (measured, 1.29.1): one that has waited for so long gains nothing
-by a restart, and may have joined when its pod is deleted."""
+"""A server that stands alone joins by itself after 40 to 55 s (measured, 1.29.1): one that has waited for so long gains
+nothing by a restart, and may have joined when its pod is deleted."""
 
 _KUBERNETES_RESOLUTION = timedelta(seconds=1)
 """Kubernetes cuts its times to whole seconds: what started at :05 may have started just before :06."""
@@ -56,18 +54,6 @@ def pods_live_on_the_present_database(observation: Observation, policy: Policy) 
     reasons = {pod: why for pod in runtime.pods if (why := why_restart(pod, observation, policy))}
     pods = sorted(reasons, key=lambda pod: COMPONENTS.index(pod.component))
     return RestartPods(tuple(pods), "; ".join(dict.fromkeys(reasons.values()))) if pods else None
-
-
-def pods_start_while_the_migration_ends(observation: Observation, policy: Policy) -> Step | None:
-    """Restart the same pods while the migration's Job or operation still ends, where its schemas are right already.
-
-    The schema tool writes the version row after a version's statements (tools/common/schema/updatetask.go of Temporal), so
-    that nothing of it is missing then. Whoever waits for the Job's end, its controller's and Argo CD's look at it, waits a second or two more.
-    """
-    is_ending = isinstance(observation.migration, Migration) and observation.migration.phase is MigrationPhase.RUNNING
-    if policy.is_guard or not is_ending or not migrations.are_right(observation, policy):
-        return None
-    return pods_live_on_the_present_database(observation, policy)
 
 
 def nobody_stands_alone(observation: Observation, policy: Policy) -> Step | None:  # noqa: ARG001 -- every rule has this shape

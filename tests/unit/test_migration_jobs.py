@@ -277,7 +277,8 @@ def test_a_success_on_a_database_that_was_replaced_since_is_none() -> None:
 def test_each_store_may_have_a_job_of_its_own() -> None:
     """What succeeded before the run is asked, too, once the one that had failed has succeeded in it; and nothing twice."""
     old, failed = job(), job(FAILED, SECOND)
-    first = planner.next_step(world(migration_of(old, failed), stores=EMPTY), policy())
+    half = {**EMPTY, Store.VISIBILITY: schema(Store.VISIBILITY, "1.8")}
+    first = planner.next_step(world(migration_of(old, failed), stores=half), policy())
     assert isinstance(first, Migrate)
     assert first.jobs == (SECOND,)
     done = job(ref=SECOND, created_at=at(RUN_STARTED + 1))
@@ -287,6 +288,17 @@ def test_each_store_may_have_a_job_of_its_own() -> None:
     assert (second.jobs, second.attempt) == ((JOB,), 2)
     both = migration_of(replace(old, created_at=at(RUN_STARTED + 2)), done, operation=operation(attempt=2))
     assert reasons(planner.next_step(world(both, stores=behind), policy())) == {Reason.MIGRATION_LEFT_SCHEMA_BEHIND}
+
+
+def test_what_succeeded_on_databases_that_are_gone_is_run_again_with_what_failed() -> None:
+    """Where no store has a schema, one attempt does for both: there may be no other."""
+    taken = planner.next_step(world(migration_of(job(), job(FAILED, SECOND)), stores=EMPTY), policy(attempts=1))
+    assert isinstance(taken, Migrate)
+    assert set(taken.jobs) == {JOB, SECOND}
+    own = job(created_at=at(RUN_STARTED + 1))
+    in_this_run = planner.next_step(world(migration_of(own, job(FAILED, SECOND)), stores=EMPTY), policy(attempts=1))
+    assert isinstance(in_this_run, Migrate)
+    assert in_this_run.jobs == (SECOND,)
 
 
 def test_a_job_that_is_not_there_is_made_before_a_run_ends_on_the_success_of_another() -> None:

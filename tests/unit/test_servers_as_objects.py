@@ -1,7 +1,10 @@
 """Temporal's servers as objects: what owns their pods, which instance they are of, and what is said of them at an end."""
 
+from dataclasses import replace
+
 import pytest
 from worlds import (
+    RUN_STARTED,
     RUNTIME,
     application,
     at,
@@ -24,6 +27,7 @@ from hook.decision import endings, migrations, planner, restarts
 from hook.decision.policy import Policy, Reachability
 from hook.decision.runtime import frontend_trouble
 from hook.decision.steps import Fail, Pass, RestartPods, Wait, outcome_of
+from hook.observation.migrations import MigrationPhase
 from hook.observation.observation import Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Store
@@ -50,6 +54,16 @@ def test_what_is_not_one_temporal_is_not_judged(seen: Runtime, asked: Policy, re
     (told,) = taken.findings
     assert told.reason is reason
     assert planner.next_step(observation(runtime=seen, since={told.key: at(-300)}), asked) == Fail(told)
+
+
+def test_nothing_of_two_temporals_is_restarted_while_a_migration_ends() -> None:
+    crashed = runtime(*(in_back_off(one, RUN_STARTED - 1) for one in ("history", "matching")))
+    mixed = replace(crashed, pods=(crashed.pods[0], replace(crashed.pods[1], instance="prod")))
+    ending = migration(MigrationPhase.RUNNING)
+    assert isinstance(planner.next_step(observation(runtime=crashed, migration=ending), policy()), RestartPods)
+    taken = planner.next_step(observation(runtime=mixed, migration=ending), policy())
+    assert isinstance(taken, Wait)
+    assert [one.reason for one in taken.findings] == [Reason.MIGRATION_RUNNING]
 
 
 def test_an_owner_that_cannot_make_its_pods_tells_why() -> None:
