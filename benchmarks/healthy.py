@@ -168,16 +168,16 @@ def _last_step_healthy(team: Team, revision: str) -> float:
 
 
 def _job_seconds(team: Team, application: str, since: float) -> float:
-    """Return how long the first Job took that an Application's hook had since then."""
+    """Return how long the first Job took that an Application's hook has had since then and that is Complete."""
     wanted = {"app.kubernetes.io/component": "gate", "app.kubernetes.io/instance": team.git.name(application)}
-    known = {one.body["metadata"]["uid"] for one in team.history.versions("Job") if one.at < since}
-    versions = [
-        one
-        for one in team.history.versions("Job", since=since)
-        if one.body["metadata"]["uid"] not in known and wanted.items() <= one.body["metadata"]["labels"].items()
-    ]
-    first = [one for one in versions if one.body["metadata"]["uid"] == versions[0].body["metadata"]["uid"]]
-    return next(one.at for one in first if condition_of(one.body, "Complete")) - first[0].at
+    made: dict[str, float] = {}
+    for version in team.history.versions("Job"):
+        metadata = version.body["metadata"]
+        at = made.setdefault(metadata["uid"], version.at)
+        is_ours = at >= since and wanted.items() <= metadata.get("labels", {}).items()
+        if is_ours and condition_of(version.body, "Complete"):
+            return version.at - at
+    raise RuntimeError(f"no Job of the hook of {application} is Complete\n\n{team.describe()}")
 
 
 def _rows(by_tag: dict[str, list[_Rollout]]) -> list[Row]:
