@@ -80,7 +80,7 @@ def tables(_: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
             _rows(by_tag),
             [
                 f"The limit: each hook adds at most {_LIMIT_SECONDS:g} s, by the medians.",
-                "A Job's time is nearly in whole seconds: its controller looks 1 s after a pod's change (syncJobBatchPeriod).",
+                "A Job's time is about whole seconds: its controller looks 1 s after a pod's change (syncJobBatchPeriod).",
                 "The end: the last step is Healthy, and each sync has succeeded, for which a step of 3.6 need not wait.",
             ],
         )
