@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import cluster, crowd, overtaken, reaction, repair, replaced, restarts, verdict, waiting, ways
+from benchmarks import cluster, crowd, healthy, overtaken, reaction, repair, replaced, restarts, verdict, waiting, ways
 from benchmarks.programs import compiled_ahead
 from lab import toolchain
 
@@ -40,6 +40,7 @@ _SECTIONS = {
     "cluster": _Section(cluster.tables, 3, by_name_only=True, as_root=True),
     "crowd": _Section(crowd.tables, 3, by_name_only=True, as_root=True),
     "ways": _Section(ways.tables, 3, by_name_only=True, as_root=True),
+    "healthy": _Section(healthy.tables, 7, by_name_only=True, as_root=True),
     "overtaken": _Section(overtaken.tables, 20, by_name_only=True, as_root=True),
     "replaced": _Section(replaced.tables, 5, by_name_only=True, as_root=True),
     "left-alone": _Section(cluster.left_alone, 1, by_name_only=True, as_root=True),
