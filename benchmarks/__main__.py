@@ -83,10 +83,11 @@ _FROM_HERE = "<!-- From here on written by: python -m benchmarks --markdown FILE
 
 
 def _write(file: Path, tables: list[Table]) -> None:
-    """Write the tables behind what a person wrote above the mark."""
-    above = file.read_text(encoding="utf-8").partition(_FROM_HERE)[0] if file.exists() else ""
-    shown = "\n".join(table.as_markdown() for table in tables)
-    file.write_text(f"{above}{_FROM_HERE}\n\n{shown}", encoding="utf-8")
+    """Write the tables behind what a person wrote above the mark, each in the place of the one with its heading."""
+    above, _, below = file.read_text(encoding="utf-8").partition(_FROM_HERE) if file.exists() else ("", "", "")
+    there = [f"## {part.strip()}\n" for part in below.split("\n## ")[1:]]
+    shown = {one.partition("\n")[0]: one for one in (*there, *(table.as_markdown() for table in tables))}
+    file.write_text("\n".join((f"{above}{_FROM_HERE}\n", *shown.values())), encoding="utf-8")
 
 
 if __name__ == "__main__":

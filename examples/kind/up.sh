@@ -34,7 +34,10 @@ k apply --server-side \
     --filename "$GITHUB/cloudnative-pg/cloudnative-pg/release-${CLOUDNATIVE_PG%.*}/releases/cnpg-$CLOUDNATIVE_PG.yaml"
 k --namespace cnpg-system rollout status deployment cnpg-controller-manager --timeout 5m
 # Its webhook answers some seconds after the operator is ready.
-for _ in 1 2 3 4 5 6; do k apply --filename database.yaml && break || sleep 5; done
+for _ in 1 2 3 4 5 6; do
+    if k apply --filename database.yaml; then break; fi
+    sleep 5
+done
 k --namespace temporal wait clusters.postgresql.cnpg.io/temporal-db --for condition=Ready --timeout 10m
 k --namespace temporal wait databases.postgresql.cnpg.io/temporal-visibility \
     --for 'jsonpath={.status.applied}=true' --timeout 5m
