@@ -192,7 +192,8 @@ class MigrationsSettings(Block):
     command: CommandSettings | None = None
     attempts: Annotated[int, Field(ge=0, le=20)] = 3
     """How many migrations a run requests at most: one for the first error, one for a database that started in the
-    meantime, and one more. With 0, the run waits for the schemas and requests none."""
+    meantime, and one more. With 0, the run waits for the schemas and requests none. The same number, at least 1, limits the
+    syncs of each Application in ``downstream``."""
     pause_seconds: Seconds = 10
     """The pause after a failed attempt. It doubles each time, and starts at 10 s as a Job's own back-off does."""
     before_servers: bool = False
