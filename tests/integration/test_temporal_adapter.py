@@ -131,7 +131,16 @@ class Installation:
         file.write_text(yaml.safe_dump(config))
 
     def set_read_only(self) -> None:
-        """Make every session read-only that does not ask for more, and end those that began before."""
+        """Make every session read-only that does not ask for more, and end those that began before.
+
+        Not before all servers have started, which they cannot afterwards: a workflow starts without a worker.
+        """
+
+        def have_started() -> bool:
+            rows = self.postgres.execute(self.databases.default, "SELECT DISTINCT role FROM cluster_membership")
+            return len(rows) == len(SERVICES)
+
+        wait_until(have_started, 30, "a row of each service")
         for database in (self.databases.default, self.databases.visibility):
             self.postgres.execute("postgres", f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
             ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
