@@ -128,11 +128,13 @@ def expectation(release: Release) -> Expectation:
     if not below:
         known = sorted({(row.major, row.minor) for row in table()})
         first, last = known[0], known[-1]
-        message = (
+        older = "give the server's release, not the version of its chart; for an older server "
+        newer = ", or use a newer hook"
+        is_older = (release.major, release.minor) < first
+        raise VersionError(
             f"release {release} is not in the table (it knows {first[0]}.{first[1]} to {last[0]}.{last[1]}): "
-            "set temporal.schemaVersions.default and .visibility yourself, or use a newer hook"
+            f"{older * is_older}set temporal.schemaVersions.default and .visibility yourself{newer * (not is_older)}"
         )
-        raise VersionError(message)
     return Expectation(release, below[-1], table()[below[-1]])
 
 

@@ -150,6 +150,22 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         setting("temporal.version", ""),
         "temporal.version: required: the server's release that is rolled out, such as 1.29.1",
     ),
+    "the version of Temporal's chart 0.x": (
+        setting("temporal.version", "0.73.2"),
+        'temporal.version: "0.73.2" is older than 1.17, the oldest release that the gate knows: give the server\'s release',
+    ),
+    "the version of Temporal's chart 1.x": (
+        setting("temporal.version", "v1.6.0"),
+        'temporal.version: "v1.6.0" is older than 1.17, the oldest release that the gate knows: give the server\'s release',
+    ),
+    "an image's repository with its tag": (
+        setting("image.repository", "registry.example.com:5000/hook:0.1.0"),
+        'image.repository: "registry.example.com:5000/hook:0.1.0" has a tag or a digest: set image.tag or image.digest',
+    ),
+    "an image's repository with its digest": (
+        setting("image.repository", f"hook@sha256:{'a' * 64}"),
+        "has a tag or a digest: set image.tag or image.digest",
+    ),
     "a version that is none": (
         setting("temporal.version", "1.29"),
         'temporal.version: "1.29" is no release of Temporal\'s server: give all of it, such as 1.29.1',

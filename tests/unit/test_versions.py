@@ -131,18 +131,28 @@ def test_a_patch_between_two_listed_ones_takes_the_one_below(monkeypatch: pytest
         expectation(Release(3, 0, 0))
 
 
+SET_YOURSELF = "set temporal.schemaVersions.default and .visibility yourself"
+NOT_THE_CHARTS = "give the server's release, not the version of its chart; for an older server "
+
+
 @pytest.mark.parametrize(
-    "release", [Release(1, 16, 3), Release(1, 999, 0), Release(0, 29, 1), Release(2, 29, 1)], ids=str
+    ("release", "remedy"),
+    [
+        (Release(1, 999, 0), f"{SET_YOURSELF}, or use a newer hook"),
+        (Release(2, 29, 1), f"{SET_YOURSELF}, or use a newer hook"),
+        (Release(1, 16, 3), f"{NOT_THE_CHARTS}{SET_YOURSELF}"),
+        (Release(0, 73, 2), f"{NOT_THE_CHARTS}{SET_YOURSELF}"),
+    ],
+    ids=str,
 )
-def test_an_unknown_minor_is_refused_with_what_to_set_instead(release: Release) -> None:
-    """Nothing is guessed across minors."""
+def test_an_unknown_minor_is_refused_with_what_to_set_instead(release: Release, remedy: str) -> None:
+    """Nothing is guessed across minors. The chart has versions of its own, 0.73.2 and 1.6.0 among them."""
     with pytest.raises(VersionError) as refusal:
         expectation(release)
     known = list(table())
     assert str(refusal.value) == (
         f"release {release} is not in the table (it knows {known[0].major}.{known[0].minor} to "
-        f"{known[-1].major}.{known[-1].minor}): "
-        "set temporal.schemaVersions.default and .visibility yourself, or use a newer hook"
+        f"{known[-1].major}.{known[-1].minor}): {remedy}"
     )
 
 

@@ -172,6 +172,11 @@ stores.{{ $store }}.{{ first $cas }}: nothing is verified by it under sslMode {{
 temporal.version: required: the server's release that is rolled out, such as 1.29.1
 {{- else if not (regexMatch "^(|v?[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?)$" $v.temporal.version) }}
 temporal.version: {{ $v.temporal.version | quote }} is no release of Temporal's server: give all of it, such as 1.29.1
+{{- else if and $v.temporal.version (not $v.temporal.schemaVersions.default) (semverCompare "< 1.17.0-0" $v.temporal.version) }}
+temporal.version: {{ $v.temporal.version | quote }} is older than 1.17, the oldest release that the gate knows: give the server's release, not the version of its chart
+{{- end -}}
+{{- if regexMatch "(:[^/]*|@.*)$" $v.image.repository }}
+image.repository: {{ $v.image.repository | quote }} has a tag or a digest: set image.tag or image.digest
 {{- end -}}
 {{- with $v.temporal.schemaVersions -}}
 {{- if or (and .visibility (not .default)) (and .default (not .visibility) $v.stores.visibility.enabled) }}
