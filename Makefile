@@ -41,7 +41,8 @@ demo: $(BIN)/.installed ## play the incident; SCENARIO=behind, stuck, replaced o
 	$(BIN)/python -m lab.demo $(SCENARIO)
 
 .PHONY: test
-test: export CI := true # Hypothesis tries the same examples at each run then
+# Hypothesis then loads its profile "ci": the same examples at each run, whatever the machine's load.
+test: export CI := true
 test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import contracts; unit, integration and chart tests with branch coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

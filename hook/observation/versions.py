@@ -128,13 +128,13 @@ def expectation(release: Release) -> Expectation:
     if not below:
         known = sorted({(row.major, row.minor) for row in table()})
         first, last = known[0], known[-1]
-        older = "give the server's release, not the version of its chart; for an older server "
-        newer = ", or use a newer hook"
-        is_older = (release.major, release.minor) < first
-        raise VersionError(
-            f"release {release} is not in the table (it knows {first[0]}.{first[1]} to {last[0]}.{last[1]}): "
-            f"{older * is_older}set temporal.schemaVersions.default and .visibility yourself{newer * (not is_older)}"
-        )
+        remedy = "set temporal.schemaVersions.default and .visibility yourself"
+        if (release.major, release.minor) < first:
+            remedy = f"give the server's release, not the version of its chart; for an older server {remedy}"
+        else:
+            remedy = f"{remedy}, or use a newer hook"
+        known_range = f"{first[0]}.{first[1]} to {last[0]}.{last[1]}"
+        raise VersionError(f"release {release} is not in the table (it knows {known_range}): {remedy}")
     return Expectation(release, below[-1], table()[below[-1]])
 
 

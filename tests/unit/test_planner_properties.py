@@ -33,7 +33,7 @@ EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
 """How many to search, other ones at each run (`make search`)."""
 
 # Else the same at each run, so that what fails can be looked at; Hypothesis also tries constants of the modules that it
-# finds loaded, so that this file has a run of its own in `make test`. No health check is switched off; the machine is busy.
+# finds loaded, so that this file has a run of its own in `make test`. No deadline: the machine may be busy.
 thoroughly = settings(derandomize=not EXAMPLES, max_examples=EXAMPLES or 300, deadline=None, print_blob=True)
 
 
