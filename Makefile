@@ -52,7 +52,7 @@ test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import con
 	MYPYPATH=tests/integration $(BIN)/mypy tests/e2e
 	MYPYPATH=tests/integration $(BIN)/mypy tests/image
 	$(BIN)/pytest --quiet tests/unit/test_planner.py tests/unit/test_one_application.py tests/unit/test_job_rules.py tests/unit/test_gate.py tests/unit/test_migration_jobs.py tests/unit/test_downstream_jobs.py tests/unit/test_servers_as_objects.py tests/unit/test_guard_rules.py --cov=hook.decision --cov-branch --cov-report= --cov-fail-under=100
-	$(BIN)/pytest --quiet $(PROPERTIES) --numprocesses 2
+	$(BIN)/pytest --quiet $(PROPERTIES) --numprocesses 2 --timeout 900
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --ignore $(PROPERTIES) --cov --cov-report=term:skip-covered $(PYTEST)
 
 .PHONY: search

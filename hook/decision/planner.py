@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from hook.decision import downstream, endings, guards, migrations, one_application, restarts, runtime, waiting
 from hook.decision.policy import Policy, Reachability
 from hook.decision.stage import is_asked_for
-from hook.decision.steps import Fail, Pass, Resync, Step, Wait, missing
+from hook.decision.steps import Fail, Pass, Refresh, RestartPods, Resync, Step, Wait, missing
 from hook.observation import applications
 from hook.observation.applications import Application, OperationPhase
 from hook.observation.findings import Finding, Unknown
-from hook.observation.migrations import Migration, MigrationPhase
+from hook.observation.migrations import Migration
 from hook.observation.reasons import Reason, Tolerance
 
 if TYPE_CHECKING:
@@ -78,28 +78,26 @@ def _access_is_refused_for_good(observation: Observation, policy: Policy) -> Ste
     return None
 
 
-def _pods_start_while_the_migration_ends(observation: Observation, policy: Policy) -> Step | None:
-    """Restart pods while the migration's Job or operation still ends, where its schemas are right already.
+def _migration_is_still(observation: Observation, policy: Policy) -> Step | None:
+    """Wait for a migration's end; where its schemas are right already, do what it does not matter for meanwhile.
 
     The schema tool writes the version row after a version's statements (tools/common/schema/updatetask.go of Temporal), so
-    that nothing of it is missing then. Whoever waits for the Job's end, its controller's and Argo CD's look at it, waits a
-    second or two more.
+    that nothing of it is missing then. Its Job's end, and Argo CD's look at it, take two seconds more. Nothing is concluded
+    before them.
     """
-    migration = observation.migration
-    is_ending = isinstance(migration, Migration) and migration.phase is MigrationPhase.RUNNING
-    if policy.is_guard or not is_ending or not migrations.are_right(observation, policy):
-        return None
-    if runtime.is_seen(observation, policy) is not None:
-        return None  # nothing is restarted then; why, is told once the migration has ended
-    return restarts.pods_live_on_the_present_database(observation, policy)
+    held = migrations.is_still(observation, policy)
+    is_known = isinstance(observation.migration, Migration)
+    if not isinstance(held, Wait) or not is_known or not migrations.are_right(observation, policy):
+        return held
+    meanwhile = _first(_temporal_rules(policy), observation, policy)
+    return meanwhile if isinstance(meanwhile, RestartPods | Resync | Refresh) else held
 
 
 _SCHEMA_RULES = (
     _run_is_known,
     _access_is_refused_for_good,
     one_application.schema_comes_first,
-    _pods_start_while_the_migration_ends,
-    migrations.is_still,
+    _migration_is_still,
     migrations.stores_are_seen,
     one_application.may_be_synced,
     migrations.schemas_are_right,

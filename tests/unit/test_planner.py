@@ -817,6 +817,8 @@ RESYNC = ("resync", BOOTSTRAP, 1)
          stores=stores(default=schema(Store.DEFAULT, born=-1800))),
     case("it ran about when the database was made: clocks differ", PASSES, runtime=None,
          stores=stores(default=schema(Store.DEFAULT, born=-1810 + SKEW))),
+    case("once the schemas are right, though the migration's Job or operation still ends", ("resync", BOOTSTRAP, 1),
+         migration=migration(MigrationPhase.RUNNING), downstream=downstream(application(operation=FAILED))),
     case("the first that needs it, in their order", ("resync", BOOTSTRAP, 1),
          downstream=downstream(application(RUNTIME), application(BOOTSTRAP, operation=None))),
 )  # fmt: skip
@@ -854,6 +856,10 @@ def test_a_downstream_that_was_reached_and_failed_is_synced_again(
          downstream=downstream(application(operation=FAILED, sync="Unknown"))),
     case("Temporal does not answer yet", wait(Reason.FRONTEND_UNREACHABLE),
          frontend=FRONTEND_DOWN, downstream=downstream(application(operation=FAILED))),
+    case("the schemas are behind while they are migrated", wait(Reason.MIGRATION_RUNNING), stores=BEHIND,
+         migration=migration(MigrationPhase.RUNNING), downstream=downstream(application(operation=FAILED))),
+    case("the migration cannot be seen", wait(Reason.API_UNREACHABLE),
+         migration=UNREACHABLE, downstream=downstream(application(operation=FAILED))),
     case("what a step before it says does not hide it", wait(Reason.DOWNSTREAM_RUNNING), downstream=downstream(
          application(MIGRATIONS), ahead(RUNTIME), application(health="Progressing"))),
 )  # fmt: skip
