@@ -95,7 +95,7 @@ def test_a_hanging_answer_ends_with_the_server(api: FakeApi) -> None:
     with urllib3.PoolManager(retries=False) as pool, pytest.raises(urllib3.exceptions.ReadTimeoutError):
         pool.request("GET", api.url + PODS, timeout=0.2)
     api.stop()
-    assert monotonic() - began < 5
+    assert monotonic() - began < 20
 
 
 def test_it_comes_back_on_its_port_with_its_objects(api: FakeApi, client: ApiClient) -> None:

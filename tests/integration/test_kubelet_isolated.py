@@ -426,9 +426,9 @@ def test_a_liveness_probe_that_fails_restarts_the_container(node: Node) -> None:
 
 @needs_root
 def test_what_a_container_leaves_behind_ends_with_it(node: Node) -> None:
-    node.pod("daemon", "setsid sleep 61 & sleep 0.2; exit 0", restartPolicy="Never")
+    node.pod("daemon", "setsid sleep 6161 & sleep 0.2; exit 0", restartPolicy="Never")
     node.output("daemon")
-    assert not subprocess.run(["/usr/bin/pgrep", "-x", "-f", "sleep 61"], capture_output=True, check=False).stdout
+    assert not subprocess.run(["/usr/bin/pgrep", "-x", "-f", "sleep 6161"], capture_output=True, check=False).stdout
 
 
 @needs_root

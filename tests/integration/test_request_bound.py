@@ -18,7 +18,7 @@ from hook.observation.reasons import Reason, Tolerance
 from lab.processes import wait_until
 
 BOUND = 0.5
-SLACK = 2.0
+SLACK = 20.0
 """For a machine that is busy; what hangs here does so without end."""
 PODS = "/api/v1/namespaces/default/pods"
 NO_PODS = b'{"kind": "PodList", "apiVersion": "v1", "items": []}'
@@ -155,7 +155,7 @@ def test_a_lookup_that_hangs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyP
     over = threading.Event()
 
     def hang(*_: object, **__: object) -> list[object]:
-        over.wait(10)
+        over.wait(60)
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
@@ -195,14 +195,14 @@ def test_a_signal_ends_the_wait_for_an_answer(tmp_path: Path) -> None:
 
     with ExitStack() as stack:
         port = stack.enter_context(peer(silent))
-        api = stack.enter_context(closing(Api.connect(kubeconfig(tmp_path, f"http://127.0.0.1:{port}"), None, 20)))
+        api = stack.enter_context(closing(Api.connect(kubeconfig(tmp_path, f"http://127.0.0.1:{port}"), None, 60)))
         before = signal.signal(signal.SIGALRM, pull)
         stack.callback(signal.signal, signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         began = time.monotonic()
         with pytest.raises(PulledOut):
             api.list(PODS, {})
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < SLACK
         wait_until(lambda: "request" not in {thread.name for thread in threading.enumerate()}, 5, "its thread's end")
 
 
