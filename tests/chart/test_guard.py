@@ -251,3 +251,15 @@ def test_a_watchdog_that_reopens_may_sync_the_runtime_whose_guard_failed(helm3: 
 def test_a_gate_needs_nothing_of_it(helm3: Helm) -> None:
     """Of the smallest install nothing is a guard's."""
     assert "guard" not in yaml.safe_load(config(helm3.objects(CHART, SMALLEST)))
+
+
+def test_values_beside_the_dependency_are_missed_first(helm3: Helm, tmp_path: Path) -> None:
+    """Helm gives a dependency what stands under its name or alias alone, and says nothing of the rest."""
+    umbrella = parent(tmp_path, "gate")
+    with pytest.raises(HelmError) as refused:
+        helm3.objects(umbrella, SMALLEST)
+    said = "gate: no values were found for this dependency: give them under its name or alias, as in gate: {temporal: {"
+    assert said in str(refused.value)
+    with pytest.raises(HelmError) as refused:
+        helm3.objects(umbrella, {"gate": {"temporal": {"version": "1.29.1"}}})
+    assert "no values were found" not in str(refused.value)
