@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from hook.decision.policy import Policy
     from hook.observation.applications import ApplicationRef
-    from hook.observation.versions import Schema
+    from hook.observation.versions import Schema, SchemaVersion
 
 T = TypeVar("T")
 
@@ -201,7 +201,8 @@ class Gate:
     def _turn(self) -> Step:
         observation = self._observe()
         step = planner.next_step(observation, self._policy)
-        self._turns_alike = self._turns_alike + 1 if _gist(step) == _gist(self._last_step) else 0
+        is_alike = _gist(step) == _gist(self._last_step) and _versions(observation) == _versions(self._last_seen)
+        self._turns_alike = self._turns_alike + 1 if is_alike else 0
         self._last_seen, self._last_step = observation, step
         self._since = {finding.key: observation.now for finding in _waited_for(step)} | self._since
         if migrations.is_at_work(observation):
@@ -349,6 +350,11 @@ def _gist(step: Step | None) -> object:
         case Refresh(application, _):
             return application.ref
     return None
+
+
+def _versions(observation: Observation | None) -> dict[Store, SchemaVersion | None]:
+    """Return the stores' versions: a migration that gets on is looked at again soon."""
+    return {schema.store: schema.version for schema in observation.schemas} if observation else {}
 
 
 def carry_out(world: World, act: Act) -> bool:

@@ -28,6 +28,7 @@ from worlds import (
     operation,
     policy,
     runtime,
+    schema,
     stores,
     unknown,
 )
@@ -40,6 +41,7 @@ from hook.gate import Gate, StopRequested, Timing, World
 from hook.observation import applications
 from hook.observation.applications import Application, OperationPhase, SyncPolicy
 from hook.observation.findings import Finding, FindingError, Unknown
+from hook.observation.migrations import MigrationPhase
 from hook.observation.observation import Frontend, Observation, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Schema, Store
@@ -394,6 +396,14 @@ def test_the_pause_is_short_after_a_change_and_grows_up_to_the_interval_while_no
     growing = [min(0.05 * 1.25**turn, INTERVAL) for turn in range(19)]
     for slept, longest in zip(course.slept, [*growing, INTERVAL, *growing], strict=False):
         assert 0.8 * longest <= slept <= longest
+
+
+def test_the_pause_is_short_again_when_a_migration_gets_on() -> None:
+    course = Course()
+    moving: Callable[[], Schema] = reads(*[schema(Store.DEFAULT, "1.0")] * 10, schema(Store.DEFAULT, "1.17"))
+    course.run(world(also={"stores": {Store.DEFAULT: moving}}, migration=migration(MigrationPhase.RUNNING)), limit=200)
+    assert course.slept[9] > 0.05
+    assert course.slept[10] <= 0.05
 
 
 def test_the_longest_pause_is_the_interval_however_short() -> None:
