@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= incident
-# Most tests wait for a server more than they compute: four at a time keep two cores busy.
-WORKERS ?= 4
+# Most tests wait for a server more than they compute: six at a time keep two cores busy.
+WORKERS ?= 6
 E2E_WORKERS ?= 3
 EXAMPLES ?= 3000
 PROPERTIES := tests/unit/test_planner_properties.py
