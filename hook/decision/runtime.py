@@ -57,11 +57,13 @@ def has_all_its_pods(observation: Observation, policy: Policy) -> Step | None:
     """Wait for pods that are not there or not ready, though the frontend answers; then trust none that is too young.
 
     It comes after what is downstream: a surplus pod that cannot start keeps no bootstrap from being repaired. And no pod is
-    trusted that has just started and has no readiness probe: one that crashes at once runs for a moment (seen).
+    trusted that has just started and has no readiness probe: one that crashes at once runs for a moment (seen). A guard has
+    the frontend's proofs for what comes after it, and holds nothing for the rest.
     """
     if lacking := (*restarts.absent(observation), *misfound(observation)):
         return _unless_it_lasts(lacking, (), observation, policy)
-    too_young = tuple(restarts.young(observation, policy))
+    is_proved = policy.is_guard and policy.reachability is Reachability.ALWAYS
+    too_young = () if is_proved else tuple(restarts.young(observation, policy))
     return Wait(too_young) if too_young else None
 
 

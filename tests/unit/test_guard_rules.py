@@ -174,6 +174,15 @@ def test_it_restarts_no_pod() -> None:
     assert isinstance(step(seen, ALWAYS_GUARD), Wait)
 
 
+def test_it_does_not_wait_for_servers_to_grow_old() -> None:
+    """They answer, read their database and reach history; a gate would restart one that crashes, and so waits for it."""
+    new = runtime(pod("matching", started_at=at(-1)))
+    seen = before_the_bootstrap(runtime=new)
+    assert step(seen, ALWAYS_GUARD) == Pass()
+    assert reason(step(replace(seen, run=Run("run", at(RUN_STARTED))), ALWAYS)) == ("wait", Reason.PODS_NOT_STABLE)
+    assert reason(step(seen, replace(ALWAYS_GUARD, reachability=Reachability.AUTO))) == ("wait", Reason.PODS_NOT_STABLE)
+
+
 def test_it_ends_on_a_fault_of_the_servers_without_a_comparison_that_it_may_not_ask_for() -> None:
     """Its sync is retried; and a right to compare is a right to sync."""
     broken = runtime(in_back_off("frontend", -10, Reason.IMAGE_NOT_PULLABLE))
