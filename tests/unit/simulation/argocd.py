@@ -178,7 +178,7 @@ class SimulatedApplication:
             when_is_known = self.jobs_were_seen and not job.plan.pods_are_gone
             # Which of several that succeeded makes the store that is not right, nobody can tell.
             when_is_known &= self._comes_after_temporal or not all(one.has_worked for one in self.jobs)
-            if job.ref.name in named and job.has_worked and job.work.stands and when_is_known:
+            if job.ref.name in named and job.has_worked and job.work.is_known_to_stand and when_is_known:
                 self._violations.append(f"{self._ref}: {job.ref} was replaced though it has succeeded")
 
     # --- operations ------------------------------------------------------------------------------------------------

@@ -43,6 +43,10 @@ class Work(Protocol):
     def stands(self) -> bool:
         """The truth: whether what it did last is still there."""
 
+    @property
+    def is_known_to_stand(self) -> bool:
+        """Whether its Job's own times tell so."""
+
 
 class SimulatedJob:
     """A Job. `changed` is called when its state does."""

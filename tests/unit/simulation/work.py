@@ -66,6 +66,10 @@ class MigrationWork:
     def stands(self) -> bool:
         return self._databases.have(*self._stores)
 
+    @property
+    def is_known_to_stand(self) -> bool:
+        return self.stands
+
 
 class BootstrapWork:
     """A Job of the bootstrap: it registers namespaces in a Temporal that works."""
@@ -78,9 +82,11 @@ class BootstrapWork:
         self._failures = plan.failures
         self._done_in = 0 if done else None
         self._began_in: int | None = None
+        self._began_on_a_schema = True
 
     def begin(self) -> None:
         self._began_in = self._databases.epoch
+        self._began_on_a_schema = self._databases.schemas[Store.DEFAULT].born is not None
         self._hear("bootstrap")
 
     def end(self) -> bool:
@@ -95,6 +101,11 @@ class BootstrapWork:
     def stands(self) -> bool:
         """The truth: whether its namespaces are in the present database."""
         return self._done_in == self._databases.epoch
+
+    @property
+    def is_known_to_stand(self) -> bool:
+        """One that began before the schema was made may have meant the database before: its times do not tell."""
+        return self.stands and self._began_on_a_schema
 
 
 class OtherWork:
@@ -113,4 +124,8 @@ class OtherWork:
 
     @property
     def stands(self) -> bool:
+        return True
+
+    @property
+    def is_known_to_stand(self) -> bool:
         return True
