@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from audited import BY_HAND, NO_RETRIES, shows
+from audited import BY_HAND, GATE_ALONE, NO_RETRIES, shows
 from scenario import assert_works, has_settled, on, says
 
 from lab.api_client import ApiError
@@ -84,6 +84,7 @@ def test_the_incident(team: Team, role: TeamRole) -> None:
 
 
 @on("3.6")
+@shows(GATE_ALONE)
 def test_a_rollout_waits_for_the_gate(team: Team, role: TeamRole) -> None:
     """A first rollout: the database is there later than the gate, which holds it, and opens it by itself."""
     role.allow(*POLICIES)

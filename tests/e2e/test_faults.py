@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from audited import NO_RETRIES, shows
+from audited import GATE_ALONE, NO_RETRIES, shows
 from scenario import (
     TERMINATED,
     assert_never_crash_looped,
@@ -22,6 +22,8 @@ from lab import toolchain
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.team import Team
+
+pytestmark = shows(GATE_ALONE)
 
 Allow = Callable[..., object]
 

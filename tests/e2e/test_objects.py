@@ -4,7 +4,7 @@ import re
 import time
 from datetime import UTC
 
-from audited import BY_HAND, shows
+from audited import BY_HAND, GATE_ALONE, shows
 from scenario import (
     Json,
     assert_passed,
@@ -18,6 +18,8 @@ from scenario import (
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, RUNTIME
 from lab.incident import break_by_hand
 from lab.team import Team
+
+pytestmark = shows(GATE_ALONE)
 
 BOOTSTRAP_JOB = "temporal/bootstrap/templates/job.yaml"
 SCHEMA_JOB = "temporal/migrations/charts/temporal/templates/schema-job-0.x.yaml"

@@ -24,9 +24,10 @@ from lab.incident import break_by_hand
 from lab.object_status import component_of, is_in_back_off
 from lab.team import SERVERS, Team
 
+pytestmark = shows(GATE_ALONE)
+
 
 @on("3.6", "3.2")
-@shows(GATE_ALONE)
 def test_fresh(team: Team) -> None:
     """A commit: everything from nothing, in its order, without a crash; a workflow starts."""
     revision = team.roll_out()
@@ -84,14 +85,18 @@ def test_replaced_database(team: Team) -> None:
 
 @on("3.6")
 def test_bootstrap_that_a_sync_left_as_it_was(team: Team) -> None:
-    """Its operation is younger than the new database, its Job is not: what counts is when the Job's work began."""
+    """Its operation is younger than the new database, its Job is not: what counts is when the Job's work began.
+
+    The servers remember the namespace for some seconds. On a machine so busy that they have forgotten it, the sync fails
+    (`Invalid cluster name: active`), and the gate repairs that.
+    """
     team.roll_out()
     team.until_rolled_out()
     team.until(lambda: has_settled(team, "Succeeded", *APPLICATIONS), "no second sync")
     team.replace_databases()
     team.migrate()
     time.sleep(1.0)
-    assert team.sync_to_end(BOOTSTRAP)["phase"] == "Succeeded"
+    team.sync_to_end(BOOTSTRAP)
     since = time.time()
 
     assert team.sync_to_end(GATE)["phase"] == "Succeeded"
@@ -102,7 +107,6 @@ def test_bootstrap_that_a_sync_left_as_it_was(team: Team) -> None:
 
 
 @on("3.6", "3.2")
-@shows(GATE_ALONE)
 def test_closed_gate(team: Team) -> None:
     """A commit whose migration has a wrong password: the runtime never starts; the commit that mends it opens the gate."""
     with_wrong_password(team)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from audited import NO_RETRIES, shows
+from audited import GATE_ALONE, NO_RETRIES, shows
 from scenario import (
     TERMINATED,
     Json,
@@ -24,6 +24,8 @@ from scenario import (
 from lab.git_tree import BOOTSTRAP, GATE, RUNTIME, SECOND_GATE
 from lab.object_status import component_of, is_in_back_off
 from lab.team import SERVERS, Team
+
+pytestmark = shows(GATE_ALONE)
 
 READINESS_PROBE = {"tcpSocket": {"port": "rpc"}, "periodSeconds": 1}
 HANGS_UP_AFTER_SECONDS = 8

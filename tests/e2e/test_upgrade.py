@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import psycopg
+from audited import GATE_ALONE, shows
 from scenario import (
     assert_never_crash_looped,
     assert_passed,
@@ -21,6 +22,8 @@ from lab.git_tree import GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.images import server
 from lab.team import Team
 from lab.toolchain import RELEASE
+
+pytestmark = shows(GATE_ALONE)
 
 NEXT = "1.30.8"
 BEYOND = "1.31.4"

@@ -2,7 +2,7 @@
 
 import time
 
-from audited import BY_HAND, NO_RETRIES, shows
+from audited import BY_HAND, GATE_ALONE, NO_RETRIES, shows
 from scenario import (
     assert_works,
     by_the_gate,
@@ -16,6 +16,8 @@ from scenario import (
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.object_status import is_in_back_off
 from lab.team import SERVERS, Team
+
+pytestmark = shows(GATE_ALONE)
 
 NEVER = "0 0 29 2 *"
 EACH_MINUTE = "* * * * *"
