@@ -8,8 +8,8 @@ import pytest
 
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
-from lab.object_status import is_in_back_off, sync_and_health
-from lab.team import SECRET, Team
+from lab.object_status import component_of, is_in_back_off, sync_and_health
+from lab.team import SECRET, SERVERS, Team
 
 Json = dict[str, Any]
 
@@ -215,3 +215,20 @@ def with_wrong_password(team: Team) -> None:
 def mend_password(team: Team) -> None:
     """As it is in the examples."""
     team.git.migrations["server"]["config"]["persistence"]["default"]["sql"]["existingSecret"] = SECRET
+
+
+def server_starts(team: Team) -> dict[str, tuple[str, int]]:
+    """Return each server's pod, and how often its container was started again.
+
+    A server whose database is gone may exit before the gate restarts it: the kubelet starts it again, on the new one.
+    """
+    return {
+        component_of(pod): (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
+        for pod in team.pods()
+        if component_of(pod) in SERVERS
+    }
+
+
+def until_all(team: Team, *applications: str) -> None:
+    """Until these are Synced and Healthy, whatever RollingSync says."""
+    team.until(lambda: {team.state(one) for one in applications} == {("Synced", "Healthy")}, "all")

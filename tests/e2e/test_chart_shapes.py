@@ -3,6 +3,8 @@
 The lab's chart has its defaults that hurt: a Job restarted in place, all of its work in init containers, readiness probes.
 """
 
+from collections.abc import Mapping
+
 import pytest
 from audited import ONE_APPLICATION, ONE_APPLICATION_BY_HAND, SPLIT_BY_HAND, SPLIT_CHART, shows
 from scenario import (
@@ -19,6 +21,8 @@ from scenario import (
     on,
     operations,
     says,
+    server_starts,
+    until_all,
 )
 from test_upgrade import NEXT, began, images, images_of, is_running, migration_held_up, right_since, schema_pods
 
@@ -51,13 +55,7 @@ def assert_bootstrap_came_last(team: Team) -> None:
         assert done <= started, one
 
 
-def until_all(team: Team, *applications: str) -> None:
-    """Until these are Synced and Healthy, whatever RollingSync says."""
-    team.until(lambda: {team.state(one) for one in applications} == {("Synced", "Healthy")}, "all")
-
-
-def assert_servers_replaced(team: Team, before: dict[str, str]) -> None:
-    after = team.pod_uids()
+def assert_servers_replaced(team: Team, before: Mapping[str, object], after: Mapping[str, object]) -> None:
     assert {component for component in before if after[component] != before[component]} == SERVERS
     assert not any(is_in_back_off(pod) for pod in team.pods())
 
@@ -88,7 +86,7 @@ def test_split_incident(team: Team) -> None:
 
     assert_works(team)
     assert_passed(team, GATE)
-    assert_servers_replaced(team, before)
+    assert_servers_replaced(team, before, team.pod_uids())
     until_all(team, MIGRATIONS, GATE, RUNTIME, BOOTSTRAP)
 
 
@@ -164,13 +162,13 @@ def test_one_application_whose_database_was_replaced(team: Team, *, crash_loops:
             team.client.delete(f"/api/v1/namespaces/{team.name}/pods/{pod['metadata']['name']}")
         team.until_crash_looping(back_off_seconds=30)
     assert team.objects("apis/batch/v1", "jobs", "app.kubernetes.io/component=database") == []
-    before = {component: uid for component, uid in team.pod_uids().items() if component in SERVERS}
+    before = server_starts(team)
 
     assert team.sync_to_end(GATE)["phase"] == "Succeeded"
 
     assert by_the_gate(team.operation(RUNTIME))
     if not crash_loops:  # those may start again by themselves once the schema is there, before the gate restarts them
-        assert_servers_replaced(team, before)
+        assert_servers_replaced(team, before, server_starts(team))
     assert_passed(team, GATE)
     team.until_rolled_out()
     assert_works(team)

@@ -16,6 +16,7 @@ from scenario import (
     on,
     refresh,
     says,
+    server_starts,
     with_wrong_password,
 )
 
@@ -69,7 +70,7 @@ def test_replaced_database(team: Team) -> None:
         lambda: has_settled(team, "Succeeded", *APPLICATIONS), "no second sync: of the gate, which would repair it"
     )
     team.replace_databases()
-    before, since = team.pod_uids(), time.time()
+    before, since = server_starts(team), time.time()
     team.holds_for(5, lambda: all(one == "Healthy" for one in team.steps().values()), "everything looks healthy")
     assert not any(is_in_back_off(pod) for pod in team.pods())
 
@@ -77,7 +78,7 @@ def test_replaced_database(team: Team) -> None:
 
     team.until_rolled_out()
     assert_passed(team, GATE, since=since)
-    after = team.pod_uids()
+    after = server_starts(team)
     assert {component for component in before if after[component] != before[component]} == SERVERS
     assert {component_of(pod) for pod in team.pods()} == SERVERS | {"web"}
     team.start_workflow()
