@@ -181,7 +181,7 @@ def _while_it_runs(application: Application, observation: Observation, policy: P
     running = Finding(
         Reason.GUARD_HOLDS if guard else Reason.DOWNSTREAM_RUNNING, about, applications.describe(application)
     )
-    hang = lost_hook(application, observation.jobs)
+    hang = lost_hook(application, observation.jobs, observation.api_time)
     for job in (*jobs_of(application, observation), *filter(None, (guard,))):
         if hang is None and job.phase is JobPhase.SUSPENDED:
             hang = Finding(Reason.JOB_SUSPENDED, f"Job {job.ref}", "spec.suspend is true")

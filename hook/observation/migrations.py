@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,9 @@ _OF_OPERATION = {
     OperationPhase.FAILED: MigrationPhase.FAILED,
 }
 
+
+_HOOK_IS_MADE_WITHIN = timedelta(seconds=15)
+"""Argo CD needs one or two for the deletion of a hook's last Job (seen), more where it is busy."""
 
 _OLD_COMMIT = (
     "Argo CD's operation waits for this Job and takes up no commit meanwhile: after a commit that corrects it, terminate "
@@ -207,15 +211,20 @@ def _hang(
             if operation is not None and operation.waits_for == job.ref:
                 remedy = f"{remedy or Reason.MIGRATION_HANGS.remedy} {_OLD_COMMIT}"
             return Finding(reason, f"Job {job.ref}", detail, remedy), bool(TRANSIENT.search(cause.detail))
-    return lost_hook(application, seen), False
+    return lost_hook(application, seen, now), False
 
 
-def lost_hook(application: Application, seen: Mapping[JobRef, Job | Unknown | None]) -> Finding | None:
-    """Return that the operation waits for a hook Job that is not there (argo-cd 21055, 18884, 6880, 27507)."""
+def lost_hook(application: Application, seen: Mapping[JobRef, Job | Unknown | None], now: datetime) -> Finding | None:
+    """Return that the operation waits for a hook Job that is not there (argo-cd 21055, 18884, 6880, 27507).
+
+    At its start each does so for a moment: until Argo CD has seen the last one deleted, and made the new one.
+    """
     operation = application.operation
     if operation is None or operation.waits_for is None or operation.phase is not OperationPhase.RUNNING:
         return None
     if operation.waits_for not in seen or seen[operation.waits_for] is not None:
+        return None
+    if operation.started_at is not None and now - operation.started_at < _HOOK_IS_MADE_WITHIN:
         return None
     detail = f"Job {operation.waits_for} does not exist: {operation.message}"
     return Finding(Reason.OPERATION_STUCK, f"Application {application.ref}", detail)

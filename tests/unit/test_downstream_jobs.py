@@ -209,6 +209,14 @@ def test_a_hook_that_is_gone_is_named() -> None:
     assert any("does not exist" in told.detail for told in waiting.findings)
 
 
+def test_a_hook_whose_last_job_was_just_deleted_is_not_lost() -> None:
+    """Argo CD sees the deletion a moment later, and then makes the new one (seen in each repair)."""
+    waits = Operation(OperationPhase.RUNNING, at(-2), None, "waiting for deletion", waits_for=NAMESPACES)
+    waiting = step(world(missing=(NAMESPACES,), jobs=(), operation=waits))
+    assert isinstance(waiting, Wait)
+    assert [told.reason for told in waiting.findings] == [Reason.DOWNSTREAM_RUNNING]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
