@@ -83,7 +83,8 @@ _OF_OPERATION = {
 
 
 _HOOK_IS_MADE_WITHIN = timedelta(seconds=15)
-"""Argo CD needs one or two for the deletion of a hook's last Job (seen), more where it is busy."""
+"""Argo CD needs one or two for the deletion of a hook's last Job (seen), more where it is busy. Its clock is not the API
+server's: where it is ahead, this explains nothing."""
 
 _OLD_COMMIT = (
     "Argo CD's operation waits for this Job and takes up no commit meanwhile: after a commit that corrects it, terminate "
@@ -224,7 +225,7 @@ def lost_hook(application: Application, seen: Mapping[JobRef, Job | Unknown | No
         return None
     if operation.waits_for not in seen or seen[operation.waits_for] is not None:
         return None
-    if operation.started_at is not None and now - operation.started_at < _HOOK_IS_MADE_WITHIN:
+    if operation.started_at is not None and timedelta(0) <= now - operation.started_at < _HOOK_IS_MADE_WITHIN:
         return None
     detail = f"Job {operation.waits_for} does not exist: {operation.message}"
     return Finding(Reason.OPERATION_STUCK, f"Application {application.ref}", detail)

@@ -258,8 +258,8 @@ def test_values_beside_the_dependency_are_missed_first(helm3: Helm, tmp_path: Pa
     umbrella = parent(tmp_path, "gate")
     with pytest.raises(HelmError) as refused:
         helm3.objects(umbrella, SMALLEST)
-    said = "gate: no values were found for this dependency: give them under its name or alias, as in gate: {temporal: {"
+    said = "gate: none of the required values is set: give the values of a dependency under its name or alias, as in gate: {"
     assert said in str(refused.value)
     with pytest.raises(HelmError) as refused:
         helm3.objects(umbrella, {"gate": {"temporal": {"version": "1.29.1"}}})
-    assert "no values were found" not in str(refused.value)
+    assert "none of the required values" not in str(refused.value)
