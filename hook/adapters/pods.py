@@ -161,9 +161,13 @@ class LastWords:
 
         What crashed last is read first, and what could not be read last, so that it keeps no other from being read.
         """
-        # One that has just ended is soon started again, and its log is another's then.
+        # One that ended for the first time is started again at once, and its log is another's then. From the second time
+        # on the kubelet waits for 10 s and more, and may call it terminated for a minute before it says CrashLoopBackOff.
         crashed = [
-            (one, pod) for pod in pods for one in pod.containers if one.crash and (one.waiting or pod.phase == "Failed")
+            (one, pod)
+            for pod in pods
+            for one in pod.containers
+            if one.crash and (one.waiting or one.restarts or pod.phase == "Failed")
         ]
         crashed.sort(key=_crashed_at, reverse=True)
         tried = {key: turn for turn, key in enumerate(self._unread, start=1)}
