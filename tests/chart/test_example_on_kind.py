@@ -1,7 +1,7 @@
 """examples/kind: what can be tried of it without Docker, kind and the public charts.
 
 Its objects are judged by the CRDs of Argo CD and CloudNativePG at the versions that its script installs, its values are
-rendered, and its script runs against programs that write down how they were called.
+rendered, and its script runs against programs that write down how they were called. tests/e2e plays it on a node.
 """
 
 import os

@@ -1,5 +1,7 @@
 """What cannot work is refused before anything is installed, in one line that says which value and what to do."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,6 +36,34 @@ def extra(metadata: Json) -> Json:
 
 
 REFUSALS: dict[str, tuple[Json, str]] = {
+    # Names as other tools have them.
+    **{
+        f"{path} with a namespace": (
+            merged(FRONTEND, setting(path, "data/one")),
+            f'{path}: "data/one" has a namespace: set {path} to one and {path.removesuffix(".name")}.namespace to data',
+        )
+        for path in ("migrations.application.name", "runtime.application.name", "gate.application.name")
+    },
+    "an Application downstream with its namespace": (
+        merged(FRONTEND, {"downstream": [{"name": "argocd/bootstrap"}]}),
+        (
+            'downstream[0].name: "argocd/bootstrap" has a namespace: '
+            "set downstream[0].name to bootstrap and downstream[0].namespace to argocd"
+        ),
+    ),
+    **{
+        f"{store}'s {theirs}, as in Temporal's chart": (
+            setting(f"stores.{store}.{theirs}", "given"),
+            f"stores.{store}.{theirs}: Temporal's own chart calls it so: set stores.{store}.{ours} instead",
+        )
+        for store in ("default", "visibility")
+        for theirs, ours in {
+            "existingSecret": "secret.name",
+            "secretKey": "secret.passwordKey",
+            "databaseName": "database",
+            "connectAddr": "host and port",
+        }.items()
+    },
     # Argo CD's own API.
     "no token": (
         setting("argocd.server.address", "argocd-server.argocd.svc:443"),
@@ -478,6 +508,28 @@ def test_it_is_refused_in_one_line(values: Json, expected: str, major: int, requ
     lines = said(str(refusal.value))
     assert len(lines) == 1, lines
     assert expected in lines[0]
+
+
+def test_every_name_with_a_namespace_is_answered(helm3: Helm) -> None:
+    """None that the schema lets through reaches an object."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    paths = list(references(schema))
+    assert {"stores.visibility.caConfigMap.name", "argocd.server.tokenSecret.name", "downstream[0].name"} <= set(paths)
+    for path in paths:
+        values = {"downstream": [{"name": "data/one"}]} if path == "downstream[0].name" else setting(path, "data/one")
+        with pytest.raises(HelmError) as refusal:
+            helm3.template(CHART, merged(SMALLEST, values))
+        assert [line for line in said(str(refusal.value)) if line.startswith(f'{path}: "data/one" has a namespace')]
+
+
+def references(schema: Json, path: str = "") -> Iterator[str]:
+    """The paths of the names that may have a namespace, as far as the schema says."""
+    if schema.get("$ref", "").lower().endswith("reference"):
+        yield path
+    for name, one in schema.get("properties", {}).items():
+        yield from references(one, f"{path}.{name}".removeprefix("."))
+    if "items" in schema:
+        yield from references(schema["items"], f"{path}[0]")
 
 
 def test_all_that_is_missing_is_said_at_once(helm3: Helm) -> None:

@@ -3,6 +3,41 @@ What values.schema.json cannot say: one line a fault, each naming its value and 
 (hook/settings.py); here it is said before anything is installed.
 */}}
 
+{{- define "trh.faults.names" -}}
+{{- range $block := list "temporal" "stores" "argocd" "migrations" "runtime" "downstream" "gate" -}}
+{{- include "trh.faults.references" (dict "path" $block "value" (get $.Values $block)) -}}
+{{- end -}}
+{{- $ours := dict "connectAddr" "host and port" "databaseName" "database" "existingSecret" "secret.name" "secretKey" "secret.passwordKey" -}}
+{{- range $store := list "default" "visibility" -}}
+{{- range $theirs, $name := $ours -}}
+{{- if hasKey (get $.Values.stores $store) $theirs }}
+stores.{{ $store }}.{{ $theirs }}: Temporal's own chart calls it so: set stores.{{ $store }}.{{ $name }} instead
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Each NAMESPACE/NAME below a path, which the schema lets through to be answered here: dict path, value. */}}
+{{- define "trh.faults.references" -}}
+{{- $path := .path -}}
+{{- if kindIs "slice" .value -}}
+{{- range $index, $one := .value -}}
+{{- include "trh.faults.references" (dict "path" (printf "%s[%d]" $path $index) "value" $one) -}}
+{{- end -}}
+{{- else if kindIs "map" .value -}}
+{{- range $name, $one := .value -}}
+{{- include "trh.faults.references" (dict "path" (printf "%s.%s" $path $name) "value" $one) -}}
+{{- end -}}
+{{- else if and (kindIs "string" .value) (hasSuffix ".name" $path) (contains "/" .value) -}}
+{{- $parts := splitList "/" .value -}}
+{{- if regexMatch "([sS]ecret|ConfigMap)\\.name$" $path }}
+{{ $path }}: {{ .value | quote }} has a namespace: give the name alone, {{ last $parts }}, of one in the gate's own namespace
+{{- else }}
+{{ $path }}: {{ .value | quote }} has a namespace: set {{ $path }} to {{ last $parts }} and {{ trimSuffix ".name" $path }}.namespace to {{ first $parts }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "trh.sameApplication" -}}
 {{- if and (eq .one.name .other.name) (eq .one.namespace .other.namespace) }}true{{ end -}}
 {{- end -}}
