@@ -62,7 +62,7 @@ search: $(BIN)/.installed ## search other simulated worlds for one in which the 
 # Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): some 40 minutes on 2 cores.
 .PHONY: e2e
 e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, Argo CD 3.6 and 3.2, Temporal; root
-	$(BIN)/python -m lab.control_plane
+	$(BIN)/python -m lab.node
 	$(BIN)/pytest tests/e2e --numprocesses $(E2E_WORKERS) --timeout 900 $(PYTEST)
 
 .PHONY: lab

@@ -33,7 +33,6 @@ Json = dict[str, Any]
 _ARGO_CD = "3.6"
 _LONGEST_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
-_KUBELET_BACKOFF_SECONDS = 10.0
 _LONGEST_BACKOFF = "back-off 5m0s"
 """As the kubelet says it."""
 
@@ -93,7 +92,7 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
 def left_alone(_: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
     """Measure the incident without a gate: a person runs the migrations, and Kubernetes' back-off does the rest."""
     first, last = [], []
-    with Platform(directory / "platform", _ARGO_CD, restart_backoff_seconds=_KUBELET_BACKOFF_SECONDS) as platform:
+    with Platform(directory / "platform", _ARGO_CD) as platform:
         for turn in range(rounds):
             with Team(platform, f"alone{turn}") as team:
                 incident.break_by_hand(team)

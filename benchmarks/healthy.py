@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ import yaml
 from benchmarks.figures import Row, Table
 from lab import images
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
+from lab.images import making
+from lab.images.making import Made
 from lab.object_status import condition_of
 from lab.platform import Platform
 from lab.team import Team
@@ -94,8 +96,8 @@ def _add_idle_image(platform: Platform, directory: Path) -> None:
     program.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
     program.chmod(0o755)
     repository = images.GATE.rpartition(":")[0]
-    files = {"/usr/local/bin/temporal-recovery-hook": program}
-    platform.images[f"{repository}:{_IDLE}"] = replace(platform.images[images.GATE], files=files)
+    files = making.shell() | {"usr/local/bin/temporal-recovery-hook": program}
+    platform.add_image(Made(f"{repository}:{_IDLE}", files, ("USER 65532:65532",)))
 
 
 def _change(team: Team, name: str) -> None:

@@ -62,6 +62,10 @@ class Helm:
         said = self._run(["package", str(chart), "--destination", str(directory)], ())
         return Path(said.strip().rpartition(": ")[2])
 
+    def index(self, directory: Path, url: str) -> None:
+        """Make a repository of a folder with packages, which is served at ``url``. Raises ``HelmError``."""
+        self._run(["repo", "index", str(directory), "--url", url], ())
+
     def _run(self, arguments: Sequence[str], values: Sequence[Path | Mapping[str, Any]]) -> str:
         if sum(not isinstance(one, Path) for one in values) > 1:
             raise ValueError("values are given as they are once: by standard input")

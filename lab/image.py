@@ -42,7 +42,7 @@ BASE = "IMAGE_BASE"
 PLATFORM = "IMAGE_PLATFORM"
 """The variable that says for which platform: ``linux/amd64`` or ``linux/arm64``; unset: this machine's own."""
 
-_SOURCE = Path(__file__).parent.parent
+SOURCE = Path(__file__).parent.parent
 _REGISTRY = "https://registry-1.docker.io/v2/"
 _SUITE = "bookworm"
 """Debian's release, whose Python has the minor version of the Dockerfile's default."""
@@ -120,6 +120,15 @@ class Image:
         return "\n".join([f"{'unpacked':>9} {'pulled':>9}", *sizes, last])
 
 
+@dataclass(frozen=True)
+class Built:
+    """An image by its name, on which base it was made, and in how many seconds."""
+
+    name: str
+    base: str
+    seconds: float
+
+
 class Builder:
     """Buildah on a storage of the lab's own, for one platform."""
 
@@ -137,19 +146,44 @@ class Builder:
 
     def build(self) -> Image:
         """Build the Dockerfile, from the layers that are kept where nothing changed. Raises ``ImageError``."""
+        built = self.make()
+        with self._lock:
+            return self._measured(built)
+
+    def make(self) -> Built:
+        """Build it, and do not measure it."""
         with self._lock, self._tidied():
             base, arguments = self._base()
             began = time.monotonic()
             name = f"localhost/temporal-recovery-hook:lab-{self._machine.architecture}"
-            version = tomllib.loads((_SOURCE / "pyproject.toml").read_text())["project"]["version"]
+            version = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"]
             takes = "about a minute" if self._machine.is_this_one else "7 minutes under emulation"
             self._progress(f"building the image for {self._machine.oci} on {base}: {takes} where no layer is kept")
             self._run(
                 "build", "--platform", self._machine.oci, "--isolation", "chroot", "--layers", "--quiet",
-                "--build-arg", f"VERSION={version}", *arguments, "--tag", name, str(_SOURCE),
+                "--build-arg", f"VERSION={version}", *arguments, "--tag", name, str(SOURCE),
             )  # fmt: skip
-            seconds = time.monotonic() - began
-            return self._measured(name, base, seconds)
+            return Built(name, base, time.monotonic() - began)
+
+    def make_of(self, context: Path, name: str) -> None:
+        """Build the Dockerfile of a folder, which runs nothing."""
+        with self._lock:
+            self._run("build", "--isolation", "chroot", "--quiet", "--tag", name, str(context))
+
+    def push(self, name: str, to: str) -> None:
+        """Push an image to a registry of this machine, ``HOST:PORT/NAME:TAG``."""
+        with self._lock:
+            self._run(
+                "push",
+                "--quiet",
+                "--tls-verify=false",
+                "--compression-level",
+                "1",
+                "--compression-format",
+                "gzip",
+                name,
+                f"docker://{to}",
+            )
 
     @contextmanager
     def root_of(self, image: Image) -> Iterator[Path]:
@@ -167,10 +201,10 @@ class Builder:
         finally:
             self._run("rm", "--all")
 
-    def _measured(self, name: str, base: str, seconds: float) -> Image:
+    def _measured(self, built: Built) -> Image:
         """Write it out as a registry would get it, and read the sizes there."""
         with tempfile.TemporaryDirectory(prefix="image-", dir=self.directory) as scratch:
-            self._run("push", "--quiet", name, f"oci:{scratch}:image")
+            self._run("push", "--quiet", built.name, f"oci:{scratch}:image")
             index = json.loads((Path(scratch) / "index.json").read_text())
 
             def blob(descriptor: Json) -> Json:
@@ -180,7 +214,7 @@ class Builder:
 
             manifest = blob(index["manifests"][0])
             config = blob(manifest["config"])
-        here: Json = json.loads(json.loads(self._run("inspect", "--type", "image", name))["Manifest"])
+        here: Json = json.loads(json.loads(self._run("inspect", "--type", "image", built.name))["Manifest"])
         made_by = [entry["created_by"] for entry in config["history"] if not entry.get("empty_layer")]
         parts = tuple(
             Part(by.rpartition(" in ")[2].strip() + f" ({what})", unpacked["size"], packed["size"])
@@ -188,7 +222,7 @@ class Builder:
                 made_by, ("base", "dependencies", "program"), here["layers"], manifest["layers"], strict=True
             )
         )
-        return Image(name, self._machine, config, parts, base, seconds)
+        return Image(built.name, self._machine, config, parts, built.base, built.seconds)
 
     # --- the base -------------------------------------------------------------------------------------------------
 

@@ -1,48 +1,54 @@
-"""The platform that teams roll out on: a real control plane, a real Argo CD, this machine as the node.
+"""The platform that teams roll out on: a real control plane, a real Argo CD, real nodes.
 
-Knows how its parts are put together, and nothing of a rollout (``lab.team``). All of it listens on loopback.
+Knows how its parts are put together, and nothing of a rollout (``lab.team``). The control plane and Argo CD are processes
+of this machine; what runs on the nodes is in namespaces of theirs.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lab import images, toolchain
 from lab.control_plane.argocd import ArgoCd
 from lab.control_plane.builds import argocd, kubernetes
 from lab.control_plane.kubernetes import ControlPlane
-from lab.kubelet import ProcessKubelet
+from lab.image import Builder
+from lab.images import making
+from lab.node import builds as node_builds
+from lab.node import dns
+from lab.node.network import Network
+from lab.node.node import Node
+from lab.node.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from lab.images.making import Made
     from lab.toolchain import Progress
 
 RELEASES = (toolchain.RELEASE, "1.30.8")
-"""The releases of Temporal whose images the node has."""
-
-_RESTART_BACKOFF_SECONDS = 2.0
-"""Ten in a kubelet: the first pauses of a crash loop are a fifth here, their doubling and its end are the same."""
+"""The releases of Temporal whose images the registry has."""
 
 
 class Cluster:
-    """A control plane, and this machine as its node; nothing is deployed on it."""
+    """A control plane with one node; nothing but its DNS is deployed on it."""
 
     def __init__(
-        self,
-        directory: Path,
-        *,
-        restart_backoff_seconds: float = _RESTART_BACKOFF_SECONDS,
-        progress: Progress = print,
+        self, directory: Path, *, kubelet: Mapping[str, Any] | None = None, progress: Progress = print
     ) -> None:
-        """Prepare; what is not in the cache is built. Raises ``BuildError``."""
+        """Prepare; what is not in the cache is built. ``kubelet`` is further configuration of the kubelets'.
+
+        Raises ``BuildError``.
+        """
         self.directory = directory
-        self._restart_backoff_seconds = restart_backoff_seconds
+        self._kubelet = kubelet
         self._kubernetes = kubernetes(progress)
+        self._node = node_builds.node(progress)
         self.builds = {release: toolchain.temporal(release, progress) for release in RELEASES}
-        self.hosts: dict[str, str] = {}
-        """Names outside of the cluster that its pods can resolve, such as the databases'."""
+        self._images = images.stores(self.builds.values(), progress)
+        self.nodes: list[Node] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -56,25 +62,60 @@ class Cluster:
         """End everything."""
         self._stack.close()
 
+    @property
+    def host(self) -> str:
+        """The address of this machine in the cluster's network: where what is outside of the cluster listens."""
+        return self.plane.network.host
+
+    def pids(self, uid: str) -> list[int]:
+        """The processes of a pod's containers."""
+        return [pid for node in self.nodes for pid in node.pids(uid)]
+
+    def logs(self, pod: Mapping[str, Any], container: str) -> list[str]:
+        """What each run of a container said, also of a pod that is gone."""
+        return [said for node in self.nodes for said in node.logs(pod, container)]
+
+    def add_image(self, made: Made) -> None:
+        """Build an image, and have the registry serve it."""
+        making.push(Builder(), made, self.registry.address)
+
+    def name_outside(self, namespace: str, name: str, port: int, named_port: int | None = None) -> None:
+        """Give a port of ``host`` the name ``NAME.NAMESPACE.svc``, with another port where one is named."""
+        dns.name_outside(self.plane, namespace, name, port, named_port)
+
+    def add_node(self, number: int) -> Node:
+        """Start another node, which ends with the cluster."""
+        return self._add_node(self._stack, number)
+
+    def remove_node(self, node: Node) -> None:
+        """End a node that was added, for good; what runs on it has to be elsewhere (``kubectl drain``)."""
+        node.__exit__(None, None, None)
+        self.nodes.remove(node)
+        self.client.delete(f"/api/v1/nodes/{node.name}")
+
     def _start(self, stack: ExitStack) -> None:
         """Start its parts, each for the stack to end."""
-        for part in ("plane", "kubelet", "images"):
+        for part in ("plane", "registry"):
             (self.directory / part).mkdir(parents=True)
-        self.images = images.images(self.builds.values(), self.directory / "images")
-        self.plane = stack.enter_context(ControlPlane(self._kubernetes, self.directory / "plane"))
+        making.merge(self._images, self.directory / "images")
+        network = stack.enter_context(Network())
+        self.plane = stack.enter_context(ControlPlane(self._kubernetes, network, self.directory / "plane"))
         self.client = self.plane.client
-        self.kubelet = stack.enter_context(
-            ProcessKubelet(
-                self.client,
-                None,
-                self.directory / "kubelet",
-                images=self.images,
-                hosts=self.hosts,
-                api_server=self.plane.address,
-                serving_certificate=self.plane.kubelet_certificate,
-                restart_backoff_seconds=self._restart_backoff_seconds,
-            )
+        self.registry = stack.enter_context(
+            Registry(self.directory / "images", self.directory / "registry", network.host)
         )
+        self._add_node(stack, 1)
+        dns.deploy(self.plane)
+
+    def _add_node(self, stack: ExitStack, number: int) -> Node:
+        directory = self.directory / f"node-{number}"
+        directory.mkdir()
+        node = stack.enter_context(
+            Node(self.plane, self._node, self.registry, directory, number=number, kubelet=self._kubelet)
+        )
+        node.wait_until_ready()
+        self.nodes.append(node)
+        return node
 
 
 class Platform(Cluster):
@@ -85,11 +126,11 @@ class Platform(Cluster):
         directory: Path,
         argocd_line: str,
         *,
-        restart_backoff_seconds: float = _RESTART_BACKOFF_SECONDS,
+        kubelet: Mapping[str, Any] | None = None,
         progress: Progress = print,
     ) -> None:
         """Prepare; what is not in the cache is built. Raises ``BuildError``."""
-        super().__init__(directory, restart_backoff_seconds=restart_backoff_seconds, progress=progress)
+        super().__init__(directory, kubelet=kubelet, progress=progress)
         self.argocd_line = argocd_line
         self._argocd = argocd(argocd_line, progress)
 
@@ -97,3 +138,4 @@ class Platform(Cluster):
         super()._start(stack)
         (self.directory / "argocd").mkdir()
         self.argocd = stack.enter_context(ArgoCd(self.plane, self._argocd, self.directory / "argocd"))
+        dns.wait_until_ready(self.plane)

@@ -28,13 +28,16 @@ SUPERUSER = "postgres"
 _START_SECONDS = 30.0
 
 _CONFIGURATION = """
-listen_addresses = '127.0.0.1'
+listen_addresses = '{host}'
 unix_socket_directories = ''
 max_connections = 500
 fsync = off
 synchronous_commit = off
 full_page_writes = off
 """
+
+_WHO_MAY = "host all all all scram-sha-256\n"
+"""From every address: initdb's own lines are for this machine's alone."""
 
 
 class Postgres:
@@ -44,9 +47,8 @@ class Postgres:
     end, stopped and removed. Errors of SQL are psycopg's own.
     """
 
-    host = "127.0.0.1"
-
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.port = free_port()
         self.superuser_password = secrets.token_urlsafe(12)
         # PostgreSQL refuses to run as root.
@@ -66,7 +68,7 @@ class Postgres:
             self._initialise()
         if self._tls is not None:
             certificate, key, required = self._tls
-            self._front = TlsFront(self.port, self._backend_port, certificate, key, required=required)
+            self._front = TlsFront(self.host, self.port, self._backend_port, certificate, key, required=required)
             self._front.start()
         argv = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._backend_port)]
         self._process = Process.start(argv, log=self._home / "log", cwd=self._home, user=self._user)
@@ -140,7 +142,7 @@ class Postgres:
 
         It has the same roles and passwords, and answers only reads (ReadOnlySqlTransaction otherwise).
         """
-        copy = Postgres()
+        copy = Postgres(self.host)
         copy.superuser_password = self.superuser_password
         try:
             copy._clone(self._backend_port)
@@ -190,7 +192,9 @@ class Postgres:
         )  # fmt: skip
         password_file.unlink()
         with (self._data / "postgresql.conf").open("a") as file:
-            file.write(_CONFIGURATION)
+            file.write(_CONFIGURATION.format(host=self.host))
+        with (self._data / "pg_hba.conf").open("a") as file:
+            file.write(_WHO_MAY)
 
     def _clone(self, port: int) -> None:
         source = conninfo.make_conninfo(host=self.host, port=port, user=SUPERUSER)

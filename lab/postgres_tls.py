@@ -18,9 +18,12 @@ _PROTOCOL_3 = range(196608, 262144)
 
 
 class TlsFront:
-    """Listens on 127.0.0.1:``port`` and forwards to 127.0.0.1:``backend_port``; ``required`` refuses plain sessions."""
+    """Listens on ``port`` and forwards to ``backend_port`` of the same address; ``required`` refuses plain sessions."""
 
-    def __init__(self, port: int, backend_port: int, certificate: Path, key: Path, *, required: bool) -> None:
+    def __init__(
+        self, host: str, port: int, backend_port: int, certificate: Path, key: Path, *, required: bool
+    ) -> None:
+        self._host = host
         self._port = port
         self._backend_port = backend_port
         self._required = required
@@ -35,7 +38,7 @@ class TlsFront:
         """Listen; ``OSError`` if the port is taken."""
         self._thread.start()
         try:
-            listen = asyncio.start_server(self._accept, "127.0.0.1", self._port)
+            listen = asyncio.start_server(self._accept, self._host, self._port)
             self._server = asyncio.run_coroutine_threadsafe(listen, self._loop).result(5)
         except OSError:
             self.stop()
@@ -82,7 +85,7 @@ class TlsFront:
             writer.write(_refusal(startup))
             await writer.drain()
             return
-        backend_reader, backend_writer = await asyncio.open_connection("127.0.0.1", self._backend_port)
+        backend_reader, backend_writer = await asyncio.open_connection(self._host, self._backend_port)
         try:
             backend_writer.write(head + startup)
             await asyncio.gather(_pump(reader, backend_writer), _pump(backend_reader, writer))

@@ -1,7 +1,8 @@
 """``make lab`` and ``make lab-down``: the platform with one team on it, left up to be looked into.
 
 ``python -m lab.standing up`` starts a process that holds all of it, and returns once Temporal serves; ``down`` ends that
-process, and with it everything. Its directory, ``lab/`` in the cache, has the process's id, a kubeconfig and all logs.
+process, and with it everything; what is left where it was killed goes with the next ``up``. Its directory, ``lab/`` in the
+cache, has the process's id, a kubeconfig and all logs.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -43,6 +45,8 @@ The lab is up: Argo CD {argocd}, Temporal {temporal}, and the rollout of example
                  k -n argocd get events --field-selector involvedObject.name={gate}
   repository     {repository}   (commit to its branch main: Argo CD notices within 5 s)
   frontend       {frontend}
+  the node       {node}
+                 there:  {ctr} -n k8s.io containers list
   logs           {logs}
 
 Break it, as a replaced database does (all looks healthy, nothing works), and more so, as a restart of the nodes does:
@@ -130,6 +134,8 @@ def _instructions(platform: Platform, team: Team) -> str:
         gate=team.git.name(GATE),
         repository=team.repository.directory,
         frontend=team.frontend,
+        node=shlex.join(platform.nodes[0].shell),
+        ctr=platform.nodes[0].ctr,
         logs=platform.directory,
         psql=team.postgres.program("psql"),
         dsn=dsn,

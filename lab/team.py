@@ -38,6 +38,9 @@ Json = dict[str, Any]
 PATIENCE_SECONDS = 300.0
 SERVERS = frozenset({"frontend", "history", "matching", "worker"})
 SECRET = "temporal-db-app"  # noqa: S105 -- its name
+_DATABASE = "temporal-db-rw"
+_RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+"""The strictest of the Pod Security Standards."""
 _LOOK_SECONDS = 0.3
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})
 
@@ -56,22 +59,21 @@ class Team:
         """Where its namespace is."""
         self.hub: ApiClient = platform.client
         """Where its Applications are."""
-        self.postgres = Postgres()
+        self.postgres = Postgres(self.cluster.host)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Start its database, and make what its platform gives it: a namespace with the database's Secret."""
         with ExitStack() as stack:
-            host = f"temporal-db-rw.{self.name}.svc"
-            self.cluster.hosts[host] = self.postgres.host
             stack.enter_context(self.postgres)
             self.databases = Databases(self.postgres.host, self.postgres.port, "temporal", "not-for-anyones-eyes")
             self.postgres.create_role(self.databases.user, self.databases.password)
             self._create_databases()
             self.repository = Repository(self.platform.directory / f"git-{self.name}")
-            self._database_host = host
+            self._database_host = f"{_DATABASE}.{self.name}.svc"
             self.git = self._tree("rollout")
-            self.client.create("/api/v1/namespaces", {"metadata": {"name": self.name}})
+            self.client.create("/api/v1/namespaces", {"metadata": {"name": self.name, "labels": _RESTRICTED}})
+            self.cluster.name_outside(self.name, _DATABASE, self.postgres.port)
             self.set_password(self.databases.password)
             self.history = stack.enter_context(History(self._watched()))
             stack.callback(self._leave)
@@ -197,7 +199,7 @@ class Team:
 
     def kill(self, pod: Json) -> None:
         """SIGKILL the processes of a pod, as the kernel does where memory runs out."""
-        for pid in self.cluster.kubelet.pids(pod["metadata"]["uid"]):
+        for pid in self.cluster.pids(pod["metadata"]["uid"]):
             os.kill(pid, signal.SIGKILL)
 
     def delete(self, path: str) -> None:
@@ -275,8 +277,7 @@ class Team:
 
     def gate(self, name: str = GATE) -> TeamGate:
         """One of its gates, by its Application's name without the team's."""
-        node = self.cluster.directory / "kubelet"
-        return TeamGate(self.client, self.history, node, self.name, self.git.name(name))
+        return TeamGate(self.client, self.history, self.cluster.logs, self.name, self.git.name(name))
 
     def log(self, pod: Json, container: str | None = None, *, previous: bool = False) -> str:
         """A pod's log, as ``kubectl logs`` shows it."""

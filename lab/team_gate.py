@@ -1,6 +1,6 @@
 """One gate of a team as its people see it: its pods and how they ended, what they said, its receipt, its watchdog.
 
-Of pods that are gone the history and the node's files tell.
+Of pods that are gone the history and the logs that the nodes keep tell.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from lab.api_client import ApiClient
     from lab.history import History, Version
@@ -19,11 +19,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class TeamGate:
-    """A gate by its Application's name, in its namespace; ``node`` is the folder where the node keeps all logs."""
+    """A gate by its Application's name, in its namespace; ``said`` is what each run of a pod's container said."""
 
     client: ApiClient
     history: History
-    node: Path
+    said: Callable[[Json, str], list[str]]
     namespace: str
     application: str
 
@@ -46,10 +46,7 @@ class TeamGate:
     def logs(self) -> list[tuple[Json, str]]:
         """Each pod that its Job ever had, and what it has said; the node keeps the logs of those that are gone."""
         pods = {version.body["metadata"]["uid"]: version.body for version in self._pods_since(0.0, "gate")}
-        return [
-            (pod, "".join(file.read_text("utf-8", errors="replace") for file in self._log_files(pod)))
-            for pod in pods.values()
-        ]
+        return [(pod, "".join(self.said(pod, "gate"))) for pod in pods.values()]
 
     def receipt(self) -> Json | None:
         """What its receipt holds, None where there is none."""
@@ -95,9 +92,3 @@ class TeamGate:
         for version in versions:
             began.setdefault(version.name, version.at)
         return [version for version in versions if began[version.name] >= since]
-
-    def _log_files(self, pod: Json) -> list[Path]:
-        """One for each time that the container ran."""
-        metadata = pod["metadata"]
-        home = self.node / f"{self.namespace}_{metadata['name']}_{metadata['uid']}"
-        return sorted((home / "gate").glob("*.log"))

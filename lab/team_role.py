@@ -44,8 +44,14 @@ class TeamRole:
         return token
 
     def set_gates(self, scratch: Path, host: str, server_name: str = "") -> None:
-        """Have both gates of the team reach the server by this name of this machine, which the team's pods then resolve."""
-        self.team.cluster.hosts[host] = "127.0.0.1"
+        """Have both gates of the team reach the server by this name: a Service's, or one that only they know."""
+        gates = (self.team.git.gate, self.team.git.second_gate)
+        if host.endswith(".svc"):
+            name, namespace, _ = host.split(".")
+            self.team.cluster.name_outside(namespace, name, self.server.port)
+        else:
+            for gate in gates:
+                gate["hostAliases"] = [{"ip": self.server.host, "hostnames": [host]}]
         self._put("ca.crt", _CA, self.server.write_certificate(scratch / "ca.crt").read_text())
         settings = {
             "address": f"{host}:{self.server.port}",
@@ -54,7 +60,7 @@ class TeamRole:
             "caSecret": {"name": _CA},
             "serverName": server_name,
         }
-        for gate in (self.team.git.gate, self.team.git.second_gate):
+        for gate in gates:
             gate["argocd"] = {"server": settings}
 
     def initiator(self) -> str:

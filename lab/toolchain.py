@@ -125,20 +125,23 @@ def build_tools_once(
     module: Path,
     *,
     stamp: Mapping[str, str],
+    what: str = "tool",
+    tags: str = "",
     finish: Callable[[Path, GoModule], None] | None = None,
     progress: Progress = print,
 ) -> Path:
     """The directory ``kept`` with the tools of the go.mod in ``module``, stripped; raises ``BuildError``.
 
-    Built with a Go that is at least go.mod's. ``stamp`` are values for Go variables, as of ``-ldflags=-X``; ``finish``
-    is called with the new directory once the tools are in it.
+    Built with a Go that is at least go.mod's. ``stamp`` are values for Go variables, as of ``-ldflags=-X``; ``tags`` are
+    build tags, and ``what`` are packages of the module's own in place of its tools; ``finish`` is called with the new
+    directory once the tools are in it.
     """
 
     def make(target: Path) -> None:
         asked = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
         go = _go(progress, _version(asked[1]) if asked else _GO_AT_LEAST)
         flags = " ".join(["-s -w", *(f"-X {variable}={text}" for variable, text in stamp.items())])
-        _build(go, name, ["install", f"-ldflags={flags}", "tool"], target, progress, cwd=module)
+        _build(go, name, ["install", f"-ldflags={flags}", f"-tags={tags}", what], target, progress, cwd=module)
         if finish is not None:
             finish(target, GoModule(go, module))
 
@@ -149,16 +152,21 @@ def build_tools_once(
 
 def program(name: str, package: str, progress: Progress = print) -> Path:
     """A program of PATH, else of that Debian package, which apt-get installs as root. Raises ``BuildError``."""
-    if (found := shutil.which(name)) is not None:
+    return installed(name, package, lambda: shutil.which(name), progress)
+
+
+def installed(name: str, package: str, find: Callable[[], str | None], progress: Progress = print) -> Path:
+    """What ``find`` says; where that is nothing, once the Debian package is installed. Raises ``BuildError``."""
+    if (found := find()) is not None:
         return Path(found)
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise BuildError(f"{name} is not on PATH, and only root can install it here, by apt-get: install {package}")
     with FileLock(Path(tempfile.gettempdir()) / "temporal-recovery-hook-apt.lock", timeout=_BUILD_SECONDS):
-        if (found := shutil.which(name)) is None:
+        if (found := find()) is None:
             progress(f"{name} is not installed: installing {package} with apt-get")
             for arguments in (["update", "--quiet"], ["install", "--yes", "--no-install-recommends", package]):
                 _output(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments])
-            found = shutil.which(name)
+            found = find()
     if found is None:
         raise BuildError(f"the package {package} has no {name}")
     return Path(found)

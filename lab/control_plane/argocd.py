@@ -82,6 +82,11 @@ class ArgoCd:
         self._plane = plane
         self._stack = ExitStack()
 
+    @property
+    def host(self) -> str:
+        """The address by which pods of the cluster reach what listens on this machine."""
+        return self._plane.network.host
+
     def secret(self, name: str) -> Json:
         """A Secret of its namespace."""
         return self._plane.client.get(f"{_COLLECTIONS['Secret']}/{name}")

@@ -13,8 +13,10 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
+from lab.control_plane.component import Component
 from lab.control_plane.kubernetes import CONTEXT
 from lab.processes import free_port
+from lab.toolchain import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from lab.control_plane.argocd import ArgoCd
-    from lab.control_plane.component import Component
 
 NAME = "argocd-server.argocd.svc"
 """A name in the certificate that it makes; its Service's in a cluster."""
@@ -37,9 +38,11 @@ class ArgoCdServer:
 
     def __init__(self, argocd: ArgoCd) -> None:
         self.port = free_port()
-        self.address = f"{_HOST}:{self.port}"
+        self.host = argocd.host
+        self.address = f"{self.host}:{self.port}"
         self._argocd = argocd
         self._component: Component | None = None
+        self._relay: Component | None = None
         self._logged_in = False
 
     def start(self) -> Self:
@@ -51,6 +54,7 @@ class ArgoCdServer:
         ]  # fmt: skip
         self._component = self._argocd.started("argocd-server", arguments)
         try:
+            self._relay = self._started_relay()
             self._component.wait_until(self._answers, "/healthz answers")
         except BaseException:
             self.stop()
@@ -59,9 +63,10 @@ class ArgoCdServer:
 
     def stop(self) -> None:
         """Kill it: its port refuses from then on."""
-        if self._component is not None:
-            self._component.stop()
-            self._component = None
+        for component in (self._relay, self._component):
+            if component is not None:
+                component.stop()
+        self._relay = self._component = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -70,6 +75,12 @@ class ArgoCdServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _started_relay(self) -> Component:
+        """From the address that pods reach: the server itself asks its own port on 127.0.0.1, whatever its address."""
+        listen, server = f"TCP-LISTEN:{self.port},bind={self.host},fork,reuseaddr", f"TCP:{_HOST}:{self.port}"
+        argv = [str(program("socat", "socat")), listen, server]
+        return Component(argv, name="argocd-server-relay", directory=self._argocd.directory)
 
     def _answers(self) -> bool:
         """By any certificate: it may be making its own."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ARGOCD_LINES = ("3.6", "3.2")
 """The two that behave differently in RollingSync; each is a folder ``lab/modules/argocd-LINE``."""
 
-_MODULES = Path(__file__).parent.parent / "modules"
+MODULES = Path(__file__).parent.parent / "modules"
 _KUBERNETES = "k8s.io/kubernetes"
 _ARGOCD = "github.com/argoproj/argo-cd/v3"
 _ARGOCD_SCRIPTS = ("git-verify-wrapper.sh", "gpg-wrapper.sh")
@@ -40,6 +40,9 @@ class KubernetesBuild:
     release: str
     api_server: Path
     controller_manager: Path
+    scheduler: Path
+    kubelet: Path
+    kube_proxy: Path
     kubectl: Path
 
 
@@ -59,25 +62,26 @@ class ArgoCdBuild:
 
 def kubernetes(progress: Progress = print) -> KubernetesBuild:
     """Kubernetes, built if it is not in the cache. Raises ``BuildError``."""
-    module = _MODULES / "kubernetes"
-    release = _release(module, _KUBERNETES)
-    kept = cache_directory() / "kubernetes" / release
-    major, minor, _ = release.split(".")
+    module = MODULES / "kubernetes"
+    version = release(module, _KUBERNETES)
+    kept = cache_directory() / "kubernetes" / f"{version}-with-nodes"
+    major, minor, _ = version.split(".")
     # As its own makefile stamps it. Argo CD tells helm this release, and charts ask for one.
-    stamp = {"gitVersion": f"v{release}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    stamp = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     values = {f"k8s.io/component-base/version.{name}": text for name, text in stamp.items()}
-    build_tools_once(kept, f"Kubernetes {release}", module, stamp=values, progress=progress)
-    return KubernetesBuild(release, kept / "kube-apiserver", kept / "kube-controller-manager", kept / "kubectl")
+    build_tools_once(kept, f"Kubernetes {version}", module, stamp=values, progress=progress)
+    programs = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+    return KubernetesBuild(version, *(kept / name for name in programs))
 
 
 def argocd(line: str, progress: Progress = print) -> ArgoCdBuild:
     """Argo CD of a line of ``ARGOCD_LINES``, built if it is not in the cache. Raises ``BuildError``."""
-    module = _MODULES / f"argocd-{line}"
-    release = _release(module, _ARGOCD)
-    kept = cache_directory() / "argocd" / release
-    stamp = {f"{_ARGOCD}/common.version": release}
-    build_tools_once(kept, f"Argo CD {release}", module, stamp=stamp, finish=_finish_argocd, progress=progress)
-    return ArgoCdBuild(release, kept / "argocd", kept / "install.json", kept / "scripts")
+    module = MODULES / f"argocd-{line}"
+    version = release(module, _ARGOCD)
+    kept = cache_directory() / "argocd" / version
+    stamp = {f"{_ARGOCD}/common.version": version}
+    build_tools_once(kept, f"Argo CD {version}", module, stamp=stamp, finish=_finish_argocd, progress=progress)
+    return ArgoCdBuild(version, kept / "argocd", kept / "install.json", kept / "scripts")
 
 
 def etcd() -> Path:
@@ -109,7 +113,8 @@ def git(progress: Progress = print) -> Path:
     return toolchain.program("git", "git", progress)
 
 
-def _release(module: Path, dependency: str) -> str:
+def release(module: Path, dependency: str) -> str:
+    """What the go.mod of a module requires of a dependency. Raises ``BuildError``."""
     found = re.search(rf"^\s+{re.escape(dependency)} v(\S+)", (module / "go.mod").read_text(), re.MULTILINE)
     if found is None:
         raise BuildError(f"{module.name}/go.mod does not require {dependency}")

@@ -33,8 +33,8 @@ class Keys:
     service_accounts: Path
 
 
-def make(directory: Path, api_server_addresses: tuple[str, ...]) -> Keys:
-    """Make them in a new directory, for servers on 127.0.0.1 and what else the API server is reached by."""
+def make(directory: Path, api_server_addresses: tuple[str, ...], nodes: tuple[str, ...]) -> Keys:
+    """Make them in a new directory, for what the API server is reached by, and the nodes' names and addresses."""
     directory.mkdir(mode=0o700)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(directory / "ca.crt"))
@@ -46,11 +46,11 @@ def make(directory: Path, api_server_addresses: tuple[str, ...]) -> Keys:
         issued.private_key_pem.write_to_path(str(made.key))
         return made
 
-    names = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1")
+    names = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
     return Keys(
         authority=directory / "ca.crt",
         api_server=pair("apiserver", *names, *api_server_addresses, common_name="kube-apiserver"),
-        kubelet=pair("kubelet", "localhost", "127.0.0.1", common_name="system:node:lab", organization="system:nodes"),
+        kubelet=pair("kubelet", *nodes, common_name="system:nodes"),
         kubelet_client=pair("kubelet-client", "kubelet-client.invalid", common_name="kube-apiserver-kubelet-client"),
         service_accounts=pair("service-accounts", "tokens.invalid", common_name="service-accounts").key,
     )

@@ -1,28 +1,24 @@
-"""etcd, kube-apiserver and kube-controller-manager as local processes on 127.0.0.1.
+"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler as local processes.
 
-Knows their command lines; nothing of what is deployed, and nothing of nodes. Services get addresses of the loopback
-network, each control plane of another part of it, so that a proxy on this machine can listen on them.
+Knows their command lines; nothing of what is deployed, and of nodes only their names. The API server listens on the host's
+end of the cluster's network, where its nodes and pods find it; etcd on 127.0.0.1.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import tempfile
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
-
-from filelock import FileLock, Timeout
 
 from lab.api_client import ApiClient, ApiError
 from lab.control_plane import builds, keys
 from lab.control_plane.component import Component
+from lab.node.network import NODES, Network
 from lab.processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
     from types import TracebackType
 
     from lab.control_plane.builds import KubernetesBuild
@@ -35,10 +31,16 @@ CONTEXT = "lab"
 
 _HOST = "127.0.0.1"
 _ISSUER = "https://kubernetes.default.svc"
-_NETWORKS = range(100, 128)
-"""N of 127.N.0.0/16; lower ones are the machine's own (127.0) and pods' (``lab/kubelet/address.py``)."""
-_NETWORK_LOCKS = Path(tempfile.gettempdir()) / f"temporal-recovery-hook-networks-{os.getuid()}"
 _CONTROLLER_MANAGER = "system:kube-controller-manager"
+_SCHEDULER = "system:kube-scheduler"
+_PROXY = "system:kube-proxy"
+_KUBELETS = tuple(f"system:node:node-{number}" for number in NODES)
+_GROUPS = (
+    {"admin": "system:masters"}
+    | dict.fromkeys((_CONTROLLER_MANAGER, _SCHEDULER, _PROXY), "")
+    | dict.fromkeys(_KUBELETS, "system:nodes")
+)
+"""Everybody who has a token, and their group."""
 
 
 class ControlPlane:
@@ -48,15 +50,15 @@ class ControlPlane:
     tokens and the objects stay the same over ``stop_api_server`` and ``start_api_server``.
     """
 
-    def __init__(self, build: KubernetesBuild, directory: Path) -> None:
+    def __init__(self, build: KubernetesBuild, network: Network, directory: Path) -> None:
         self.build = build
+        self.network = network
         self.directory = directory = directory.resolve()  # the processes run in it
-        self.address = (_HOST, free_port())
-        self.url = f"https://{_HOST}:{self.address[1]}"
+        self.address = (network.host, free_port())
+        self.url = f"https://{network.host}:{self.address[1]}"
         self.ca_file = directory / "keys" / "ca.crt"
         self.kubeconfig = directory / "admin.kubeconfig"
-        self.service_network = ""
-        self._tokens = {name: secrets.token_urlsafe(24) for name in ("admin", _CONTROLLER_MANAGER)}
+        self._tokens = {name: secrets.token_urlsafe(24) for name in _GROUPS}
         self._etcd_port = free_port()
         self._stack = ExitStack()
         self._api_server: Component | None = None
@@ -71,12 +73,17 @@ class ControlPlane:
         return self._client
 
     @property
-    def kubelet_certificate(self) -> tuple[Path, Path]:
-        """Certificate and key that a kubelet on 127.0.0.1 serves with.
+    def keys(self) -> keys.Keys:
+        """The files of its certificates and keys."""
+        if self._keys is None:
+            raise RuntimeError("the control plane has not been started")
+        return self._keys
 
-        The API server trusts them, and shows a certificate of ``ca_file`` in turn.
-        """
-        return self._made.kubelet.certificate, self._made.kubelet.key
+    def kubeconfig_of(self, user: str) -> Path:
+        """Write the kubeconfig of a part of the cluster, such as ``system:node:node-1``; its path."""
+        path = self.directory / f"{user.rpartition(':')[2]}.kubeconfig"
+        self.write_kubeconfig(path, self._tokens[user])
+        return path
 
     def token(self, namespace: str, service_account: str) -> str:
         """A token of a ServiceAccount that exists, by TokenRequest. Raises ``ApiError``."""
@@ -120,8 +127,9 @@ class ControlPlane:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self.service_network = stack.enter_context(_service_network())
-            self._keys = keys.make(self.directory / "keys", (_first_address(self.service_network),))
+            nodes = [each for number in NODES for each in (f"node-{number}", self.network.node(number))]
+            addresses = (self.network.host, self.network.service(1))
+            self._keys = keys.make(self.directory / "keys", addresses, tuple(nodes))
             self.write_kubeconfig(self.kubeconfig, self._tokens["admin"])
             etcd = stack.enter_context(self._started_etcd())
             stack.callback(self.stop_api_server)
@@ -129,6 +137,7 @@ class ControlPlane:
             etcd.wait_until_answers(f"http://{_HOST}:{self._etcd_port}/health")
             self.start_api_server()
             controller_manager = stack.enter_context(self._started_controller_manager())
+            stack.enter_context(self._started_scheduler())
             controller_manager.wait_until(self._controllers_work, "the namespace default has its ServiceAccount")
             self._stack = stack.pop_all()
         return self
@@ -138,12 +147,6 @@ class ControlPlane:
     ) -> None:
         self._stack.close()
         self.client.close()
-
-    @property
-    def _made(self) -> keys.Keys:
-        if self._keys is None:
-            raise RuntimeError("the control plane has not been started")
-        return self._keys
 
     def _ready(self) -> bool:
         try:
@@ -171,17 +174,17 @@ class ControlPlane:
     def _started_api_server(self) -> Component:
         tokens = self.directory / "tokens.csv"
         tokens.touch(0o600)
-        lines = [("admin", "system:masters"), (_CONTROLLER_MANAGER, "")]
-        tokens.write_text("".join(f'{self._tokens[user]},{user},{user},"{group}"\n' for user, group in lines))
-        made = self._made
+        lines = [f'{self._tokens[user]},{user},{user},"{group}"\n' for user, group in _GROUPS.items()]
+        tokens.write_text("".join(lines))
+        made, host = self.keys, self.network.host
         argv = [
             str(self.build.api_server),
             f"--etcd-servers=http://{_HOST}:{self._etcd_port}",
-            f"--bind-address={_HOST}", f"--advertise-address={_HOST}", f"--secure-port={self.address[1]}",
-            "--endpoint-reconciler-type=none",
-            f"--service-cluster-ip-range={self.service_network}",
-            "--authorization-mode=RBAC", "--anonymous-auth=false", "--allow-privileged=true",
-            f"--token-auth-file={tokens}",
+            f"--bind-address={host}", f"--advertise-address={host}", f"--secure-port={self.address[1]}",
+            f"--service-cluster-ip-range={self.network.services}",
+            "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+            "--anonymous-auth=false", "--allow-privileged=true",
+            f"--token-auth-file={tokens}", f"--client-ca-file={made.authority}",
             f"--tls-cert-file={made.api_server.certificate}", f"--tls-private-key-file={made.api_server.key}",
             f"--service-account-issuer={_ISSUER}",
             f"--service-account-key-file={made.service_accounts}",
@@ -194,16 +197,12 @@ class ControlPlane:
         return Component(argv, name="kube-apiserver", directory=self.directory)
 
     def _started_controller_manager(self) -> Component:
-        kubeconfig = self.directory / "kube-controller-manager.kubeconfig"
-        self.write_kubeconfig(kubeconfig, self._tokens[_CONTROLLER_MANAGER])
         argv = [
             str(self.build.controller_manager),
-            f"--kubeconfig={kubeconfig}",
-            f"--service-account-private-key-file={self._made.service_accounts}",
-            f"--root-ca-file={self._made.authority}",
+            f"--kubeconfig={self.kubeconfig_of(_CONTROLLER_MANAGER)}",
+            f"--service-account-private-key-file={self.keys.service_accounts}",
+            f"--root-ca-file={self.keys.authority}",
             "--use-service-account-credentials=true", "--leader-elect=false",
-            # Endpoints in the loopback network are refused by validation: these three would fail for every Service.
-            "--controllers=*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller",
             "--secure-port=0",
             # The default of 20 a second costs seconds of the start: each controller gets an account and a token first.
             "--kube-api-qps=1000", "--kube-api-burst=1000",
@@ -211,25 +210,14 @@ class ControlPlane:
         ]  # fmt: skip
         return Component(argv, name="kube-controller-manager", directory=self.directory)
 
-
-@contextmanager
-def _service_network() -> Iterator[str]:
-    """A network such as 127.64.0.0/16 that no other control plane of this machine has for the length of the block."""
-    _NETWORK_LOCKS.mkdir(exist_ok=True)
-    for number in _NETWORKS:
-        lock = FileLock(_NETWORK_LOCKS / str(number), thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        try:
-            yield f"127.{number}.0.0/16"
-        finally:
-            lock.release()
-        return
-    raise RuntimeError(f"{len(_NETWORKS)} control planes on this machine are the most there can be")
-
-
-def _first_address(network: str) -> str:
-    """That of the Service kubernetes."""
-    return network.replace(".0/16", ".1")
+    def _started_scheduler(self) -> Component:
+        configuration = {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "leaderElection": {"leaderElect": False},
+            "clientConnection": {"kubeconfig": str(self.kubeconfig_of(_SCHEDULER)), "qps": 500, "burst": 500},
+        }
+        file = self.directory / "kube-scheduler.json"
+        file.write_text(json.dumps(configuration), encoding="utf-8")
+        argv = [str(self.build.scheduler), f"--config={file}", "--secure-port=0"]
+        return Component(argv, name="kube-scheduler", directory=self.directory)

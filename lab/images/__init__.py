@@ -1,36 +1,39 @@
-"""What the images of the rollout are on the process kubelet's node: names, and the programs and files behind them.
+"""The images of the rollout and of a node, built here: the gate's by its own Dockerfile, the others around real programs.
 
-Temporal's are its own tool and server of each release, with two small programs in place of what their images bring beside
-those (``temporal_server``: the entrypoint that fills in the configuration; ``temporal_cli``: two commands of its command
-line). The gate's is the program, installed from its wheel and the locked dependencies as the Dockerfile does.
+Temporal's are its own tool, server and command line of each release with the image's user and places; what the server's
+entrypoint does is ours (``temporal_server.sh``). The web page's is a name alone: it is nothing of the gate's business.
 """
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import toolchain
-from lab.kubelet import Image
-from lab.toolchain import cache_directory
+from lab.control_plane.builds import MODULES
+from lab.image import SOURCE, Builder
+from lab.images import making
+from lab.images.making import Made
+from lab.toolchain import build_once, build_tools_once, cache_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from lab.toolchain import TemporalBuild
+    from lab.toolchain import Progress, TemporalBuild
 
 GATE = "ghcr.io/temporal-recovery-hook/temporal-recovery-hook:0.1.0"
 """As the chart names it."""
-
 WEB = "temporalio/ui:2.44.0"
+PAUSE = "registry.k8s.io/pause:3.10.1"
+COREDNS = "registry.k8s.io/coredns/coredns:v1.15.0"
 
-_ROOT = Path(__file__).parent.parent.parent
-_SECONDS = 300.0
-_ADMIN_TOOLS_SUFFIX = "-tctl-1.18.4-cli-1.5.0"
+_CLI = "1.5.0"
+_ADMIN_TOOLS_SUFFIX = f"-tctl-1.18.4-cli-{_CLI}"
+_SCHEMA = "etc/temporal/schema/postgresql/v12"
+_USER = {"etc/passwd": "root:x:0:0:root:/root:/bin/sh\ntemporal:x:1000:1000::/home/temporal:/bin/sh\n"}
+_AS_TEMPORAL = ("WORKDIR /etc/temporal", "USER temporal")
+_SLEEPS = 'CMD ["sleep", "infinity"]'
+_GATE_SOURCES = ("Dockerfile", "pyproject.toml", "README.md", "LICENSE", "requirements", "hook")
 
 
 def server(release: str) -> str:
@@ -43,80 +46,49 @@ def admin_tools_tag(release: str) -> str:
     return release + _ADMIN_TOOLS_SUFFIX
 
 
-def images(builds: Iterable[TemporalBuild], directory: Path) -> dict[str, Image]:
-    """All images by name; what has to be made for them is made in ``directory``. Raises ``BuildError``."""
-    here = Path(__file__).parent
-    gate = _install_gate(directory / "gate")
-    cli = directory / "temporal"
-    cli.write_text(f"#!{sys.executable}\n{(here / 'temporal_cli.py').read_text(encoding='utf-8')}", encoding="utf-8")
-    cli.chmod(0o755)
-    found = {
-        GATE: Image(
-            command=["/app/bin/temporal-recovery-hook"],
-            files={"/app": gate},
-            environment={
-                "PATH": "/app/bin:/usr/local/bin:/usr/bin:/bin",
-                "LANG": "C.UTF-8",
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-            user=(65532, 65532),
-        ),
-        WEB: Image(command=["sleep", "infinity"]),
-    }
-    for build in builds:
-        release = build.schema_tool.release
-        found[server(release)] = Image(
-            command=[sys.executable, "-I", "-S", "/etc/temporal/entrypoint.py"],
-            files={
-                "/usr/local/bin/temporal-server": build.server,
-                "/etc/temporal/entrypoint.py": here / "temporal_server.py",
-            },
-        )
-        found[f"temporalio/admin-tools:{admin_tools_tag(release)}"] = Image(
-            command=["sleep", "infinity"],
-            files={
-                "/usr/local/bin/temporal-sql-tool": build.schema_tool.path,
-                "/etc/temporal/schema/postgresql/v12": build.schema_tool.schema_directory,
-                "/usr/local/bin/temporal": cli,
-            },
-            environment={"PYTHONPATH": str(_ROOT)},
-        )
+def stores(temporal: Iterable[TemporalBuild], progress: Progress = print) -> list[Path]:
+    """The folders of registries that hold all images, made where they are missing. Raises ``BuildError``, ``ImageError``."""
+    builder = Builder(progress)
+    sources = making.digest_of(SOURCE / one for one in _GATE_SOURCES)
+    found = [making.kept("gate", sources, partial(_push_gate, builder), progress)]
+    for made in (*_of_the_node(progress), *_of_temporal(temporal, progress)):
+        name = making.repository(made.name).replace("/", "-").partition(":")[0]
+        found.append(making.kept(name, made.digest, partial(making.push, builder, made), progress))
     return found
 
 
-def _install_gate(directory: Path) -> Path:
-    """Install the program of this checkout into a directory that a container has as ``/app``.
-
-    Its locked dependencies come out of the cache, where they are installed once.
-    """
-    lock = _ROOT / "requirements" / "runtime.lock"
-    digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    kept = cache_directory() / "gate" / digest
-    toolchain.make_once(kept, print, lambda target: _install_dependencies(target, lock))
-    app = directory / "app"
-    shutil.copytree(kept, app, symlinks=True)
-    wheels = directory / "wheel"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    _run([*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(_ROOT)])
-    python = str(app / "bin" / "python")
-    _run([*pip, "--python", python, "install", "--quiet", "--no-deps", "--no-index", *map(str, wheels.glob("*.whl"))])
-    script = app / "bin" / "temporal-recovery-hook"
-    body = script.read_text(encoding="utf-8").partition("\n")[2]
-    script.write_text(f"#!/app/bin/python -Iu\n{body}", encoding="utf-8")  # as the Dockerfile has it
-    return app
+def _push_gate(builder: Builder, to: str) -> None:
+    builder.push(builder.make().name, f"{to}/{making.repository(GATE)}")
 
 
-def _install_dependencies(target: Path, lock: Path) -> None:
-    _run([sys.executable, "-m", "venv", "--without-pip", str(target)])
-    _run(
-        [
-            sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(target / "bin" / "python"),
-            "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--requirement", str(lock),
-        ]
-    )  # fmt: skip
+def _of_the_node(progress: Progress) -> Iterator[Made]:
+    module = MODULES / "node-images"
+    home = cache_directory() / "node-images" / making.digest_of([module])
+    what = "CoreDNS and the pods' first container"
+    programs = build_tools_once(home, what, module, stamp={}, what="./...", progress=progress)
+    yield Made(PAUSE, {"pause": programs / "pause"}, ("USER 65535:65535", 'ENTRYPOINT ["/pause"]'))
+    yield Made(COREDNS, {"coredns": programs / "coredns"}, ("USER 65532:65532", 'ENTRYPOINT ["/coredns"]'))
+    yield Made(WEB, making.shell(progress), ("USER temporal", _SLEEPS), _USER)
 
 
-def _run(argv: list[str]) -> None:
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=_SECONDS)
-    if done.returncode != 0:
-        raise toolchain.BuildError(f"{' '.join(argv)} failed:\n{(done.stderr or done.stdout)[-2000:]}")
+def _of_temporal(temporal: Iterable[TemporalBuild], progress: Progress) -> Iterator[Made]:
+    module = f"github.com/temporalio/cli/cmd/temporal@v{_CLI}"
+    install = ["install", "-ldflags=-s -w", module]
+    cli = build_once(cache_directory() / "temporal-cli" / _CLI, f"Temporal's command line {_CLI}", install, progress)
+    tools = making.shell(progress) | {"usr/local/bin/temporal": cli / "temporal"}
+    servers = making.shell(progress) | {"etc/temporal/entrypoint.sh": Path(__file__).with_name("temporal_server.sh")}
+    writes = "COPY --chown=1000:1000 empty /etc/temporal/config"
+    for build in temporal:
+        release, tool = build.schema_tool.release, build.schema_tool
+        yield Made(
+            server(release),
+            servers | {"usr/local/bin/temporal-server": build.server},
+            (writes, *_AS_TEMPORAL, 'ENTRYPOINT ["/etc/temporal/entrypoint.sh"]'),
+            _USER,
+        )
+        yield Made(
+            f"temporalio/admin-tools:{admin_tools_tag(release)}",
+            tools | {"usr/local/bin/temporal-sql-tool": tool.path, _SCHEMA: tool.schema_directory},
+            (*_AS_TEMPORAL, _SLEEPS),
+            _USER,
+        )

@@ -1,6 +1,7 @@
 """What the scenarios share: on which Argo CD they are played, and what a rollout that went well looks like."""
 
 import itertools
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,9 @@ STEPS = ((MIGRATIONS, GATE), (RUNTIME,), (SECOND_GATE,), (BOOTSTRAP,))
 """Those of the examples' RollingSync."""
 NOT_COMPARED = "argocd.argoproj.io/skip-reconcile"
 """With it Argo CD neither compares nor syncs an Application: so the others hear of a commit first."""
+POD_SECURITY = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+CONTAINER_SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+"""What the namespaces of teams ask of a pod and its containers: the restricted Pod Security Standard."""
 TERMINATED = 143
 """How a pod of the gate ends whose hook Job is deleted while it runs."""
 
@@ -232,3 +236,14 @@ def server_starts(team: Team) -> dict[str, tuple[str, int]]:
 def until_all(team: Team, *applications: str) -> None:
     """Until these are Synced and Healthy, whatever RollingSync says."""
     team.until(lambda: {team.state(one) for one in applications} == {("Synced", "Healthy")}, "all")
+
+
+def kubectl(team: Team, *arguments: str) -> str:
+    """What this cluster's own kubectl prints, as an administrator's."""
+    plane = team.platform.plane
+    done = subprocess.run(  # noqa: S603
+        [str(plane.build.kubectl), f"--kubeconfig={plane.kubeconfig}", *arguments],
+        capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip
+    assert done.returncode == 0, (arguments, done.stderr)
+    return done.stdout

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 import yaml
-from scenario import NO_RETRY, Json, on, policy, refresh
+from scenario import CONTAINER_SECURITY, NO_RETRY, POD_SECURITY, Json, on, policy, refresh
 
 from lab import images
 from lab.api_client import ApiError
@@ -36,13 +36,19 @@ def config_map(name: str, value: str = "") -> Json:
 
 
 def job(name: str, script: str, hook: str | None = None) -> Json:
-    container = {"name": "job", "image": images.WEB, "command": ["sh", "-c", script]}
+    container = {
+        "name": "job",
+        "image": images.WEB,
+        "command": ["sh", "-c", script],
+        "securityContext": CONTAINER_SECURITY,
+    }
+    pod = {"restartPolicy": "Never", "securityContext": POD_SECURITY, "containers": [container]}
     annotations = {"argocd.argoproj.io/hook": hook} if hook else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name, "annotations": annotations},
-        "spec": {"backoffLimit": 0, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+        "spec": {"backoffLimit": 0, "template": {"spec": pod}},
     }
 
 

@@ -6,6 +6,8 @@ from datetime import UTC
 
 from audited import BY_HAND, GATE_ALONE, shows
 from scenario import (
+    CONTAINER_SECURITY,
+    POD_SECURITY,
     Json,
     assert_passed,
     assert_works,
@@ -92,11 +94,12 @@ def test_another_instance_in_the_namespace(team: Team) -> None:
         "name": "temporal-history",
         "image": pod["spec"]["containers"][0]["image"],
         "command": ["sleep", "3600"],
+        "securityContext": CONTAINER_SECURITY,
     }
     path = f"/api/v1/namespaces/{team.name}/pods"
     metadata = {"name": "another-history", "namespace": team.name, "labels": other}
     team.client.create(
-        path, {"metadata": metadata, "spec": {"containers": [container], "nodeName": pod["spec"]["nodeName"]}}
+        path, {"metadata": metadata, "spec": {"securityContext": POD_SECURITY, "containers": [container]}}
     )
     before = team.pod_uids()
     team.git.gate.update({"graceSeconds": 5, "hook": {"backoffLimit": 0}})
@@ -117,6 +120,7 @@ def test_another_instance_in_the_namespace(team: Team) -> None:
 NAMESPACE_MAKER = """\
         - name: create-default-namespace
           image: {{ $image }}
+          securityContext: {{- include "temporal.containerSecurity" . | nindent 12 }}
           env: [{name: TEMPORAL_ADDRESS, value: "temporal-frontend.{{ .Release.Namespace }}.svc:7233"}]
           command: [temporal, operator, namespace, describe, default]
 """

@@ -82,8 +82,8 @@ def test_no_readiness_probe(team: Team) -> None:
     """A commit whose servers crash seconds after their start: to RollingSync that step is done; the second gate holds."""
     sql = sql_of_runtime(team)
     right = dict(sql)
-    with port_that_hangs_up() as port:
-        sql |= {"host": "127.0.0.1", "port": port}
+    with port_that_hangs_up(team.cluster.host) as port:
+        sql |= {"host": team.cluster.host, "port": port}
         team.roll_out()
         team.until(lambda: team.gate(SECOND_GATE).pods(), "the second gate to run")
         assert team.steps()[RUNTIME] == "Healthy"
@@ -141,7 +141,7 @@ def show_failed_bootstrap(team: Team, failed: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def port_that_hangs_up() -> Iterator[int]:
+def port_that_hangs_up(host: str) -> Iterator[int]:
     """A port that takes connections and drops them after a while, as a proxy does whose database is gone.
 
     Servers that find no database at all are gone so soon that the four may never be seen running at once.
@@ -151,7 +151,7 @@ def port_that_hangs_up() -> Iterator[int]:
         def handle(self) -> None:
             time.sleep(HANGS_UP_AFTER_SECONDS)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangUp) as server:
+    with socketserver.ThreadingTCPServer((host, 0), HangUp) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -113,7 +113,7 @@ def event(namespace: str, about: str) -> Json:
 def bound(client: ApiClient, namespace: str, name: str = "web", **labels: str) -> Json:
     created = client.create(core(namespace, "pods"), pod(name, **labels))
     binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}}
-    target = {"apiVersion": "v1", "kind": "Node", "name": "node-1"}
+    target = {"apiVersion": "v1", "kind": "Node", "name": "no-such-node"}
     client.create(core(namespace, "pods", name) + "/binding", {**binding, "target": target})
     return created
 
@@ -317,7 +317,7 @@ def test_a_pods_spec_is_settled(client: ApiClient, namespace: str) -> None:
 def test_a_pod_is_bound_once(client: ApiClient, namespace: str) -> None:
     """The second Binding is a conflict."""
     bound(client, namespace)
-    assert client.get(core(namespace, "pods", "web"))["spec"]["nodeName"] == "node-1"
+    assert client.get(core(namespace, "pods", "web"))["spec"]["nodeName"] == "no-such-node"
     target = {"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "node-2"}}
     error = refusal(lambda: client.create(core(namespace, "pods", "web") + "/binding", target))
     assert (error.status, error.reason) == (409, "Conflict")
@@ -523,7 +523,7 @@ def test_field_selectors(client: ApiClient, namespace: str) -> None:
         found = client.list(core(namespace, "pods"), field_selector=selector)
         return [each["metadata"]["name"] for each in found]
 
-    assert names("spec.nodeName=node-1") == ["a"]
+    assert names("spec.nodeName=no-such-node") == ["a"]
     assert names("spec.nodeName=") == ["b"]
     assert names("status.phase!=Running") == ["b"]
     assert names("metadata.name=b,status.phase=Pending") == ["b"]

@@ -51,3 +51,16 @@ needs it, and whether 1.x makes the database and the schema (both unless it is t
 - name: SQL_PASSWORD
   {{- include "temporal.password" . | nindent 2 }}
 {{- end }}
+
+{{/* What the restricted Pod Security Standard asks for, with the image's user, whose number the kubelet cannot know by its name. */}}
+{{- define "temporal.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 1000
+fsGroup: 1000
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "temporal.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+{{- end }}
