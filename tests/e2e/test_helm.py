@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from audited import HELM_ALONE, shows
-from scenario import hook_migrations, on
+from scenario import hook_migrations, kubectl, on
 
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
@@ -75,13 +75,7 @@ def _kubectl(team: Team, command: str) -> str:
     """What a command says that a person copies, with this cluster's own kubectl."""
     program, *arguments = shlex.split(command)
     assert program == "kubectl"
-    plane = team.platform.plane
-    done = subprocess.run(  # noqa: S603
-        [str(plane.build.kubectl), f"--kubeconfig={plane.kubeconfig}", *arguments],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, (command, done.stderr)
-    return done.stdout
+    return kubectl(team, *arguments)
 
 
 def assert_commands_work(team: Team, notes: str) -> None:

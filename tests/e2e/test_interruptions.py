@@ -12,12 +12,13 @@ from lab.object_status import component_of
 from lab.team import SERVERS, Team
 
 ACTS = {
+    "wait": "DatabaseUnreachable",
     "migrate": "to migrate (attempt 1)",
     "compare": "asked Argo CD to refresh",
     "restart": " pod(s): ",
     "resync": "again (attempt 1)",
 }
-"""What the gate's log says of each kind of act once it is done."""
+"""What the gate's log says of each kind of act once it is done, and of a wait."""
 
 pytestmark = shows(BY_HAND)
 
@@ -44,7 +45,7 @@ def _asked_once(team: Team) -> None:
         assert written == ran, application
 
 
-@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("act", [act for act in ACTS if act != "wait"])
 @on("3.6")
 def test_killed_after_an_act(team: Team, act: str) -> None:
     """A person's sync, whose gate is killed after an act: the Job's next pod does the rest, and nothing again."""
@@ -58,6 +59,33 @@ def test_killed_after_an_act(team: Team, act: str) -> None:
     _repaired(team, GATE)
     _asked_once(team)
     team.until(lambda: [code for code, _ in team.gate().ends()] == [137, 0], "the first pod's end and the second's")
+
+
+@pytest.mark.parametrize(
+    ("acts", "back_off_seconds"), [(("wait", "migrate"), 0), (("restart", "resync"), 30)], ids=["repair", "recovery"]
+)
+@on("3.6")
+def test_stopped_after_acts(team: Team, acts: tuple[str, ...], back_off_seconds: int) -> None:
+    """A person's sync; the gate's pod is deleted after an act, and the next one after another: SIGTERM to a process 1.
+
+    Each ends by itself, long before SIGKILL (137), and tells what was still missing, in its Event too; the Job's next pod
+    does the rest, and nothing again.
+    """
+    break_by_hand(team, back_off_seconds=back_off_seconds)
+    if "wait" in acts:
+        team.postgres.stop()
+    team.sync(GATE)
+    for act in acts:
+        team.delete(f"pods/{says(team, ACTS[act])['metadata']['name']}")
+        if act == "wait":
+            team.postgres.start()
+    _repaired(team, GATE)
+    _asked_once(team)
+    ends = team.gate().ends()
+    assert [code for code, _ in ends] == [*[TERMINATED] * len(acts), 0]
+    told = [message.partition("\n")[0] for _, message in ends[:-1]]
+    assert all(one.startswith("Stopped: still missing: ") for one in told), told
+    assert {f"Stopped: {one}" for one in told} <= {event.partition(" remedy: ")[0] for event in team.events(GATE)}
 
 
 @on("3.6")
