@@ -35,15 +35,9 @@ RELEASES = (toolchain.RELEASE, "1.30.8")
 class Cluster:
     """A control plane with one node; nothing but its DNS is deployed on it."""
 
-    def __init__(
-        self, directory: Path, *, kubelet: Mapping[str, Any] | None = None, progress: Progress = print
-    ) -> None:
-        """Prepare; what is not in the cache is built. ``kubelet`` is further configuration of the kubelets'.
-
-        Raises ``BuildError``.
-        """
+    def __init__(self, directory: Path, *, progress: Progress = print) -> None:
+        """Prepare; what is not in the cache is built. Raises ``BuildError``."""
         self.directory = directory
-        self._kubelet = kubelet
         self._kubernetes = kubernetes(progress)
         self._node = node_builds.node(progress)
         self.builds = {release: toolchain.temporal(release, progress) for release in RELEASES}
@@ -110,9 +104,7 @@ class Cluster:
     def _add_node(self, stack: ExitStack, number: int) -> Node:
         directory = self.directory / f"node-{number}"
         directory.mkdir()
-        node = stack.enter_context(
-            Node(self.plane, self._node, self.registry, directory, number=number, kubelet=self._kubelet)
-        )
+        node = stack.enter_context(Node(self.plane, self._node, self.registry, directory, number=number))
         node.wait_until_ready()
         self.nodes.append(node)
         return node
@@ -126,11 +118,10 @@ class Platform(Cluster):
         directory: Path,
         argocd_line: str,
         *,
-        kubelet: Mapping[str, Any] | None = None,
         progress: Progress = print,
     ) -> None:
         """Prepare; what is not in the cache is built. Raises ``BuildError``."""
-        super().__init__(directory, kubelet=kubelet, progress=progress)
+        super().__init__(directory, progress=progress)
         self.argocd_line = argocd_line
         self._argocd = argocd(argocd_line, progress)
 

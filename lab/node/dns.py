@@ -126,8 +126,6 @@ def _deployment() -> dict[str, object]:
         "serviceAccountName": "coredns",
         "dnsPolicy": "Default",
         "terminationGracePeriodSeconds": 1,
-        # As kube-system's own: it stays when a node is drained of what can go elsewhere.
-        "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}],
         "containers": [container],
         "volumes": [{"name": "config", "configMap": {"name": "coredns"}}],
     }

@@ -76,16 +76,13 @@ class Node:
         directory: Path,
         *,
         number: int = 1,
-        kubelet: Mapping[str, Any] | None = None,
     ) -> None:
-        """``kubelet`` is further configuration of the kubelet's."""
         self.number = number
         self.name = f"node-{number}"
         self.directory = directory.resolve()
         self._plane = plane
         self._build = build
         self._registry = registry
-        self._more = dict(kubelet or {})
         self._stack = ExitStack()
         self._logs = KeptLogs(self.directory / "var" / "log" / "pods", self.directory / "logs-of-pods")
         self._namespaces = Namespaces(
@@ -205,7 +202,7 @@ class Node:
             },
         )
         (directory / "resolv.conf").write_text("", encoding="utf-8")
-        _write(directory / "kubelet.json", self._kubelet() | self._more)
+        _write(directory / "kubelet.json", self._kubelet())
         _write(directory / "kube-proxy.json", self._kube_proxy())
 
     def _kubelet(self) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def test_migration_that_failed_for_nothing(team: Team) -> None:
     revision = team.commit("more connections")
     team.until(lambda: team.state(MIGRATIONS)[1] == "Degraded", "the migration to fail")
     team.set_password(team.databases.password)
-    team.until_rolled_out(revision=revision)  # once the kubelet has brought the gate the Secret: up to 90 s
+    team.until_rolled_out(revision=revision)  # once the kubelet has brought the gate the Secret
 
 
 @on("3.2")

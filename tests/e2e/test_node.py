@@ -112,8 +112,8 @@ def test_out_of_memory(team: Team) -> None:
 def test_dns_and_password(team: Team, scale_dns: Scale) -> None:
     """While the gate waits the DNS fails and comes back, and the database's password is changed: one pod sees it through.
 
-    The kubelet writes a changed Secret's files within 90 s (its sync of a pod, a minute and half of that at the most): the
-    grace in which a refused login may be mended is longer.
+    The kubelet writes a changed Secret's files at a pod's next sync (``syncFrequency`` in lab/node/node.py): the grace in
+    which a refused login may be mended is longer.
     """
     wait_for_the_database(team)
     scale_dns(0)
