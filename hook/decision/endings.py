@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hook.decision import restarts
+from hook.decision import migrations, restarts
 from hook.decision.policy import Reachability
 from hook.decision.stage import Stage, is_asked_for, stage
 from hook.decision.steps import Fail, Pass, Wait
 from hook.observation import applications
 from hook.observation.applications import Application
 from hook.observation.findings import Finding, Unknown
-from hook.observation.migrations import Migration
+from hook.observation.migrations import Migration, MigrationPhase
 from hook.observation.observation import Frontend
 from hook.observation.reasons import Reason
 from hook.observation.workloads import JobPhase
@@ -30,7 +30,7 @@ def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
         dict.fromkeys(
             (
                 *_of_release(observation, policy),
-                *_of_migration(observation),
+                *_of_migration(observation, policy),
                 *_of_runtime(observation, policy),
                 *_of_guarded(observation),
             )
@@ -49,7 +49,7 @@ def _of_release(observation: Observation, policy: Policy) -> Iterator[Finding]:
         yield Finding(Reason.MINOR_SKIPPED, f"release {policy.release}", f"pods run {live}")
 
 
-def _of_migration(observation: Observation) -> Iterator[Finding]:
+def _of_migration(observation: Observation, policy: Policy) -> Iterator[Finding]:
     migration = observation.migration
     application = migration.application if isinstance(migration, Migration) else None
     if not isinstance(migration, Migration) or application is None:
@@ -61,6 +61,8 @@ def _of_migration(observation: Observation) -> Iterator[Finding]:
     if migration.unseen:
         names = ", ".join(dict.fromkeys(str(finding.detail or finding.about) for finding in migration.unseen))
         yield Finding(Reason.JOBS_UNSEEN, f"Application {application.ref}", names)
+    if migration.phase is MigrationPhase.FAILED and not policy.is_guard and migrations.holds_its_step(migration):
+        yield Finding(Reason.MIGRATION_FAILED, migration.owner, migrations.with_cause(migration))
     are_done = bool(migration.jobs) and all(job.phase is JobPhase.COMPLETE for job in migration.jobs)
     if are_done and not migration.holds_servers and application.health in {"Progressing", "Degraded", "Suspended"}:
         what = ", ".join(application.unhealthy) or "not its Jobs, which are Complete"

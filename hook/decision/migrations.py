@@ -52,15 +52,18 @@ def is_still(observation: Observation, policy: Policy) -> Step | None:
 def _held_up(migration: Migration, hang: Finding, observation: Observation, policy: Policy) -> Step | None:
     """Wait for what may pass, boundedly; then end, unless the schemas are right and it hangs on another matter.
 
-    Whatever it hangs on holds the servers, too, where they are made by the same sync.
+    Whatever it hangs on holds the servers, too, where they are made by the same sync. On a schema that is right a container
+    that finds no database is not waited for longer than another: it may well look for a frontend, which comes later.
     """
     unseen = tuple(one.finding for one in observation.stores.values() if isinstance(one, Unknown))
     unreachable = tuple(finding for finding in unseen if finding.reason.tolerance is Tolerance.DEADLINE)
     running = Finding(Reason.MIGRATION_RUNNING, migration.owner, migration.message)
-    longest = policy.grace + (_LONGEST_BACK_OFF if migration.hang_may_pass else timedelta(0))
+    ends_by_passing = are_right(observation, policy) and not migration.holds_servers
+    is_tried_again = migration.hang_may_pass and not ends_by_passing
+    longest = policy.grace + (_LONGEST_BACK_OFF if is_tried_again else timedelta(0))
     if unreachable or not waiting.lasts(hang, observation, longest):
         return Wait((hang, running, *unreachable))
-    return None if are_right(observation, policy) and not migration.holds_servers else Fail(hang)
+    return None if ends_by_passing else Fail(hang)
 
 
 def stores_are_seen(observation: Observation, policy: Policy) -> Step | None:
@@ -177,6 +180,12 @@ def what_is_wrong(observation: Observation, policy: Policy) -> str:
         if isinstance(schema, Unknown) and _is_to_be_made(schema, observation, policy)
     }
     return ", ".join(wrong.values())
+
+
+def holds_its_step(migration: Migration) -> bool:
+    """Tell whether a plain Job of it failed: its Application stays Degraded, whatever the schemas are."""
+    application = migration.application
+    return application is not None and not migration.holds_servers and bool(_failed_jobs(migration, application))
 
 
 def _busy(migration: Migration, state: str, observation: Observation) -> Finding | None:
