@@ -8,8 +8,9 @@ Expansion of ``$(NAME)`` follows third_party/forked/golang/expansion; messages f
 import base64
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 
 from lab.api_client import ApiClient, ApiError, Json
 
@@ -27,9 +28,9 @@ class UnsupportedError(Exception):
     """The pod asks for something that the process kubelet does not do."""
 
 
-def environment(api: ApiClient, pod: Json, container: Json, address: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The container's environment: what it is ``given`` by its image and its node, then what the pod says."""
-    result = dict(given)
+def environment(api: ApiClient, pod: Json, container: Json, home: Path) -> dict[str, str]:
+    """The container's environment: of this machine's PATH alone, as an image would set it, then what the pod says."""
+    result = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "HOSTNAME": pod["metadata"]["name"]}
     for source in container.get("envFrom") or []:
         prefix = source.get("prefix", "")
         for kind, field in (("secret", "secretRef"), ("configmap", "configMapRef")):
@@ -39,7 +40,7 @@ def environment(api: ApiClient, pod: Json, container: Json, address: str, given:
                 result |= {prefix + key: os.fsdecode(value) for key, value in found.items()}
     for variable in container.get("env") or []:
         if "valueFrom" in variable:
-            value = _value_from(api, pod, variable["valueFrom"], address)
+            value = _value_from(api, pod, variable["valueFrom"])
             if value is None:
                 continue
         else:
@@ -48,10 +49,9 @@ def environment(api: ApiClient, pod: Json, container: Json, address: str, given:
     return result
 
 
-def command_line(container: Json, image: Sequence[str], given: Mapping[str, str]) -> list[str]:
-    """Command and arguments, with references to the environment expanded; the image's command as it is."""
-    own = [expand(word, given) for word in container.get("command") or []]
-    command = own or list(image)
+def command_line(container: Json, given: Mapping[str, str]) -> list[str]:
+    """Command and arguments, with references to the environment expanded."""
+    command = [expand(word, given) for word in container.get("command") or []]
     if not command:
         raise UnsupportedError("no command specified: an image is only a name to the process kubelet")
     return [*command, *(expand(word, given) for word in container.get("args") or [])]
@@ -68,10 +68,10 @@ def expand(text: str, given: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replacement, text)
 
 
-def _value_from(api: ApiClient, pod: Json, source: Json, address: str) -> str | None:
+def _value_from(api: ApiClient, pod: Json, source: Json) -> str | None:
     """The value, or None where an optional reference has none."""
     if "fieldRef" in source:
-        return downward(pod, source["fieldRef"]["fieldPath"], address)
+        return downward(pod, source["fieldRef"]["fieldPath"])
     for kind, field, shown in (
         ("secret", "secretKeyRef", "Secret"),
         ("configmap", "configMapKeyRef", "ConfigMap"),
@@ -89,7 +89,7 @@ def _value_from(api: ApiClient, pod: Json, source: Json, address: str) -> str | 
     raise UnsupportedError(f"the process kubelet has no valueFrom {', '.join(source)}")
 
 
-def downward(pod: Json, path: str, address: str) -> str:
+def downward(pod: Json, path: str) -> str:
     """The downward API's fields, as ``podFieldSelectorRuntimeValue`` gives them; an absent label is empty."""
     metadata, spec = pod["metadata"], pod["spec"]
     subscript = _SUBSCRIPT.fullmatch(path)
@@ -103,8 +103,8 @@ def downward(pod: Json, path: str, address: str) -> str:
         "spec.serviceAccountName": spec.get("serviceAccountName", ""),
         "status.hostIP": NODE_IP,
         "status.hostIPs": NODE_IP,
-        "status.podIP": address,
-        "status.podIPs": address,
+        "status.podIP": NODE_IP,
+        "status.podIPs": NODE_IP,
     }
     if path not in fields:
         raise UnsupportedError(f"the process kubelet has no fieldRef {path}")

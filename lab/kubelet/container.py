@@ -7,6 +7,7 @@ those of pkg/kubelet/kuberuntime and pkg/kubelet/images (Kubernetes v1.36.1) wit
 import os
 import signal
 import uuid
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,11 +16,10 @@ from pathlib import Path
 from lab.api_client import ApiClient, Json
 from lab.kubelet.backoff import Backoff, go_duration
 from lab.kubelet.configuration import ConfigurationError, UnsupportedError, command_line, environment
-from lab.kubelet.image import Image
 from lab.kubelet.probe import Probes, check_supported
-from lab.kubelet.runtime import Program, Run, Runtime, Sandbox, StartError, has_ended
-from lab.kubelet.security import shown
+from lab.kubelet.run import Run, StartError
 from lab.kubelet.status import NEVER, ContainerView, Running, State, Terminated, Waiting
+from lab.kubelet.volumes import Volumes
 
 MESSAGE_BYTES = 4096
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048
@@ -30,11 +30,11 @@ DEFAULT_GRACE_SECONDS = 30
 
 @dataclass(frozen=True)
 class World:
-    """What all containers of a node share."""
+    """What all containers of a node share; ``unpullable`` is looked at on each pull."""
 
     api: ApiClient
     executor: Executor
-    runtime: Runtime
+    unpullable: AbstractSet[str]
     restart_backoff_seconds: float
 
 
@@ -44,8 +44,17 @@ class Logs:
 
     current: Path | None
     previous: Path | None
-    waiting: str = ""
-    """Why there is none yet."""
+
+    def read(self, *, previous: bool, tail_lines: int | None, limit_bytes: int | None) -> bytes | None:
+        """The last lines, and of those the first bytes. None where there is no such run."""
+        file = self.previous if previous else self.current
+        if file is None or not file.exists():
+            return None
+        content = file.read_bytes()
+        if tail_lines is not None:
+            lines = content.splitlines(keepends=True)
+            content = b"".join(lines[max(0, len(lines) - tail_lines) :])
+        return content if limit_bytes is None else content[:limit_bytes]
 
 
 class Container:
@@ -57,7 +66,7 @@ class Container:
         pod: Json,
         spec: Json,
         directory: Path,
-        sandbox: Sandbox,
+        volumes: Volumes,
         *,
         restart_policy: str,
         sidecar: bool = False,
@@ -65,8 +74,8 @@ class Container:
         self._world = world
         self._spec = spec
         self._directory = directory
-        self._sandbox = sandbox
-        self._pod_shown = shown(pod)
+        self._volumes = volumes
+        self._pod_shown = "{name}_{namespace}({uid})".format(**pod["metadata"])  # format.Pod
         self._grace_seconds = pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS)
         self._restart_policy = restart_policy
         self.sidecar = sidecar
@@ -119,7 +128,7 @@ class Container:
         """As ``validateContainerLogStatus`` chooses: previous is the run of lastState, else the newest one."""
         newest = self._log(self._runs - 1) if self._runs else None
         if self._last is None:
-            return Logs(newest, None, self._state.reason if isinstance(self._state, Waiting) else "")
+            return Logs(newest, None)
         waiting = isinstance(self._state, Waiting)
         return Logs(newest, newest if waiting else self._log(self._runs - 2))
 
@@ -127,10 +136,10 @@ class Container:
         """Looks whether the process has ended; True when it just has."""
         if self._run is None:
             return False
-        if not has_ended(self._run.process.pid):
+        if not self._run.has_ended:
             self._heed_probes(now)
             return False
-        code = _bury(self._run)
+        code = self._run.bury()
         self._probes = self._kill_at = None
         started = self._state.started_at if isinstance(self._state, Running) else now
         self._state = Terminated(
@@ -150,13 +159,12 @@ class Container:
         if isinstance(self._state, Running) or (ended is not None and not self._restarted(ended)):
             return
         self.tried = True
-        image = self._world.runtime.pull(self._spec["image"])
         waiting = self._crash_loop(ended, now) if ended else None
-        if waiting is None and image is None:
+        if waiting is None and self._spec["image"] in self._world.unpullable:
             waiting = self._image_missing(now)
-        if waiting is None and image is not None:
+        if waiting is None:
             try:
-                self._start(pod, image, ended, now)
+                self._start(pod, ended, now)
             except ConfigurationError as error:
                 waiting = Waiting("CreateContainerConfigError", str(error))
             except UnsupportedError as error:
@@ -203,17 +211,14 @@ class Container:
         self._pull_failed_at = now
         return Waiting("ErrImagePull", cause)
 
-    def _start(self, pod: Json, image: Image, ended: Terminated | None, now: datetime) -> None:
+    def _start(self, pod: Json, ended: Terminated | None, now: datetime) -> None:
         check_supported(self._spec)
-        runtime, sandbox = self._world.runtime, self._sandbox
-        given = runtime.environment(pod, self._spec, image, self._directory)
-        given = environment(self._world.api, pod, self._spec, sandbox.network.address, given)
-        argv = command_line(self._spec, image.command, given)
+        given = environment(self._world.api, pod, self._spec, self._directory / "root")
+        argv = command_line(self._spec, given)
         log = self._log(self._runs)
         log.write_bytes(b"")
-        program = Program(pod, self._spec, image, argv, given, self._directory, sandbox, log)
         try:
-            run, obstacle = runtime.start(program), ""
+            run, obstacle = Run.start(self._spec, argv, given, self._volumes, log), ""
         except StartError as error:
             run, obstacle = None, str(error)
         if ended is not None:
@@ -227,7 +232,7 @@ class Container:
         self._run = run
         self._asked_to_end = False
         self._state = Running(now)
-        self._probes = Probes(self._spec, run, sandbox.network.address, now, self._world.executor)
+        self._probes = Probes(self._spec, run, now, self._world.executor)
 
     def _heed_probes(self, now: datetime) -> None:
         """Asks them; a container that one of them gives up is ended with its grace, and then is as one that crashed."""
@@ -259,10 +264,3 @@ class Container:
             lines = self._log(self._runs - 1).read_bytes().splitlines(keepends=True)
             written = b"".join(lines[-FALLBACK_LINES:])[-FALLBACK_BYTES:]
         return written.decode("utf-8", errors="replace")
-
-
-def _bury(run: Run) -> int:
-    """Ends what it left behind and takes its exit code; a signal's is 128 + its number, as runc reports."""
-    run.sweep()
-    code = run.process.wait(10.0)
-    return 128 - code if code < 0 else code

@@ -14,8 +14,6 @@ from pathlib import Path
 from lab.api_client import ApiError, Json
 from lab.kubelet.configuration import NODE_IP, ConfigurationError, UnsupportedError
 from lab.kubelet.container import DEFAULT_GRACE_SECONDS, Container, Logs, World
-from lab.kubelet.network import Endpoint
-from lab.kubelet.runtime import Sandbox
 from lab.kubelet.status import TERMINAL_PHASES, UNKNOWN_END, ContainerView, Waiting, conditions, phase, timestamp
 from lab.kubelet.volumes import Volumes
 
@@ -32,7 +30,7 @@ class Pod:
         self._uid = metadata["uid"]
         self._path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
         self._directory = directory
-        (directory / "etc").mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         self._started_at = now
         self._past_deadline = False
         self._deleted = False
@@ -40,9 +38,7 @@ class Pod:
         self._written: Json = {}
         self._conditions: list[Json] = []
         self._logs: Mapping[str, Logs] = {}
-        self._network = network = world.runtime.network(pod, directory / "etc")
-        self._volumes = Volumes(world.api, directory / "volumes", network.address, owned=world.runtime.isolated)
-        sandbox = Sandbox(network, self._volumes)
+        self._volumes = volumes = Volumes(world.api, directory / "volumes")
         policy = spec.get("restartPolicy", "Always")
         self._init = [
             Container(
@@ -50,14 +46,14 @@ class Pod:
                 pod,
                 one,
                 directory / one["name"],
-                sandbox,
+                volumes,
                 restart_policy="Always" if one.get("restartPolicy") == "Always" else _policy_of_init(policy),
                 sidecar=one.get("restartPolicy") == "Always",
             )
             for one in spec.get("initContainers") or []
         ]
         self._containers = [
-            Container(world, pod, one, directory / one["name"], sandbox, restart_policy=policy)
+            Container(world, pod, one, directory / one["name"], volumes, restart_policy=policy)
             for one in spec["containers"]
         ]
 
@@ -73,9 +69,6 @@ class Pod:
         # A container's end is told before it is started again, as one sync of the kubelet does.
         if self._kill_at is None and not any(ended):
             self._advance(pod, now)
-        if self._kill_at is None:
-            self._network.refresh(pod)
-            self._volumes.refresh(pod, now)
         self._write_status(pod, now)
         if deleted and not self._deleted and not self.pids():
             self._world.api.delete(self._path, uid=self._uid, grace_period_seconds=0)
@@ -84,11 +77,6 @@ class Pod:
     def pids(self) -> list[int]:
         """Its running processes, which lead their groups."""
         return [one.pid for one in self._all() if one.pid is not None]
-
-    def endpoint(self) -> Endpoint:
-        """For the Services that select it."""
-        ready = any(one["type"] == "Ready" and one["status"] == "True" for one in self._conditions)
-        return Endpoint(self.last_seen, self._network.address, ready=ready and self._kill_at is None)
 
     def logs(self) -> Mapping[str, Logs]:
         """The log files by container, as of the last turn: whoever was told of a run finds its log. For any thread."""
@@ -102,17 +90,16 @@ class Pod:
         return not self.pids()
 
     def clear(self) -> None:
-        """Removes its files but for the logs, and gives its address back."""
+        """Removes its files but for the logs."""
         shutil.rmtree(self._directory / "volumes", ignore_errors=True)
         for one in self._all():
             shutil.rmtree(self._directory / one.name / "root", ignore_errors=True)
-        self._network.release()
 
     def _all(self) -> Sequence[Container]:
         return [*self._init, *self._containers]
 
     def _advance(self, pod: Json, now: datetime) -> None:
-        obstacle = self._not_mounted(pod, now)
+        obstacle = self._not_mounted(pod)
         if obstacle is not None:
             for one in self._all():
                 one.hold(obstacle)
@@ -132,12 +119,12 @@ class Pod:
             if not one.view().begun and isinstance(one.view().state, Waiting) and not one.tried:
                 one.hold(Waiting("PodInitializing"))
 
-    def _not_mounted(self, pod: Json, now: datetime) -> Waiting | None:
+    def _not_mounted(self, pod: Json) -> Waiting | None:
         """A volume that cannot be mounted leaves the containers in ContainerCreating; its cause is in no status."""
         if self._volumes.mounted:
             return None
         try:
-            self._volumes.mount(pod, now)
+            self._volumes.mount(pod)
         except ConfigurationError:
             return Waiting("PodInitializing" if self._init else "ContainerCreating")
         except UnsupportedError as error:
@@ -202,8 +189,8 @@ class Pod:
             "phase": pod_phase,
             "conditions": [*self._conditions, *others],
             "hostIP": NODE_IP,
-            "podIP": self._network.address,
-            "podIPs": [{"ip": self._network.address}],
+            "podIP": NODE_IP,
+            "podIPs": [{"ip": NODE_IP}],
             "startTime": timestamp(self._started_at),
             "containerStatuses": [view.render() for view in views],
         }

@@ -18,8 +18,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lab.api_client import Json
-from lab.kubelet.configuration import UnsupportedError
-from lab.kubelet.runtime import Run
+from lab.kubelet.configuration import NODE_IP, UnsupportedError
+from lab.kubelet.run import Run
 
 _KINDS = ("exec", "grpc", "httpGet", "tcpSocket")
 
@@ -27,10 +27,10 @@ _KINDS = ("exec", "grpc", "httpGet", "tcpSocket")
 class Probes:
     """Those of one run of a container."""
 
-    def __init__(self, container: Json, run: Run, address: str, now: datetime, executor: Executor) -> None:
+    def __init__(self, container: Json, run: Run, now: datetime, executor: Executor) -> None:
         def probe(name: str) -> Probe | None:
             spec = container.get(name)
-            return None if spec is None else Probe(spec, _question(container, spec, run, address), now, executor)
+            return None if spec is None else Probe(spec, _question(container, spec, run), now, executor)
 
         self._startup = probe("startupProbe")
         self._liveness = probe("livenessProbe")
@@ -99,16 +99,16 @@ def check_supported(container: Json) -> None:
             raise UnsupportedError(f"{name}: the process kubelet has none of its kinds")
 
 
-def _question(container: Json, spec: Json, run: Run, address: str) -> Callable[[], bool]:
+def _question(container: Json, spec: Json, run: Run) -> Callable[[], bool]:
     seconds = float(spec.get("timeoutSeconds", 1))
     if "exec" in spec:
         command = list(spec["exec"]["command"])
         return lambda: run.execute(command, seconds)
     if "grpc" in spec:
-        target, service = f"{address}:{spec['grpc']['port']}", spec["grpc"].get("service") or ""
+        target, service = f"{NODE_IP}:{spec['grpc']['port']}", spec["grpc"].get("service") or ""
         return lambda: _serves(target, service, seconds)
     kind = "httpGet" if "httpGet" in spec else "tcpSocket"
-    host, port = spec[kind].get("host") or address, _port(container, spec[kind]["port"])
+    host, port = spec[kind].get("host") or NODE_IP, _port(container, spec[kind]["port"])
     if kind == "httpGet":
         return lambda: _answers(spec["httpGet"], host, port, seconds)
     return lambda: _connects(host, port, seconds)
