@@ -1,9 +1,8 @@
 """A small JSON client for a Kubernetes API server, real or stand-in.
 
-It knows paths, JSON and the API's error object, and nothing of any resource. The lab's actors (the process
-kubelet, the Job and Deployment controllers, Argo CD's stand-in) and the contract tests speak through it, so that
-the same code runs against ``lab.fake_api`` and against a real kube-apiserver. It never retries: a refusal is
-something its caller has to see.
+It knows paths, JSON and the API's error object, and nothing of any resource. The stand-ins on ``lab.fake_api`` (the
+process kubelet, the Job and Deployment controllers, Argo CD's) and the end-to-end tests on a real kube-apiserver speak
+through it, and the contract tests to both. It never retries: a refusal is something its caller has to see.
 """
 
 import contextlib

@@ -14,8 +14,8 @@ alone. A crash, a back-off, an exit code, a probe and a log are real; what is ar
   it: its whole process group is killed.
 - ``resources``, ``affinity``, taints and lifecycle hooks are ignored, as is ``imagePullPolicy``: each start is a pull. A
   ``nodeSelector`` fits no node.
-- Volumes other than configMap, secret, emptyDir, downwardAPI and the projection of these are refused by name in the
-  container's status, not half done, as are ``resourceFieldRef``, and logs followed or by time.
+- Volumes other than configMap, secret, emptyDir, downwardAPI and the projection of these, probes other than exec and
+  tcpSocket, and ``resourceFieldRef`` are refused by name in the container's status, not half done.
 - It starts from nothing: pods that were running under an earlier one begin anew, at restartCount 0.
 """
 

@@ -6,22 +6,16 @@ its readiness probe's first success, and the first question comes at once (``ini
 readiness wait for the startup probe's success (pkg/kubelet/prober/worker.go, Kubernetes v1.36.1).
 """
 
-import contextlib
-import http.client
 import socket
-import ssl
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from datetime import datetime, timedelta
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lab.api_client import Json
 from lab.kubelet.configuration import NODE_IP, UnsupportedError
 from lab.kubelet.run import Run
 
-_KINDS = ("exec", "grpc", "httpGet", "tcpSocket")
+_KINDS = {"exec", "tcpSocket"}
 
 
 class Probes:
@@ -92,11 +86,12 @@ class Probe:
 
 
 def check_supported(container: Json) -> None:
-    """Refuses a probe of no kind that is known."""
+    """Refuses a probe of another kind than ``exec`` and ``tcpSocket``."""
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
         spec = container.get(name)
-        if spec is not None and not set(_KINDS) & set(spec):
-            raise UnsupportedError(f"{name}: the process kubelet has none of its kinds")
+        if spec is not None and not _KINDS & set(spec):
+            other = ", ".join(key for key, value in spec.items() if isinstance(value, dict))
+            raise UnsupportedError(f"{name}: the process kubelet has no {other}")
 
 
 def _question(container: Json, spec: Json, run: Run) -> Callable[[], bool]:
@@ -104,13 +99,7 @@ def _question(container: Json, spec: Json, run: Run) -> Callable[[], bool]:
     if "exec" in spec:
         command = list(spec["exec"]["command"])
         return lambda: run.execute(command, seconds)
-    if "grpc" in spec:
-        target, service = f"{NODE_IP}:{spec['grpc']['port']}", spec["grpc"].get("service") or ""
-        return lambda: _serves(target, service, seconds)
-    kind = "httpGet" if "httpGet" in spec else "tcpSocket"
-    host, port = spec[kind].get("host") or NODE_IP, _port(container, spec[kind]["port"])
-    if kind == "httpGet":
-        return lambda: _answers(spec["httpGet"], host, port, seconds)
+    host, port = spec["tcpSocket"].get("host") or NODE_IP, _port(container, spec["tcpSocket"]["port"])
     return lambda: _connects(host, port, seconds)
 
 
@@ -126,35 +115,3 @@ def _connects(host: str, port: int, seconds: float) -> bool:
     except OSError:
         return False
     return True
-
-
-def _answers(spec: Json, host: str, port: int, seconds: float) -> bool:
-    """A status from 200 to 399; certificates are not looked at (pkg/probe/http/http.go). A redirection is a success."""
-    headers = {"User-Agent": "kube-probe/1.36", "Accept": "*/*", "Connection": "close"}
-    headers |= {one["name"]: one["value"] for one in spec.get("httpHeaders") or []}
-    connection: http.client.HTTPConnection
-    if str(spec.get("scheme", "HTTP")).upper() == "HTTPS":
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=seconds)
-    with contextlib.closing(connection):
-        try:
-            connection.request("GET", spec.get("path") or "/", headers=headers)
-            status = connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return False
-        return http.HTTPStatus.OK <= status < http.HTTPStatus.BAD_REQUEST
-
-
-def _serves(target: str, service: str, seconds: float) -> bool:
-    """SERVING, by the health protocol of gRPC."""
-    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        try:
-            request = health_pb2.HealthCheckRequest(service=service)
-            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=seconds)
-        except grpc.RpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
