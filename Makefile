@@ -60,6 +60,9 @@ search: $(BIN)/.installed ## search other simulated worlds for one in which the 
 	EXAMPLES=$(EXAMPLES) $(BIN)/pytest $(PROPERTIES) --numprocesses $(WORKERS) --timeout 0
 
 # Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): some 40 minutes on 2 cores.
+# The API servers and Argo CD's controllers spend a sixth of their time on collecting garbage otherwise; memory is not short.
+e2e: export GOGC := 400
+e2e: export GOMEMLIMIT := 2GiB
 .PHONY: e2e
 e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, Argo CD 3.6 and 3.2, Temporal; root
 	$(BIN)/python -m lab.node
