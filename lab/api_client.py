@@ -89,6 +89,15 @@ class ApiClient:
         """POST to a collection (or to ``…/binding``)."""
         return self._json("POST", path, body)
 
+    def create_or_patch(self, path: str, body: Mapping[str, Any]) -> None:
+        """POST to a collection; where an object of that name is there, it is merged into it."""
+        try:
+            self.create(path, body)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            self.patch(f"{path}/{body['metadata']['name']}", body)
+
     def replace(self, path: str, body: Mapping[str, Any]) -> Json:
         """PUT; with ``metadata.resourceVersion`` in the body it is a compare-and-swap."""
         return self._json("PUT", path, body)

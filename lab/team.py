@@ -6,16 +6,14 @@ after it, so that teams are out of each other's way: a namespace, the Applicatio
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import textwrap
 import time
 import uuid
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from lab import temporal_client
+from lab import team_report, temporal_client
 from lab.api_client import ApiClient, ApiError
 from lab.control_plane import argocd
 from lab.control_plane.git import Repository
@@ -96,13 +94,7 @@ class Team:
 
     def apply(self) -> None:
         """Apply its ApplicationSet: for the first time, or as it is now."""
-        path, body = argocd.APPLICATION_SETS, self.git.application_set
-        try:
-            self.hub.create(path, body)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            self.hub.patch(f"{path}/{self.name}", {"spec": body["spec"]})
+        self.hub.create_or_patch(argocd.APPLICATION_SETS, self.git.application_set)
 
     def roll_out(self, message: str = "Temporal") -> str:
         """Commit and apply: what a first rollout is; the revision."""
@@ -176,15 +168,9 @@ class Team:
 
     def add_secret(self, name: str, password: str) -> None:
         """Write a Secret with the database's role and this password."""
-        path = f"/api/v1/namespaces/{self.name}/secrets"
         data = {"username": self.databases.user, "password": password}
         body = {"metadata": {"name": name, "namespace": self.name}, "stringData": data}
-        try:
-            self.client.create(path, body)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            self.client.patch(f"{path}/{name}", body)
+        self.client.create_or_patch(f"/api/v1/namespaces/{self.name}/secrets", body)
 
     def migrate(self, release: str | None = None) -> None:
         """Run the migrations by hand, with the tool of a release; the lab's first where none is named."""
@@ -230,6 +216,11 @@ class Team:
         """``host:port`` of the frontend's Service."""
         service = self.client.get(f"/api/v1/namespaces/{self.name}/services/temporal-frontend")
         return f"{service['spec']['clusterIP']}:7233"
+
+    def applications(self) -> list[str]:
+        """The names of those that its ApplicationSet generates, without the team's."""
+        generators = self.git.application_set["spec"]["generators"][0]["matrix"]["generators"]
+        return [one["name"].removeprefix(f"{self.name}-") for one in generators[1]["list"]["elements"]]
 
     def application(self, application: str) -> Json:
         """An Application as it is now."""
@@ -302,7 +293,7 @@ class Team:
         self, *applications: str, revision: str | None = None, seconds: float = PATIENCE_SECONDS
     ) -> None:
         """Until these Applications, by default all, are Synced and Healthy, and their steps done, at this revision."""
-        wanted = applications or tuple(self._generated())
+        wanted = applications or tuple(self.applications())
 
         def done() -> bool:
             steps = self.steps()
@@ -341,44 +332,9 @@ class Team:
 
     def describe(self) -> str:
         """What a person would look at first, in words."""
-        steps = self.steps()
-        lines = [f"logs below {self.platform.directory}", "Applications:"]
-        for name in self._generated():
-            try:
-                found = self.application(name)
-            except ApiError:
-                lines.append(f"  {name}: not there")
-                continue
-            operation = self.operation(name)
-            lines.append(f"  {name}: {' '.join(sync_and_health(found))}, step {steps.get(name)}")
-            lines.append(f"    operation {operation.get('phase')}: {operation.get('message', '')[:300]}")
-            lines += [
-                f"    {one['type']}: {one['message'][:300]}" for one in found.get("status", {}).get("conditions", [])
-            ]
-            lines += [f"    Event {one[:300]}" for one in self.events(name)[-3:]]
-        lines.append("pods:")
-        for pod in self.objects("api/v1", "pods"):
-            status = pod.get("status", {})
-            states = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-            told = [f"{one['name']} {json.dumps(one['state'])[:400]}" for one in states]
-            lines.append(f"  {pod['metadata']['name']}: {status.get('phase')}; {'; '.join(told)}")
-        for component in ("gate", "watchdog"):
-            for pod in self.objects("api/v1", "pods", f"app.kubernetes.io/component={component}")[-2:]:
-                try:
-                    said = self.log(pod)
-                except ApiError as error:
-                    said = str(error)
-                lines += [
-                    f"log of {pod['metadata']['name']}:",
-                    textwrap.indent("\n".join(said.splitlines()[-15:]), "  "),
-                ]
-        return "\n".join(lines)
+        return team_report.describe(self)
 
     # ----------------------------------------------------------------------------------------------------------------
-
-    def _generated(self) -> list[str]:
-        generators = self.git.application_set["spec"]["generators"][0]["matrix"]["generators"]
-        return [one["name"].removeprefix(f"{self.name}-") for one in generators[1]["list"]["elements"]]
 
     def _is_at(self, application: str, revision: str | None) -> bool:
         found = self.application(application)
@@ -423,7 +379,7 @@ class Team:
         A sync that runs is ended: it would go on, and make the namespace anew.
         """
         self._delete(self.hub, f"{argocd.APPLICATION_SETS}/{self.name}")
-        for application in self._generated():
+        for application in self.applications():
             with suppress(ApiError):  # it is not there
                 if self.operation(application).get("phase") == "Running":
                     self.terminate(application)

@@ -101,12 +101,7 @@ def name_outside(plane: ControlPlane, namespace: str, name: str, port: int, name
         "endpoints": endpoints,
     }
     for collection, body in ((services, {"metadata": {"name": name}, "spec": {"ports": ports}}), (slices, slice_)):
-        try:
-            plane.client.create(collection, body)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            plane.client.patch(f"{collection}/{name}", body)
+        plane.client.create_or_patch(collection, body)
 
 
 def _deployment() -> dict[str, object]:

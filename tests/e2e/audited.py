@@ -15,7 +15,6 @@ import pytest
 
 from hook import cli
 from hook.audit.holds import Hold, Severity
-from lab.api_client import ApiError
 from lab.control_plane import argocd
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.processes import wait_until
@@ -169,10 +168,6 @@ def _kubeconfig(platform: Platform) -> Path:
             (f"{rbac}/clusterroles", metadata | {"rules": _RIGHTS}),
             (f"{rbac}/clusterrolebindings", metadata | {"roleRef": role, "subjects": [account]}),
         ):
-            try:
-                platform.client.create(where, body)
-            except ApiError as error:
-                if error.reason != "AlreadyExists":
-                    raise
+            platform.client.create_or_patch(where, body)
         platform.plane.write_kubeconfig(path, platform.plane.token(argocd.NAMESPACE, name))
     return path
