@@ -64,7 +64,7 @@ def tables(build: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
     row = partial(Row, unit="s", digits=2)
     against = Table(
         "The incident's repair on a real control plane, against its limit",
-        f"Argo CD {platform.argocd.release}, Kubernetes' own controllers, pods as processes. The limit: temporal-sql-tool "
+        f"Argo CD {platform.argocd.release}, Kubernetes' own controllers, a real node. The limit: temporal-sql-tool "
         "for both stores, four servers started at once until the frontend says SERVING, and two syncs by Argo CD of an "
         "Application of one ConfigMap that change nothing. The repair: from the gate's first log line, a team a round. By "
         "hand: from the first deletion of the schema Job on, by a machine that hesitates nowhere, all servers at once.",

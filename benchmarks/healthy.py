@@ -74,7 +74,7 @@ def tables(_: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
     return [
         Table(
             f"What gate and guards add to a healthy rollout whose {kind}",
-            f"Argo CD {platform.argocd.release} with RollingSync, Kubernetes' own controllers, pods as processes. The "
+            f"Argo CD {platform.argocd.release} with RollingSync, Kubernetes' own controllers, a real node. The "
             "schemas are right, and each commit changes something in every step, so that every hook runs. Against the same "
             "rollout with the same hook Jobs, whose process does nothing and exits 0, alternating. A Job's time is from its "
             "being made to Complete, by the API server's watches. The ratio is to the one that does nothing; that of what a "

@@ -60,7 +60,7 @@ def tables(_: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
     return [
         Table(
             "Replaced databases under running servers, on a real control plane",
-            f"Argo CD {platform.argocd.release}, Kubernetes' own controllers, pods as processes, one of each server. Both "
+            f"Argo CD {platform.argocd.release}, Kubernetes' own controllers, a real node, one of each server. Both "
             "databases are dropped and made anew, empty. By hand: the schema Job replaced by a sync, the "
             "servers' pods deleted in that order, and the bootstrap synced once the frontend serves; by a machine, which "
             "hesitates nowhere. To a workflow that starts in the bootstrap's namespace. The ratio is to the best of the "

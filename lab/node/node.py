@@ -239,6 +239,8 @@ class Node:
             # A minute by default: so long a container that waits out its back-off may be called terminated, and a Secret's
             # new value not be seen. The back-off itself is the kubelet's own.
             "syncFrequency": "5s",
+            # Else an image that was pulled by one name may not be used by another that it is loaded under (``load``).
+            "imagePullCredentialsVerificationPolicy": "NeverVerify",
             # Several nodes on two cores; a machine of its own has no need of these.
             "registryPullQPS": 0,
             "eventRecordQPS": 0,
