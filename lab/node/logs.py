@@ -51,18 +51,19 @@ class KeptLogs:
             self._look()
 
     def _look(self) -> None:
+        # An iterator of os.scandir would be left open where its folder goes meanwhile.
         with suppress(FileNotFoundError):  # none yet
-            for pod in os.scandir(self._source):
+            for pod in self._source.iterdir():
                 with suppress(OSError):  # pods come and go meanwhile
                     self._link(pod)
 
-    def _link(self, pod: os.DirEntry[str]) -> None:
-        for container in os.scandir(pod.path):
-            for log in os.scandir(container.path):
+    def _link(self, pod: Path) -> None:
+        for container in pod.iterdir():
+            for log in container.iterdir():
                 name = self._kept / pod.name / container.name / log.name
                 if not name.exists():
                     name.parent.mkdir(parents=True, exist_ok=True)
-                    os.link(log.path, name)
+                    os.link(log, name)
 
 
 def _said(text: str) -> str:
