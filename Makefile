@@ -5,11 +5,15 @@ BIN := $(VENV)/bin
 SCENARIO ?= incident
 # Most tests wait for a server more than they compute: six at a time keep two cores busy.
 WORKERS ?= 6
-E2E_WORKERS ?= 3
+E2E_WORKERS ?= 4
 EXAMPLES ?= 3000
 PROPERTIES := tests/unit/test_planner_properties.py
 
 .DEFAULT_GOAL := help
+
+# API servers, Argo CD's controllers and helm spend a sixth of their time on collecting garbage otherwise; memory is not short.
+test e2e: export GOGC := 400
+test e2e: export GOMEMLIMIT := 2GiB
 
 .PHONY: help
 help: ## what can be made
@@ -59,10 +63,7 @@ test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import con
 search: $(BIN)/.installed ## search other simulated worlds for one in which the gate does harm; EXAMPLES=3000 a property
 	EXAMPLES=$(EXAMPLES) $(BIN)/pytest $(PROPERTIES) --numprocesses $(WORKERS) --timeout 0
 
-# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): some 40 minutes on 2 cores.
-# The API servers and Argo CD's controllers spend a sixth of their time on collecting garbage otherwise; memory is not short.
-e2e: export GOGC := 400
-e2e: export GOMEMLIMIT := 2GiB
+# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): some 45 minutes on 2 cores.
 .PHONY: e2e
 e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, Argo CD 3.6 and 3.2, Temporal; root
 	$(BIN)/python -m lab.node

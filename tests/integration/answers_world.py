@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 from kubernetes.client import Configuration
 
+import hook.adapters.connection
 from hook.adapters import postgres
 from hook.adapters.api import Api
 from hook.adapters.connection import Connection
@@ -345,6 +346,7 @@ def run(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, schemas: dict
     with monkeypatch.context() as patched:
         connection = Connection(Client(given), "Kubernetes API", 5.0, "")
         patched.setattr(Api, "connect", classmethod(lambda cls, *_: cls(connection)))
+        patched.setattr(hook.adapters.connection, "within", lambda _, ask: ask())  # all is answered at once
         patched.setattr(postgres, "read", read_store)
         patched.setattr(postgres, "members", lambda *_: ())
         with Composition(settings) as parts:
