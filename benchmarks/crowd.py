@@ -13,7 +13,7 @@ from lab.control_plane import builds
 from lab.control_plane.argocd import APPLICATIONS, DESTINATION
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.platform import Platform
-from lab.team import Team
+from lab.team import CONTAINER_SECURITY, POD_SECURITY, Team
 from lab.toolchain import build_once, cache_directory
 
 if TYPE_CHECKING:
@@ -131,7 +131,11 @@ def _crowd(team: Team) -> None:
         name = f"another-{number}"
         pod = {
             "metadata": {"name": name, "labels": {"app.kubernetes.io/name": name}},
-            "spec": {"nodeSelector": {"of": "another"}, "containers": [{"name": "another", "image": "another"}]},
+            "spec": {
+                "nodeSelector": {"of": "another"},
+                "securityContext": POD_SECURITY,
+                "containers": [{"name": "another", "image": "another", "securityContext": CONTAINER_SECURITY}],
+            },
         }
         team.client.create(f"/api/v1/namespaces/{(team.name, 'default')[number % 2]}/pods", pod)
     team.until(

@@ -19,9 +19,6 @@ STEPS = ((MIGRATIONS, GATE), (RUNTIME,), (SECOND_GATE,), (BOOTSTRAP,))
 """Those of the examples' RollingSync."""
 NOT_COMPARED = "argocd.argoproj.io/skip-reconcile"
 """With it Argo CD neither compares nor syncs an Application: so the others hear of a commit first."""
-POD_SECURITY = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
-CONTAINER_SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-"""What the namespaces of teams ask of a pod and its containers: the restricted Pod Security Standard."""
 TERMINATED = 143
 """How a pod of the gate ends whose hook Job is deleted while it runs."""
 

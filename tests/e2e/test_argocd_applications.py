@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 import yaml
-from scenario import CONTAINER_SECURITY, NO_RETRY, POD_SECURITY, Json, on, policy, refresh
+from scenario import NO_RETRY, Json, on, policy, refresh
 
 from lab import images
 from lab.api_client import ApiError
 from lab.control_plane import argocd
 from lab.git_tree import APPLICATIONS
-from lab.team import Team
+from lab.team import CONTAINER_SECURITY, POD_SECURITY, Team
 
 
 def only(team: Team, **phases: str) -> None:

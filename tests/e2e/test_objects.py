@@ -6,8 +6,6 @@ from datetime import UTC
 
 from audited import BY_HAND, GATE_ALONE, shows
 from scenario import (
-    CONTAINER_SECURITY,
-    POD_SECURITY,
     Json,
     assert_passed,
     assert_works,
@@ -19,7 +17,7 @@ from scenario import (
 
 from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, RUNTIME
 from lab.incident import break_by_hand
-from lab.team import Team
+from lab.team import CONTAINER_SECURITY, POD_SECURITY, Team
 
 pytestmark = shows(GATE_ALONE)
 
