@@ -11,9 +11,9 @@ PROPERTIES := tests/unit/test_planner_properties.py
 
 .DEFAULT_GOAL := help
 
-# API servers, Argo CD's controllers and helm spend a sixth of their time on collecting garbage otherwise; memory is not short.
-test e2e: export GOGC := 400
-test e2e: export GOMEMLIMIT := 2GiB
+# API servers and Argo CD's controllers spend a sixth of their time on collecting garbage otherwise; memory is not short.
+e2e: export GOGC := 400
+e2e: export GOMEMLIMIT := 2GiB
 
 .PHONY: help
 help: ## what can be made
