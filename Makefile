@@ -70,8 +70,8 @@ e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, 
 	$(BIN)/pytest tests/e2e --numprocesses $(E2E_WORKERS) --timeout 900 $(PYTEST)
 
 .PHONY: lab
-lab: $(BIN)/.installed ## the same world, left up to be looked into; root
-	$(BIN)/python -m lab.standing up
+lab: $(BIN)/.installed ## the same world, left up to be looked into; GATE=no leaves the gate to you; root
+	$(BIN)/python -m lab.standing up $(if $(filter no,$(GATE)),--without-gate)
 
 .PHONY: lab-down
 lab-down: $(BIN)/.installed ## end it

@@ -40,7 +40,7 @@ def tables(_: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
             for way in (_KUBERNETES, _SERVER) if turn % 2 == 0 else (_SERVER, _KUBERNETES):
                 with Team(platform, f"way{turn}{'ks'[way == _SERVER]}") as team:
                     if way == _SERVER:
-                        _role(team, server).set_gates(directory, NAME)
+                        _role(team, server).set_gate(directory, NAME)
                     incident.break_by_hand(team)
                     repairs[way].append(cluster.moments(team, incident.repair(team)))
     return [traffic, *_times(repairs)]

@@ -25,9 +25,9 @@ MIGRATIONS = "data-migrations-temporal"
 GATE = "data-temporal-recovery-hook"
 RUNTIME = "data-temporal"
 SECOND_GATE = "data-temporal-second-gate"
-"""Of the lab alone: where there is no guard, a second gate holds what needs Temporal."""
+"""Of the lab alone, where a scenario asks for it: without a guard, a second gate holds what needs Temporal."""
 BOOTSTRAP = "data-temporal-namespace-bootstrap"
-APPLICATIONS = (MIGRATIONS, GATE, RUNTIME, SECOND_GATE, BOOTSTRAP)
+APPLICATIONS = (MIGRATIONS, GATE, RUNTIME, BOOTSTRAP)
 """In the order of their steps, as the examples name them; a team's are prefixed with its name."""
 
 TEMPORAL_NAMESPACE = "orders"
@@ -63,8 +63,6 @@ class GitTree:
         self.values: dict[str, Json] = {
             name: _parsed(self._file(f"{folder}/values.yaml")) for name, folder in self._folders.items()
         }
-        if MIGRATIONS in self.values:  # in one Application the gate is in the runtime's step
-            self._add_second_gate()
         self.more: dict[str, str] = {}
         """Further files by path, such as a template of a team's own chart."""
         self.roll_to(self.release["temporal"]["server"]["image"]["tag"])
@@ -101,10 +99,22 @@ class GitTree:
         return found
 
     def guard(self) -> None:
-        """Be as the examples are: a guard in runtime and bootstrap, and no second gate."""
+        """Be as the examples are: a guard in runtime and bootstrap."""
         for name in self._guarded():
             del self.values[name]["guard"]["enabled"]
-        self.leave_out(SECOND_GATE)
+
+    def add_second_gate(self) -> None:
+        """Put one between runtime and bootstrap, with the gate's values but for what makes it the second one.
+
+        Not in one Application, where the gate is in the runtime's step.
+        """
+        gate = copy.deepcopy(self.gate)
+        del gate["downstream"]
+        self.values[SECOND_GATE] = {"temporal-recovery-hook": gate | {"reachability": "always"}}
+        self._folders[SECOND_GATE] = "temporal/second-gate"
+        elements = self._elements()
+        elements.insert(-1, {"name": self.name(SECOND_GATE), "phase": "452", "folder": self._folders[SECOND_GATE]})
+        self.add_step("452")
 
     def roll_to(self, release: str, admin_tools: str | None = None) -> None:
         """Say in the release's file which Temporal is rolled out; ``admin_tools`` where the schema's tool is another's."""
@@ -194,24 +204,13 @@ class GitTree:
     def _guarded(self) -> list[str]:
         return [name for name in _GUARDED if "guard" in self.values[name]]
 
-    def _add_second_gate(self) -> None:
-        """Give it the gate's values, but for what makes it the second one, and a step between runtime and bootstrap."""
-        gate = copy.deepcopy(self.gate)
-        del gate["downstream"]
-        self.values[SECOND_GATE] = {"temporal-recovery-hook": gate | {"reachability": "always"}}
-        self._folders[SECOND_GATE] = "temporal/second-gate"
-        elements = self._elements()
-        elements.insert(-1, {"name": self.name(SECOND_GATE), "phase": "452", "folder": self._folders[SECOND_GATE]})
-        self.add_step("452")
-
     def _adapt(self, databases: Databases, host: str) -> None:
         for name in {MIGRATIONS, RUNTIME} & self.values.keys():
             config = (self.migrations if name == MIGRATIONS else self.runtime)["server"]["config"]
             config["persistence"] = copy.deepcopy(config["persistence"])  # an example may share it by an anchor
             _adapt_persistence(config["persistence"], host, databases.port)
         address = f"temporal-frontend.{self.team}.svc:7233"
-        gates = [_dependency(self.values[name]) for name in (GATE, SECOND_GATE) if name in self.values]
-        for chart in (*gates, *map(self.guard_of, self._guarded())):
+        for chart in (self.gate, *map(self.guard_of, self._guarded())):
             chart["stores"]["default"] |= {"host": host, "port": databases.port}
             if "frontend" in chart.get("temporal", {}):
                 chart["temporal"]["frontend"]["address"] = address

@@ -1,8 +1,8 @@
 """``make lab`` and ``make lab-down``: the platform with one team on it, left up to be looked into.
 
-``python -m lab.standing up`` starts a process that holds all of it, and returns once Temporal serves; ``down`` ends that
-process, and with it everything; what is left where it was killed goes with the next ``up``. Its directory, ``lab/`` in the
-cache, has the process's id, a kubeconfig and all logs.
+``python -m lab.standing up`` starts a process that holds all of it, and returns once Temporal serves; with
+``--without-gate`` the rollout has none yet. ``down`` ends that process, and with it everything; what is left where it was
+killed goes with the next ``up``. Its directory, ``lab/`` in the cache, has the process's id, a kubeconfig and all logs.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.git_tree import APPLICATIONS, GATE
+from lab.git_tree import GATE
+from lab.images import GATE as GATE_IMAGE
 from lab.platform import Platform
 from lab.processes import wait_until
 from lab.team import Team
@@ -27,7 +29,6 @@ from lab.toolchain import cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _TEAM = "temporal"
 _START_SECONDS = 3600.0
@@ -41,8 +42,6 @@ The lab is up: Argo CD {argocd}, Temporal {temporal}, and the rollout of example
                  in your shell:  alias k='{kubectl} --kubeconfig {kubeconfig}'
   Applications   k -n argocd get applications      ({applications})
   steps          k -n argocd get applicationset {team} -o jsonpath='{{.status.applicationStatus}}'
-  the gate       k -n {team} logs -l app.kubernetes.io/component=gate --tail=-1
-                 k -n argocd get events --field-selector involvedObject.name={gate}
   repository     {repository}   (commit to its branch main: Argo CD notices within 5 s)
   frontend       {frontend}
   the node       {node}
@@ -54,13 +53,20 @@ Break it, as a replaced database does (all looks healthy, nothing works), and mo
     {psql} "$(cat {dsn})" -c "DROP DATABASE $name WITH (FORCE)" -c "CREATE DATABASE $name OWNER temporal"
   done
   k -n {team} delete pods -l app.kubernetes.io/name=temporal
-
-Sync the gate, as a person does:
-  k -n argocd patch application {gate} --type merge \\
-    -p '{{"operation":{{"sync":{{"revision":"main","syncStrategy":{{"hook":{{}}}}}}}}}}'
-
+{gate}
 End it:
   make lab-down
+"""
+_THE_GATE = """
+Sync the gate, as a person does, and read what it does:
+  k -n argocd patch application {gate} --type merge \\
+    -p '{{"operation":{{"sync":{{"revision":"main","syncStrategy":{{"hook":{{}}}}}}}}}}'
+  k -n {team} logs -l app.kubernetes.io/component=gate --tail=-1
+  k -n argocd get events --field-selector involvedObject.name={gate}
+"""
+_NO_GATE = """
+There is no gate. Install one: the image {image} is in the registry that the node pulls from,
+and Argo CD reads a Git repository on this machine by its path, such as {source}
 """
 
 
@@ -68,14 +74,14 @@ def _home() -> Path:
     return cache_directory() / "lab"
 
 
-def up() -> None:
+def up(*options: str) -> None:
     """Start it, unless it is up, and print how to look into it."""
     home = _home()
     if _holder() is None:
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         with (home / "log").open("wb") as log:
-            argv = [sys.executable, "-m", "lab.standing", "hold"]
+            argv = [sys.executable, "-m", "lab.standing", "hold", *options]
             holder = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         with (home / "log").open(encoding="utf-8", errors="replace") as told:
 
@@ -100,7 +106,7 @@ def down() -> None:
     print("the lab is down")
 
 
-def hold() -> None:
+def hold(*, with_gate: bool) -> None:
     """Hold it up until SIGTERM or SIGINT."""
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,6 +118,8 @@ def hold() -> None:
         Team(platform, _TEAM) as team,
     ):
         print("the platform is up; rolling out", flush=True)
+        if not with_gate:
+            team.git.leave_out(GATE)
         team.roll_out()
         team.until_rolled_out(seconds=300)
         (home / "said.new").write_text(_instructions(platform, team), encoding="utf-8")
@@ -121,6 +129,7 @@ def hold() -> None:
 
 
 def _instructions(platform: Platform, team: Team) -> str:
+    gate = _THE_GATE if GATE in team.applications() else _NO_GATE
     dsn = platform.directory / "dsn"
     dsn.touch(mode=0o600)
     dsn.write_text(team.postgres.dsn(), encoding="utf-8")
@@ -130,8 +139,8 @@ def _instructions(platform: Platform, team: Team) -> str:
         team=team.name,
         kubectl=platform.plane.build.kubectl,
         kubeconfig=platform.plane.kubeconfig,
-        applications=", ".join(team.git.name(one) for one in APPLICATIONS),
-        gate=team.git.name(GATE),
+        applications=", ".join(team.git.name(one) for one in team.applications()),
+        gate=gate.format(team=team.name, gate=team.git.name(GATE), image=GATE_IMAGE, source=Path(__file__).parents[1]),
         repository=team.repository.directory,
         frontend=team.frontend,
         node=shlex.join(platform.nodes[0].shell),
@@ -164,10 +173,17 @@ def _holder() -> int | None:
 
 def main() -> None:
     """Do what the command line says."""
-    actions = {"up": up, "down": down, "hold": hold}
     parser = argparse.ArgumentParser(prog="python -m lab.standing")
-    parser.add_argument("action", choices=actions)
-    actions[parser.parse_args().action]()
+    parser.add_argument("action", choices=("up", "down", "hold"))
+    parser.add_argument("--without-gate", action="store_true", help="roll out no gate, for you to install one")
+    asked = parser.parse_args()
+    match asked.action:
+        case "up":
+            up(*(["--without-gate"] if asked.without_gate else []))
+        case "down":
+            down()
+        case _:
+            hold(with_gate=not asked.without_gate)
 
 
 if __name__ == "__main__":

@@ -43,25 +43,23 @@ class TeamRole:
         self._put("token", _TOKEN, token)
         return token
 
-    def set_gates(self, scratch: Path, host: str, server_name: str = "") -> None:
-        """Have both gates of the team reach the server by this name: a Service's, or one that only they know."""
-        gates = (self.team.git.gate, self.team.git.second_gate)
+    def set_gate(self, scratch: Path, host: str, server_name: str = "") -> None:
+        """Have the team's gate reach the server by this name: a Service's, or one that only it knows."""
+        gate = self.team.git.gate
         if host.endswith(".svc"):
             name, namespace, _ = host.split(".")
             self.team.cluster.name_outside(namespace, name, self.server.port)
         else:
-            for gate in gates:
-                gate["hostAliases"] = [{"ip": self.server.host, "hostnames": [host]}]
+            gate["hostAliases"] = [{"ip": self.server.host, "hostnames": [host]}]
         self._put("ca.crt", _CA, self.server.write_certificate(scratch / "ca.crt").read_text())
-        settings = {
+        server = {
             "address": f"{host}:{self.server.port}",
             "project": PROJECT,
             "tokenSecret": {"name": _TOKEN},
             "caSecret": {"name": _CA},
             "serverName": server_name,
         }
-        for gate in gates:
-            gate["argocd"] = {"server": settings}
+        gate["argocd"] = {"server": server}
 
     def initiator(self) -> str:
         """Whom an operation is by that the gate asked for."""

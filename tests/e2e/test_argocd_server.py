@@ -26,10 +26,10 @@ POLICIES = [(found["action"], found["application"]) for found in POLICY.finditer
 
 @pytest.fixture
 def role(team: Team, tmp_path: Path) -> Iterator[TeamRole]:
-    """argocd-server is reached by its Service's name, and both gates of the team get by with what its token may do."""
+    """argocd-server is reached by its Service's name, and the gate of the team gets by with what its token may do."""
     with ArgoCdServer(team.platform.argocd) as server:
         found = TeamRole(team, server)
-        found.set_gates(tmp_path, NAME)
+        found.set_gate(tmp_path, NAME)
         yield found
 
 
@@ -46,7 +46,7 @@ def hub_and_spoke(
         Team(hub, "spoke", spoke) as team,
     ):
         found = TeamRole(team, server)
-        found.set_gates(tmp_path, "argocd.hub.example.com", server_name=NAME)
+        found.set_gate(tmp_path, "argocd.hub.example.com", server_name=NAME)
         yield found
 
 
