@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rendering import CHART, Json, config, merged
 
-from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE, GitTree
+from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, GitTree
 from lab.helm import Helm
 from lab.temporal import Databases
 
@@ -139,16 +139,15 @@ def test_its_gate_shares_its_step(one: Rendered) -> None:
     assert settings["runtime"]["application"]["name"] == one.git.name(RUNTIME)
 
 
-@pytest.mark.parametrize(("example", "gates"), [(SPLIT, (GATE, SECOND_GATE)), (ONE, (GATE,))])
-def test_one_file_feeds_the_release(helm3: Helm, tmp_path: Path, example: str, gates: tuple[str, ...]) -> None:
-    """Gates, servers, schema and bootstrap are of one release."""
+@pytest.mark.parametrize("example", [SPLIT, ONE])
+def test_one_file_feeds_the_release(helm3: Helm, tmp_path: Path, example: str) -> None:
+    """Gate, servers, schema and bootstrap are of one release."""
     rendered = Rendered(helm3, tmp_path, example)
     release = yaml.safe_load((ROOT / "examples" / example / "temporal" / "release.yaml").read_text())
     version = release["temporal"]["server"]["image"]["tag"]
-    for gate in gates:
-        objects = rendered.objects(gate)
-        assert yaml.safe_load(config(objects))["temporal"]["version"] == version
-        assert "$ARGOCD_APP_REVISION" in str(objects)
+    objects = rendered.objects(GATE)
+    assert yaml.safe_load(config(objects))["temporal"]["version"] == version
+    assert "$ARGOCD_APP_REVISION" in str(objects)
     assert f"temporalio/server:{version}" in str(rendered.objects(RUNTIME))
     for application in {MIGRATIONS, RUNTIME, BOOTSTRAP} & rendered.git.values.keys():
         assert f"temporalio/admin-tools:{version}" in str(rendered.objects(application))

@@ -21,7 +21,7 @@ from scenario import (
 
 from hook.audit.holds import Hold
 from lab.control_plane import argocd
-from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
+from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.object_status import is_in_back_off
 from lab.team import Team
 
@@ -37,7 +37,7 @@ def leave_out_parameters(team: Team, *ends: str) -> None:
 
 def only_up_to_the_runtime(team: Team) -> None:
     """Roll out migrations, gate and runtime."""
-    team.git.leave_out(SECOND_GATE, BOOTSTRAP)
+    team.git.leave_out(BOOTSTRAP)
     del team.git.gate["downstream"]
 
 
@@ -225,7 +225,6 @@ def test_overtaken(team: Team) -> None:
 @shows(RECEIPT_WITHOUT_COMMIT.but(Hold.NO_RETRY, Hold.JOB_NOT_RENEWED))
 def test_failed_bootstrap(team: Team) -> None:
     """A commit for the bootstrap, the database replaced: 3.2 does not try it again; a person's sync of the gate does."""
-    team.git.leave_out(SECOND_GATE)
     leave_out_parameters(team, "receipt.revision", "fullnameOverride")
     policy(team)["retry"] = NO_RETRY
     team.roll_out()

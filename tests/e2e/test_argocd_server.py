@@ -12,7 +12,7 @@ from scenario import assert_works, has_settled, on, says, until_all
 from lab.api_client import ApiError
 from lab.control_plane import argocd
 from lab.control_plane.argocd_server import NAME, ArgoCdServer
-from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
+from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.incident import break_by_hand, repair
 from lab.platform import Cluster, Platform
 from lab.team import SERVERS, Team
@@ -89,7 +89,6 @@ def test_a_rollout_waits_for_the_gate(team: Team, role: TeamRole) -> None:
     """A first rollout: the database is there later than the gate, which holds it, and opens it by itself."""
     role.allow(*POLICIES)
     role.give_token()
-    team.git.leave_out(SECOND_GATE)
     team.postgres.stop()
     team.roll_out()
     says(team, "DatabaseUnreachable")
@@ -107,7 +106,7 @@ def test_the_watchdog_reopens(team: Team, role: TeamRole) -> None:
     role.give_token()
     team.git.gate["watchdog"] = {"enabled": True, "schedule": "0 0 29 2 *"}
     team.git.gate["graceSeconds"] = 1
-    team.git.leave_out(SECOND_GATE, BOOTSTRAP)
+    team.git.leave_out(BOOTSTRAP)
     del team.git.gate["downstream"]
     team.git.gate["stores"]["default"]["secret"]["name"] = "gate"
     team.add_secret("gate", team.databases.password)
@@ -181,7 +180,7 @@ def test_the_server_goes_away_and_comes_back(team: Team, role: TeamRole) -> None
     role.server.start()
     team.until(lambda: team.operation(GATE).get("phase") == "Succeeded", "the gate to pass")
     assert_works(team)
-    until_all(team, *(one for one in APPLICATIONS if one != SECOND_GATE))
+    until_all(team, *APPLICATIONS)
 
 
 def test_the_incident_in_a_spoke(hub_and_spoke: TeamRole) -> None:
@@ -202,4 +201,4 @@ def test_the_incident_in_a_spoke(hub_and_spoke: TeamRole) -> None:
     restarted = {component for component, uid in team.pod_uids().items() if crashing[component] != uid}
     assert restarted & SERVERS, "the gate restarts pods of its own cluster"
     assert team.name not in {one["metadata"]["name"] for one in team.hub.list("/api/v1/namespaces")}
-    until_all(team, *(one for one in APPLICATIONS if one != SECOND_GATE))
+    until_all(team, *APPLICATIONS)

@@ -14,7 +14,7 @@ from audited import HELM_ALONE, shows
 from scenario import hook_migrations, kubectl, on
 
 from lab.control_plane import argocd
-from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
+from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.helm import Helm, helm
 from lab.object_status import component_of
 from lab.platform import Platform
@@ -93,7 +93,7 @@ def assert_commands_work(team: Team, notes: str) -> None:
 @shows(HELM_ALONE)
 def test_helm_alone(team: Team, helm3: Helm) -> None:
     """A person's `helm install` while Temporal crash-loops repairs it; `helm upgrade` runs it again, or fails with it."""
-    team.git.leave_out(GATE, SECOND_GATE, BOOTSTRAP)
+    team.git.leave_out(GATE, BOOTSTRAP)
     hook_migrations(team)
     team.roll_out()
     team.until_crash_looping()

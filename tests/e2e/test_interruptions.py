@@ -91,6 +91,7 @@ def test_stopped_after_acts(team: Team, acts: tuple[str, ...], back_off_seconds:
 @on("3.6")
 def test_two_gates_at_once(team: Team) -> None:
     """A person syncs both gates at once, for the same targets: both pass, and together they repair it once."""
+    team.git.add_second_gate()
     team.git.second_gate["downstream"] = team.git.gate["downstream"]
     break_by_hand(team)
     for gate in (GATE, SECOND_GATE):

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 from scenario import NO_RETRY, TERMINATED, Json, has_settled, hook_migrations, kubectl, on, policy, says
 
-from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
+from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.node import dns
 from lab.node.node import Node
 from lab.team import Team
@@ -51,7 +51,7 @@ def second_node(team: Team) -> Iterator[Node]:
 
 def wait_for_the_database(team: Team) -> Json:
     """A commit of migrations and gate alone while the database is away; the gate's pod, which waits."""
-    team.git.leave_out(RUNTIME, SECOND_GATE, BOOTSTRAP)
+    team.git.leave_out(RUNTIME, BOOTSTRAP)
     hook_migrations(team)
     team.postgres.stop()
     team.roll_out()
@@ -86,7 +86,7 @@ def test_node_drained(team: Team, second_node: Node) -> None:
 @on("3.6")
 def test_out_of_memory(team: Team) -> None:
     """A commit with a limit that the gate cannot live in. Its pod and Argo CD tell it; the commit that mends it opens it."""
-    team.git.leave_out(RUNTIME, SECOND_GATE, BOOTSTRAP)
+    team.git.leave_out(RUNTIME, BOOTSTRAP)
     policy(team)["retry"] = NO_RETRY
     team.git.gate["hook"] = {"backoffLimit": 0}
     team.git.gate["resources"] = {"requests": {"memory": "24Mi"}, "limits": {"memory": "24Mi"}}

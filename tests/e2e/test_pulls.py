@@ -4,7 +4,7 @@ from audited import GATE_ALONE, shows
 from scenario import Json, assert_passed, assert_works, on, says
 
 from lab import toolchain
-from lab.git_tree import GATE, RUNTIME, SECOND_GATE
+from lab.git_tree import BOOTSTRAP, GATE, RUNTIME
 from lab.object_status import component_of
 from lab.team import SERVERS, Team
 
@@ -65,7 +65,7 @@ def test_images_missing(team: Team) -> None:
     assert warned[1].startswith("PassedWithWarning"), warned
     assert "ImageNotPullable" in warned[1]
     assert any("ImageNotPullable" in event and ABSENT in event for event in team.events(GATE))
-    assert team.operation(SECOND_GATE) == {}
+    assert team.operation(BOOTSTRAP) == {}
 
     team.git.roll_to(toolchain.RELEASE)
     revision = team.commit("the servers' image is there")

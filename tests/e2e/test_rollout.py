@@ -20,7 +20,7 @@ from scenario import (
     with_wrong_password,
 )
 
-from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
+from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.incident import break_by_hand
 from lab.object_status import component_of, is_in_back_off
 from lab.team import SERVERS, Team
@@ -30,7 +30,8 @@ pytestmark = shows(GATE_ALONE)
 
 @on("3.6", "3.2")
 def test_fresh(team: Team) -> None:
-    """A commit: everything from nothing, in its order, without a crash; a workflow starts."""
+    """A commit: everything from nothing, in its order, without a crash, a second gate too; a workflow starts."""
+    team.git.add_second_gate()
     revision = team.roll_out()
     team.until_rolled_out(revision=revision)
     assert_order(team, revision)
@@ -145,7 +146,7 @@ def test_mended_while_the_gate_tries(team: Team) -> None:
     says(team, "to migrate (attempt 2)")
     mend_password(team)
     revision = team.commit("the password is right now")
-    refresh(team, RUNTIME, SECOND_GATE, BOOTSTRAP)
+    refresh(team, RUNTIME, BOOTSTRAP)
     refresh(team, MIGRATIONS)
     team.until_rolled_out(revision=revision)
     assert schema_jobs(team) == {f"temporal-migrations-{revision[:7]}-schema-1"}

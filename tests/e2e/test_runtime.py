@@ -41,7 +41,7 @@ def test_broken_runtime(team: Team) -> None:
     right, sql["database"] = sql["database"], "absent"
     team.roll_out()
     team.until_crash_looping()
-    team.holds_for(10, lambda: is_held(team) and team.operation(SECOND_GATE) == {}, "the runtime's step is not done")
+    team.holds_for(10, lambda: team.operation(BOOTSTRAP) == {}, "the runtime's step is not done")
 
     sql["database"] = right
     revision = team.commit("the database that is there")
@@ -57,6 +57,7 @@ def test_broken_runtime(team: Team) -> None:
 @on("3.6")
 def test_mended_in_a_step_between(team: Team) -> None:
     """A commit whose Secret at 400 has a wrong password; the commit that mends only that passes the gate with a warning."""
+    team.git.add_second_gate()
     team.git.add_step("400")
     team.git.add(SECRETS, "400", SECRETS_FOLDER)
     write_secret(team, "wrong")
@@ -82,6 +83,7 @@ def test_no_readiness_probe(team: Team) -> None:
     """A commit whose servers crash seconds after their start: to RollingSync that step is done; the second gate holds."""
     sql = sql_of_runtime(team)
     right = dict(sql)
+    team.git.add_second_gate()
     with port_that_hangs_up(team.cluster.host) as port:
         sql |= {"host": team.cluster.host, "port": port}
         team.roll_out()

@@ -13,7 +13,7 @@ from scenario import (
     on,
 )
 
-from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
+from lab.git_tree import APPLICATIONS, BOOTSTRAP, GATE, MIGRATIONS, RUNTIME
 from lab.object_status import is_in_back_off
 from lab.team import SERVERS, Team
 
@@ -44,7 +44,6 @@ def test_watchdog_repairs(team: Team) -> None:
     spec = team.git.application_set["spec"]
     del spec["strategy"], spec["template"]["spec"]["syncPolicy"]["automated"]
     del spec["template"]["spec"]["syncPolicy"]["retry"]
-    team.git.leave_out(SECOND_GATE)
     team.roll_out()
     team.sync_to_end(MIGRATIONS)
     assert team.sync_to_end(GATE)["phase"] == "Succeeded"
@@ -65,16 +64,14 @@ def test_watchdog_repairs(team: Team) -> None:
     assert not any(is_in_back_off(pod) for pod in team.pods())
     assert by_the_gate(team.operation(BOOTSTRAP))
     assert {one: team.operation(one) for one in synced} == synced
-    team.until(
-        lambda: {team.state(one) for one in APPLICATIONS if one != SECOND_GATE} == {("Synced", "Healthy")}, "all"
-    )
+    team.until(lambda: {team.state(one) for one in APPLICATIONS} == {("Synced", "Healthy")}, "all")
 
 
 @on("3.6")
 def test_watchdog_leaves_an_empty_database_alone(team: Team) -> None:
     """The schedule, while a restore is under way: it fails and says why, migrates nothing, and closes no step."""
     keep_watch(team, EACH_MINUTE)
-    team.git.leave_out(SECOND_GATE, BOOTSTRAP)
+    team.git.leave_out(BOOTSTRAP)
     del team.git.gate["downstream"]
     team.roll_out()
     team.until_rolled_out()
@@ -109,7 +106,7 @@ def test_watchdog_leaves_an_empty_database_alone(team: Team) -> None:
 def test_watchdog_reopens(team: Team) -> None:
     """A commit finds the gate's own password wrong; once it is right, the watchdog syncs the gate: the rollout goes on."""
     keep_watch(team, NEVER)
-    team.git.leave_out(SECOND_GATE, BOOTSTRAP)
+    team.git.leave_out(BOOTSTRAP)
     del team.git.gate["downstream"]
     team.git.gate["stores"]["default"]["secret"]["name"] = "gate"
     team.add_secret("gate", team.databases.password)
