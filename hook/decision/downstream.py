@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hook.decision import endings, guards, restarts, runtime, waiting
+from hook.decision import endings, guards, outcomes, restarts, runtime, waiting
 from hook.decision.stage import Stage, stage
 from hook.decision.steps import Pass, Resync, Wait
 from hook.observation import applications, diagnosis
@@ -45,89 +45,36 @@ def _without(given_up: tuple[Finding, ...], observation: Observation, policy: Po
     return Pass(tuple(dict.fromkeys((*given_up, *rest.warnings)))) if isinstance(rest, Pass) else rest
 
 
-def jobs_of(application: Application, observation: Observation) -> tuple[Job, ...]:
-    """Return its Jobs that are there and could be read; a guard's is none of its work."""
-    jobs = (observation.jobs.get(ref) for ref in application.all_jobs)
-    return tuple(job for job in jobs if isinstance(job, Job) and not job.guards)
-
-
-def failure(application: Application, observation: Observation, policy: Policy) -> Finding | None:
-    """Return what makes a reached Application after Temporal have to be synced again, None where nothing does.
-
-    It is judged by its Jobs, where they can be read: one that failed, or whose work began before the schema was made, so
-    that what it registered is in a database that is gone. Where there is none to be read, by its operation, or by its guard,
-    after which its work begins.
-    """
-    about = f"Application {application.ref}"
-    operation, jobs = application.operation, jobs_of(application, observation)
-    if operation is None:
-        return Finding(Reason.DOWNSTREAM_FAILED, about, "it never ran")
-    guard = guards.of_application(application, observation)
-    if guard is not None and guard.phase is JobPhase.FAILED and operation.phase is OperationPhase.FAILED:
-        return Finding(Reason.GUARD_HOLDS, about, _why_failed(guard, observation))
-    if failed := [job for job in jobs if job.phase is JobPhase.FAILED]:
-        return Finding(Reason.DOWNSTREAM_FAILED, about, "; ".join(_why_failed(job, observation) for job in failed))
-    if operation.phase is OperationPhase.FAILED:
-        return Finding(Reason.DOWNSTREAM_FAILED, about, applications.describe(application))
-    if application.health in {"Degraded", "Missing"} and not (jobs and _all_are_seen(application, observation)):
-        return Finding(Reason.DOWNSTREAM_FAILED, about, applications.describe(application))
-    if old := [job for job in jobs if _is_from_before(job, observation, policy)]:
-        names = ", ".join(f"Job {job.ref}" for job in old)
-        return Finding(Reason.DOWNSTREAM_FAILED, about, f"{names} ran before its database's schema was made")
-    began_at = ((guard and guard.ended_at) or operation.started_at) if not jobs else None
-    if restarts.began_before_the_schema_was_absent(began_at, observation) or (
-        began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy)
-    ):
-        return Finding(Reason.DOWNSTREAM_FAILED, about, "it ran before its database's schema was made")
-    return None
-
-
-def _all_are_seen(application: Application, observation: Observation) -> bool:
-    return all(isinstance(observation.jobs.get(job.ref), Job) for job in application.jobs)
-
-
-def _why_failed(job: Job, observation: Observation) -> str:
-    cause = diagnosis.of_job(job, observation.api_time)
-    return f"Job {job.ref} failed: {cause.detail if cause else job.message}".rstrip(": ")
-
-
-def _is_from_before(job: Job, observation: Observation, policy: Policy) -> bool:
-    """Tell whether its work is over and was done on a database that is gone.
-
-    That it started before the schema was seen to be absent does not tell it of work that a later container did.
-    """
-    began_at, absent_at = job.work_started_at, observation.absent_at
-    is_over = job.phase is JobPhase.COMPLETE or bool(job.kept_by)
-    if restarts.began_before_the_schema_was_absent(job.started_at or job.created_at, observation):
-        return is_over and absent_at is not None and began_at is not None and began_at < absent_at + policy.clock_skew
-    return is_over and began_at is not None and restarts.is_older_than_the_database(began_at, observation, policy)
-
-
 def _failed_before(application: Application | Unknown, observation: Observation, policy: Policy) -> tuple[Finding, ...]:
     """Return as a warning that one failed at the commit before, where nobody can tell whether its step is still to come."""
     if not isinstance(application, Application) or application.operation is None:
         return ()
-    failed = failure(application, observation, policy)
+    failed = outcomes.failure(application, observation, policy)
     return (failed,) if failed is not None and application.operation.phase is OperationPhase.FAILED else ()
 
 
 def _step(application: Application, observation: Observation, policy: Policy) -> Step | None:
     about = f"Application {application.ref}"
     if (obstacle := applications.obstacle(application)) is not None and (
-        applications.is_busy(application) or failure(application, observation, policy) is not None
+        applications.is_busy(application) or outcomes.failure(application, observation, policy) is not None
     ):
         return _held_up(obstacle, observation, policy)
-    jobs = jobs_of(application, observation)
+    jobs = outcomes.jobs_of(application, observation)
     running = [job for job in jobs if job.phase in {JobPhase.RUNNING, JobPhase.SUSPENDED} and not job.kept_by]
     if applications.is_busy(application) or running:
         return _while_it_runs(application, observation, policy)
-    failed = failure(application, observation, policy)
+    failed = outcomes.failure(application, observation, policy)
     if failed is not None:
         return _again(application, failed, observation, policy)
     settled = applications.is_compared(application, observation.run_started_at)
-    if application.attempts and application.jobs and not settled and not _all_are_seen(application, observation):
+    if (
+        application.attempts
+        and application.jobs
+        and not settled
+        and not outcomes.all_are_seen(application, observation)
+    ):
         return waiting.compare(application, "its Job's end is not in its status yet", observation)
-    if application.health != "Healthy" and not (jobs and _all_are_seen(application, observation)):
+    if application.health != "Healthy" and not (jobs and outcomes.all_are_seen(application, observation)):
         found = Finding(Reason.DOWNSTREAM_RUNNING, about, applications.describe(application))
         return endings.wait_while_patient((found,), observation, policy)
     return None
@@ -169,7 +116,8 @@ def _jobs_to_run(application: Application, observation: Observation, policy: Pol
         return tuple(
             job.ref
             for job in seen.values()
-            if isinstance(job, Job) and (job.phase is JobPhase.FAILED or _is_from_before(job, observation, policy))
+            if isinstance(job, Job)
+            and (job.phase is JobPhase.FAILED or outcomes.is_from_before(job, observation, policy))
         )
     return applications.jobs_that_are_there(application)
 
@@ -182,7 +130,7 @@ def _while_it_runs(application: Application, observation: Observation, policy: P
         Reason.GUARD_HOLDS if guard else Reason.DOWNSTREAM_RUNNING, about, applications.describe(application)
     )
     hang = lost_hook(application, observation.jobs, observation.api_time)
-    for job in (*jobs_of(application, observation), *filter(None, (guard,))):
+    for job in (*outcomes.jobs_of(application, observation), *filter(None, (guard,))):
         if hang is None and job.phase is JobPhase.SUSPENDED:
             hang = Finding(Reason.JOB_SUSPENDED, f"Job {job.ref}", "spec.suspend is true")
         if hang is None and job.phase is JobPhase.RUNNING:

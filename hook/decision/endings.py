@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hook.decision import migrations, restarts
+from hook.decision import migrations, outcomes, restarts
 from hook.decision.policy import Reachability
 from hook.decision.stage import Stage, is_asked_for, stage
 from hook.decision.steps import Fail, Pass, Wait
@@ -32,6 +32,7 @@ def notes(observation: Observation, policy: Policy) -> tuple[Finding, ...]:
                 *_of_release(observation, policy),
                 *_of_migration(observation, policy),
                 *_of_runtime(observation, policy),
+                *_of_downstream(observation, policy),
                 *_of_guarded(observation),
             )
         )
@@ -78,6 +79,12 @@ def _of_runtime(observation: Observation, policy: Policy) -> Iterator[Finding]:
     if stage(observation, policy) is Stage.DRIFTING and isinstance(observation.application, Application):
         about = f"Application {observation.application.ref}"
         yield Finding(Reason.RUNTIME_DRIFTS, about, applications.describe(observation.application))
+
+
+def _of_downstream(observation: Observation, policy: Policy) -> Iterator[Finding]:
+    """Yield what is left undone before the runtime's step: nobody syncs it after that."""
+    if policy.reachability is Reachability.AUTO and stage(observation, policy) is Stage.AHEAD:
+        yield from outcomes.left_undone(observation, policy)
 
 
 def _of_guarded(observation: Observation) -> Iterator[Finding]:

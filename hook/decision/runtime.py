@@ -78,7 +78,7 @@ def _unless_it_lasts(
         or (finding.reason.tolerance is Tolerance.GRACE and waiting.is_over_grace(finding, observation, policy))
     )
     if not causes:
-        patience = policy.grace if stage(observation, policy) is Stage.DRIFTING else policy.patience
+        patience = policy.patience if stage(observation, policy) is Stage.REACHED else policy.grace
         return endings.wait_while_patient((*lacking, *trouble), observation, replace(policy, patience=patience))
     application = observation.application
     is_old = isinstance(application, Application) and not applications.is_compared(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from hook.decision import guards, restarts
+from hook.decision import guards, outcomes, restarts
 from hook.decision.policy import Reachability
 from hook.observation import applications
 from hook.observation.applications import Application
@@ -54,11 +54,14 @@ def _are_old(observation: Observation, policy: Policy) -> bool:
 def is_asked_for(observation: Observation, policy: Policy) -> bool:
     """Tell whether Temporal itself has to answer before the gate passes.
 
-    `auto` asks it of a runtime that was reached and has replicas to run; none at all is asked where no runtime is
-    configured.
+    `auto` asks it of a runtime that was reached and has replicas to run. It asks it before the runtime's step, too, where
+    an Application after it did its work on a database that is gone and no step will sync it. None at all is asked where no
+    runtime is configured.
     """
     runtime = observation.runtime
     scaled_to_zero = isinstance(runtime, Runtime) and bool(runtime.wanted) and not any(runtime.wanted.values())
     if policy.reachability is Reachability.NEVER or observation.frontend is None or scaled_to_zero:
         return False
-    return policy.reachability is Reachability.ALWAYS or stage(observation, policy) is not Stage.AHEAD
+    if policy.reachability is Reachability.ALWAYS or stage(observation, policy) is not Stage.AHEAD:
+        return True
+    return outcomes.are_to_be_done_first(observation, policy)

@@ -711,7 +711,7 @@ class Reason(Enum):
         "DownstreamFailed",
         ExitCode.DOWNSTREAM,
         Tolerance.NONE,
-        "An Application after Temporal failed, and it failed again after each new sync.",
+        "An Application after Temporal failed. The gate synced it again in vain, or passed because the runtime's step comes first.",
         "Read its Job's log, fix the cause, then sync the gate's Application.",
     )
     DOWNSTREAM_RUNNING = (

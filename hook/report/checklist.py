@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hook.decision import downstream, guards
+from hook.decision import guards, outcomes
 from hook.decision.stage import Stage, is_asked_for, stage
 from hook.observation import applications
 from hook.observation.findings import Finding, Unknown
@@ -222,7 +222,7 @@ def _downstream(
         return Item(subject, Mark.NOT_ASKED, seen, wanted)
     if applications.is_busy(application):
         return Item(subject, Mark.WAITING, seen, wanted)
-    failure = downstream.failure(application, observation, policy)
+    failure = outcomes.failure(application, observation, policy)
     if failure is not None:
         return Item(subject, Mark.WRONG, failure.detail, wanted, failure.remedy)
     return Item(subject, Mark.OK if application.health == "Healthy" else Mark.WAITING, seen, wanted)

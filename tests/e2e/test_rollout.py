@@ -10,8 +10,10 @@ from scenario import (
     assert_passed,
     assert_works,
     by_the_gate,
+    commit_to_the_gate_first,
     has_settled,
     hook_migrations,
+    may_be_left_uncompared,
     mend_password,
     on,
     refresh,
@@ -82,6 +84,23 @@ def test_replaced_database(team: Team) -> None:
     after = server_starts(team)
     assert {component for component in before if after[component] != before[component]} == SERVERS
     assert {component_of(pod) for pod in team.pods()} == SERVERS | {"web"}
+    team.start_workflow()
+
+
+@on("3.6")
+def test_replaced_database_before_a_commit_for_the_runtime(team: Team) -> None:
+    """No step syncs the bootstrap, which the commit does not change: the gate does, before it lets the runtime go on."""
+    may_be_left_uncompared(team)
+    team.roll_out()
+    team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded", *APPLICATIONS), "no second sync")
+    team.replace_databases()
+    since = time.time()
+    team.git.runtime["server"]["config"]["persistence"]["default"]["sql"]["maxConns"] = 21
+    revision = commit_to_the_gate_first(team, "more connections", RUNTIME)
+    team.until_rolled_out(revision=revision)
+    assert by_the_gate(team.operation(BOOTSTRAP))
+    assert_passed(team, GATE, since=since)
     team.start_workflow()
 
 

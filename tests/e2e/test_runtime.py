@@ -121,6 +121,7 @@ def show_failed_bootstrap(team: Team, failed: Callable[[], bool]) -> None:
     team.git.leave_out(BOOTSTRAP)
     team.roll_out()
     team.until_rolled_out()
+    team.until(lambda: has_settled(team, "Succeeded"), "no second sync of the gate, which would repair it")
     database, role = team.databases.default, team.databases.user
     team.postgres.execute(database, f"REVOKE INSERT ON namespaces FROM {role}")
     team.git.add(BOOTSTRAP, "455", "temporal/bootstrap")

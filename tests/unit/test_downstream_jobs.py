@@ -1,7 +1,7 @@
 """What becomes of the Jobs after Temporal, each judged by itself."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from worlds import (
@@ -34,14 +34,12 @@ from worlds import (
 from hook.decision import planner
 from hook.decision.policy import Policy, Reachability
 from hook.decision.steps import Fail, Pass, Refresh, RestartPods, Resync, Step, Wait
-from hook.observation.applications import Operation, OperationPhase
-from hook.observation.observation import Observation
+from hook.observation.applications import Application, Operation, OperationPhase, SyncPolicy
+from hook.observation.findings import Unknown
+from hook.observation.observation import Observation, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Store
 from hook.observation.workloads import Job, JobPhase, JobRef, Runtime
-
-if TYPE_CHECKING:
-    from hook.observation.findings import Unknown
 
 OTHER = JobRef("temporal", "add-search-attributes")
 UNSEEN = unknown(Reason.API_FORBIDDEN)
@@ -296,3 +294,75 @@ def test_hooks_that_failed_are_run_before_a_plain_job_beside_them() -> None:
     taken = step(world(FAILED, jobs=(managed(NAMESPACES),), hook_jobs=(hook,), operation=failed))
     assert isinstance(taken, Resync)
     assert taken.jobs == ()
+
+
+STALE = job(ref=NAMESPACES)
+"""It ran before its database's schema was made (`BORN_LATER`)."""
+AHEAD = ahead(RUNTIME, policy=SyncPolicy(is_automated=True))
+
+
+def before_the_runtimes_step(bootstrap: Application, *jobs: Job, **changes: Any) -> Observation:
+    """A commit for the runtime, after the databases were replaced."""
+    seen = {one.ref: one for one in jobs}
+    given: dict[str, Any] = {"stores": BORN_LATER, "runtime": YOUNG, "application": AHEAD}
+    return observation(**given | {"downstream": downstream(bootstrap), "jobs": seen} | changes)
+
+
+STANDS = application(BOOTSTRAP, jobs=(managed(NAMESPACES),))
+BUSY = operation(OperationPhase.RUNNING)
+
+
+def test_work_on_a_database_that_is_gone_is_done_again_before_the_runtimes_step() -> None:
+    """The commit does not change the bootstrap, so that RollingSync does not sync it (seen: all green, no namespace)."""
+    taken = step(before_the_runtimes_step(STANDS, STALE))
+    assert isinstance(taken, Resync)
+    assert (taken.application.ref, taken.jobs) == (BOOTSTRAP, (NAMESPACES,))
+    ours = replace(STANDS, operation=replace(BUSY, attempt=1))
+    assert reasons(step(before_the_runtimes_step(ours))) == {Reason.DOWNSTREAM_RUNNING}
+    done = job(ref=NAMESPACES, created_at=at(-20), started_at=at(-20))
+    assert step(before_the_runtimes_step(STANDS, done)) == Pass()
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "seen", "changes", "asked"),
+    [
+        (STANDS, (FAILED,), {}, policy()),
+        (STANDS, (STALE,), {"runtime": Runtime()}, policy()),
+        (replace(STANDS, operation=operation(OperationPhase.FAILED)), (), {}, policy()),
+    ],
+)
+def test_what_the_runtimes_step_may_mend_is_told_and_not_waited_for(
+    bootstrap: Application, seen: tuple[Job, ...], changes: dict[str, Any], asked: Policy
+) -> None:
+    taken = step(before_the_runtimes_step(bootstrap, *seen, **changes), asked)
+    assert isinstance(taken, Pass)
+    assert reasons(taken) == {Reason.DOWNSTREAM_FAILED}
+
+
+@pytest.mark.parametrize(
+    "bootstrap",
+    [
+        ahead(BOOTSTRAP, jobs=(managed(NAMESPACES),)),
+        ahead(BOOTSTRAP, operation=None),
+        application(BOOTSTRAP, operation=None),
+        unknown(Reason.APPLICATION_MISSING),
+    ],
+)
+def test_what_its_own_step_will_sync_is_left_to_it(bootstrap: Application | Unknown) -> None:
+    assert step(before_the_runtimes_step(STANDS, STALE, downstream={BOOTSTRAP: bootstrap})) == Pass()
+
+
+def test_never_asks_for_no_bootstrap_either() -> None:
+    assert step(before_the_runtimes_step(STANDS, STALE), policy(reachability=Reachability.NEVER)) == Pass()
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(100, Wait), (130, Pass)])
+def test_old_servers_that_do_not_come_up_hold_the_runtimes_step_for_the_grace_alone(
+    seconds: float, expected: type[Step]
+) -> None:
+    """The commit may bring what they lack."""
+    down = unknown(Reason.FRONTEND_UNREACHABLE, "frontend")
+    seen = before_the_runtimes_step(STANDS, STALE, frontend=down, run=Run("run", at(-seconds)))
+    taken = step(seen)
+    assert isinstance(taken, expected)
+    assert reasons(taken) == {Reason.FRONTEND_UNREACHABLE} | ({Reason.DOWNSTREAM_FAILED} if expected is Pass else set())

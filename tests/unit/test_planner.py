@@ -613,8 +613,10 @@ DEAD: dict[str, Any] = {"frontend": FRONTEND_DOWN, "downstream": downstream(appl
 
 @cases(
     case("never", PASSES, NEVER, **DEAD),
-    case("auto, the runtime is ahead", PASSES, application=ahead(RUNTIME), **DEAD | {"runtime": OLD_PODS}),
-    case("auto, there is no runtime's Application yet", warned(Reason.RUNTIME_NOT_FOUND), application=MISSING, **DEAD),
+    case("auto, the runtime is ahead", warned(Reason.DOWNSTREAM_FAILED), application=ahead(RUNTIME),
+         **DEAD | {"runtime": OLD_PODS}),
+    case("auto, there is no runtime's Application yet", warned(Reason.RUNTIME_NOT_FOUND, Reason.DOWNSTREAM_FAILED),
+         application=MISSING, **DEAD),
     case("no replicas are wanted", PASSES, runtime=Runtime((owner("frontend", 0), owner("history", 0))), **DEAD),
     case("no replicas are wanted, under always", PASSES, ALWAYS, runtime=Runtime((owner("frontend", 0),)), **DEAD),
     case("no frontend is configured", PASSES, frontend=None),

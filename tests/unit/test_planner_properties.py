@@ -245,7 +245,7 @@ def can_heal(scenario: Scenario) -> Scenario:
                 plan,
                 state="complete" if waits else plan.state,
                 sidecar="none" if plan.sidecar == "none" else "native",
-                failures=min(plan.failures, (attempts - 1) // len(owned.jobs)),
+                failures=min(plan.failures, attempts // len(owned.jobs) - 1),
                 starts=0.3,
                 vanishes=plan.vanishes if plan.plain else None,
             )
@@ -277,7 +277,10 @@ def can_heal(scenario: Scenario) -> Scenario:
 def test_what_can_be_healed_is_healed(scenario: Scenario) -> None:
     never_comes = scenario.reachability is Reachability.ALWAYS and scenario.pods == "none"
     played = play(scenario)
-    assert played.reason is (Reason.DEADLINE_EXCEEDED if never_comes else Reason.PASSED), played.outcome
+    expected = {Reason.DEADLINE_EXCEEDED if never_comes else Reason.PASSED}
+    if scenario.runtime in {"ahead", "missing"} and scenario.downstream:
+        expected.add(Reason.PASSED_WITH_WARNING)  # a bootstrap that failed may be mended by the runtime's step
+    assert played.reason in expected, played.outcome
     assert_is_harmless(played)
 
 

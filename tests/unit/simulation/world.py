@@ -258,14 +258,20 @@ class SimulatedWorld:
         if self.databases.changed_since(self.turn_began):
             return []
         lacking = [] if self.databases.are_right else ["the schemas are right"]
-        if not self.asks_for_temporal:
-            return lacking
-        if not self.servers.serve:
+        if self.asks_for_temporal and not self.servers.serve:
             lacking.append("a workflow can start")
         downstream = self.scenario.downstream
-        if downstream is not None and downstream.sync != "missing" and not self.downstream.is_ahead:
+        is_reached = downstream is not None and downstream.sync != "missing" and not self.downstream.is_ahead
+        if is_reached and (self.asks_for_temporal or self._is_left_behind):
             lacking += [f"{job.ref} ran in the present database" for job in self.downstream.jobs if not job.work.stands]
         return lacking
+
+    @property
+    def _is_left_behind(self) -> bool:
+        """Whether the runtime's step is to come, and none that syncs the bootstrap again, whose Jobs are over."""
+        scenario, jobs = self.scenario, self.downstream.jobs
+        is_to_come = scenario.runtime in {"ahead", "missing"} and scenario.reachability is Reachability.AUTO
+        return is_to_come and all(job.has_ended for job in jobs)
 
     def limit(self) -> datetime:
         """The moment at which the run must have ended: it counts from its Job's creation, which the API server wrote."""
