@@ -106,6 +106,7 @@ def left_alone(_: TemporalBuild, directory: Path, rounds: int) -> list[Table]:
     return [
         Table(
             "The incident left to Kubernetes, after someone ran the migrations by hand",
+            "On a real node. "
             "Four servers that have crash-looped until their back-off is 5 minutes; the migrations are run as soon as all "
             "of them wait it out, which is the worst moment: at a random one it is half as long in the mean. Nobody syncs "
             "the bootstrap, which stays failed.",
