@@ -18,4 +18,8 @@ kubectl -n "$namespace" get job "$gate" -o json |
     | .spec.template.metadata.labels |= with_entries(select(.key | test("controller-uid$|job-name$") | not))
     | .spec.template.spec.containers[0].args[0] = "check"' |
     kubectl create -f -
-kubectl -n "$namespace" logs --follow --pod-running-timeout=2m "job/$check"
+for _ in $(seq 60); do # logs fails until the container has started
+    kubectl -n "$namespace" logs "job/$check" >/dev/null 2>&1 && break
+    sleep 2
+done
+kubectl -n "$namespace" logs --follow "job/$check"

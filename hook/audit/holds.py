@@ -174,7 +174,7 @@ class Hold(Enum):
         "Kubernetes deletes the finished Job after its TTL. A plain Job is then missing and its Application OutOfSync. Of a hook, Argo CD may not see the end.",
         "all; the hook's hang up to 2.13",
         "argo-cd 18884, 21055",
-        "Remove ttlSecondsAfterFinished (Temporal's chart 1.x: schema.ttlSecondsAfterFinished: null).",
+        "Remove ttlSecondsAfterFinished (Temporal's chart 1.x: schema.ttlSecondsAfterFinished: null). In its chart 0.x it is fixed: sync the Application when it is OutOfSync.",
     )
     ARGO_CD_FAULT = (
         "ArgoCdFault",

@@ -99,7 +99,8 @@ def missing(seen: Seen) -> Iterator[Finding | Unseen]:
         if app.resources is None:
             yield Unseen(ref, f"whether it has a guard ({Hold.NO_GUARD}): give what it renders")
         elif not app.hooks_are_seen:
-            yield Unseen(ref, f"whether it has a guard ({Hold.NO_GUARD}): its last sync does not name its hooks")
+            why = "its last sync does not name its hooks; run audit again when no sync is running"
+            yield Unseen(ref, f"whether it has a guard ({Hold.NO_GUARD}): {why}")
         elif unread := [job for job in app.jobs if job.is_hook and job.images is None]:
             yield Unseen(ref, f"whether {unread[0]}, a hook, is a guard ({Hold.NO_GUARD}): it was not read")
         else:
