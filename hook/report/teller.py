@@ -70,7 +70,10 @@ class Teller:
         self.hear(Notice(f"gate for {release}: expects schema {expected}", fields=fields))
 
     def observed(self, observation: Observation, policy: Policy, step: Step) -> None:
-        """Tell each item of the checklist that changed, and each new thing that is waited for."""
+        """Tell each item of the checklist that changed, and each new thing that is waited for.
+
+        What a person can do is left out where the gate itself acts now; a wait and the end tell it.
+        """
         if isinstance(observation.application, Application):
             self._runtime = observation.application.ref
         changed = [
@@ -78,7 +81,7 @@ class Teller:
         ]
         self._said.update((item.subject, _uncounted(item)) for item in changed)
         for item in checklist.by_cause(changed):
-            self.hear(_of_item(item))
+            self.hear(_of_item(replace(item, remedy="") if isinstance(step, Act) else item))
         waited_for = (*(step.findings if isinstance(step, Wait) else ()), *observation.refused)
         new = [finding for finding in waited_for if finding.key not in self._waited_for]
         for reason in dict.fromkeys(finding.reason for finding in new):
@@ -120,8 +123,8 @@ class Teller:
 
 
 def _uncounted(item: checklist.Item) -> checklist.Item:
-    """Return the item without what only counts on: a pod that crashes once more for the same cause is no news."""
-    return replace(item, seen=re.sub(r"\d+ restarts?", "", item.seen))
+    """Return the item without what is no news: one more crash for the same cause, and what to do for it."""
+    return replace(item, seen=re.sub(r"\d+ restarts?", "", item.seen), remedy="")
 
 
 def _of_item(item: checklist.Item) -> Notice:

@@ -164,6 +164,22 @@ def test_what_is_wrong_is_a_warning_with_its_remedy() -> None:
     assert dict(notice.fields)["remedy"] == Reason.TABLE_PERMISSION_DENIED.remedy
 
 
+@pytest.mark.parametrize("acts", [True, False])
+def test_what_a_person_can_do_is_told_only_where_the_gate_does_not_do_it(*, acts: bool) -> None:
+    """A remedy just before the gate repairs it sends a person to work in vain."""
+    heard = Heard()
+    failed = application(BOOTSTRAP, operation=operation(OperationPhase.FAILED))
+    seen = observation(downstream={BOOTSTRAP: failed})
+    step = planner.next_step(seen, policy()) if acts else Wait((Finding(Reason.PODS_NOT_STABLE, "it"),))
+    assert isinstance(step, Resync) is acts
+    told = teller(heard)
+    told.observed(seen, policy(), step)
+    (wrong,) = [one for one in heard.notices if one.level == "warning"]
+    assert ("remedy" in dict(wrong.fields)) is not acts
+    told.observed(seen, policy(), Wait((Finding(Reason.DOWNSTREAM_PAUSING, "it"),)))
+    assert [one for one in heard.notices if one.level == "warning"] == [wrong]
+
+
 @pytest.mark.parametrize("reason", [one for one in Reason if one.tolerance is Tolerance.GRACE], ids=str)
 def test_a_wait_that_others_can_end_is_a_warning_with_its_remedy(reason: Reason) -> None:
     """And an Event, since a person has two minutes to read it."""
