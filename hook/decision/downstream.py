@@ -60,8 +60,7 @@ def _step(application: Application, observation: Observation, policy: Policy) ->
     ):
         return _held_up(obstacle, observation, policy)
     jobs = outcomes.jobs_of(application, observation)
-    running = [job for job in jobs if job.phase in {JobPhase.RUNNING, JobPhase.SUSPENDED} and not job.kept_by]
-    if applications.is_busy(application) or running:
+    if applications.is_busy(application) or outcomes.running(application, observation):
         return _while_it_runs(application, observation, policy)
     failed = outcomes.failure(application, observation, policy)
     if failed is not None:

@@ -31,16 +31,17 @@ def left_undone(observation: Observation, policy: Policy) -> Iterator[Finding]:
 def are_to_be_done_first(observation: Observation, policy: Policy) -> bool:
     """Tell whether one of them did its work on a database that is gone: it is synced again on the servers that are there.
 
-    Not one that failed, nor one that somebody else's operation works on: what mends it may be in the runtime's step.
+    Once this run has synced it, until that is done or given up. Not one that failed before, nor one that somebody else's
+    operation works on: what mends it may be in the runtime's step.
     """
-    return bool(observation.pods) and any(
-        bool(one.attempts) if applications.is_busy(one) else _is_lost(one, observation, policy)
-        for one in _reached(observation)
-    )
+    return bool(observation.pods) and any(_is_to_be_done(one, observation, policy) for one in _reached(observation))
 
 
-def _is_lost(application: Application, observation: Observation, policy: Policy) -> bool:
-    lost = _loss(application, observation, policy)
+def _is_to_be_done(application: Application, observation: Observation, policy: Policy) -> bool:
+    at_work = applications.is_busy(application) or bool(running(application, observation))
+    if application.attempts:
+        return at_work or failure(application, observation, policy) is not None
+    lost = None if at_work else _loss(application, observation, policy)
     return lost is not None and lost == failure(application, observation, policy)
 
 
@@ -54,6 +55,12 @@ def jobs_of(application: Application, observation: Observation) -> tuple[Job, ..
     """Return its Jobs that are there and could be read; a guard's is none of its work."""
     jobs = (observation.jobs.get(ref) for ref in application.all_jobs)
     return tuple(job for job in jobs if isinstance(job, Job) and not job.guards)
+
+
+def running(application: Application, observation: Observation) -> tuple[Job, ...]:
+    """Return its Jobs that are still at work; one that a sidecar alone keeps is not."""
+    at_work = {JobPhase.RUNNING, JobPhase.SUSPENDED}
+    return tuple(job for job in jobs_of(application, observation) if job.phase in at_work and not job.kept_by)
 
 
 def failure(application: Application, observation: Observation, policy: Policy) -> Finding | None:

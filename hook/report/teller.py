@@ -72,7 +72,7 @@ class Teller:
     def observed(self, observation: Observation, policy: Policy, step: Step) -> None:
         """Tell each item of the checklist that changed, and each new thing that is waited for.
 
-        What a person can do is left out where the gate itself acts now; a wait and the end tell it.
+        What a person can do is left out for what the gate itself repairs now; the end tells it if that fails.
         """
         if isinstance(observation.application, Application):
             self._runtime = observation.application.ref
@@ -80,8 +80,10 @@ class Teller:
             item for item in checklist.items(observation, policy) if self._said.get(item.subject) != _uncounted(item)
         ]
         self._said.update((item.subject, _uncounted(item)) for item in changed)
-        for item in checklist.by_cause(changed):
-            self.hear(_of_item(replace(item, remedy="") if isinstance(step, Act) else item))
+        repaired = _repaired_by(step)
+        told = [replace(item, remedy="") if item.subject in repaired else item for item in changed]
+        for item in checklist.by_cause(told):
+            self.hear(_of_item(item))
         waited_for = (*(step.findings if isinstance(step, Wait) else ()), *observation.refused)
         new = [finding for finding in waited_for if finding.key not in self._waited_for]
         for reason in dict.fromkeys(finding.reason for finding in new):
@@ -125,6 +127,16 @@ class Teller:
 def _uncounted(item: checklist.Item) -> checklist.Item:
     """Return the item without what is no news: one more crash for the same cause, and what to do for it."""
     return replace(item, seen=re.sub(r"\d+ restarts?", "", item.seen), remedy="")
+
+
+def _repaired_by(step: Step) -> set[str]:
+    """Return the subjects of the checklist that a step repairs, or is about to."""
+    match step:
+        case RestartPods(pods):
+            return {f"pods of {pod.component}" for pod in pods}
+        case Resync(application) | Refresh(application):
+            return {f"Application {application.ref}"}
+    return set()
 
 
 def _of_item(item: checklist.Item) -> Notice:

@@ -324,17 +324,17 @@ def test_work_on_a_database_that_is_gone_is_done_again_before_the_runtimes_step(
 
 
 @pytest.mark.parametrize(
-    ("bootstrap", "seen", "changes", "asked"),
+    ("bootstrap", "seen", "changes"),
     [
-        (STANDS, (FAILED,), {}, policy()),
-        (STANDS, (STALE,), {"runtime": Runtime()}, policy()),
-        (replace(STANDS, operation=operation(OperationPhase.FAILED)), (), {}, policy()),
+        (STANDS, (FAILED,), {}),
+        (STANDS, (STALE,), {"runtime": Runtime()}),
+        (replace(STANDS, operation=operation(OperationPhase.FAILED)), (), {}),
     ],
 )
 def test_what_the_runtimes_step_may_mend_is_told_and_not_waited_for(
-    bootstrap: Application, seen: tuple[Job, ...], changes: dict[str, Any], asked: Policy
+    bootstrap: Application, seen: tuple[Job, ...], changes: dict[str, Any]
 ) -> None:
-    taken = step(before_the_runtimes_step(bootstrap, *seen, **changes), asked)
+    taken = step(before_the_runtimes_step(bootstrap, *seen, **changes))
     assert isinstance(taken, Pass)
     assert reasons(taken) == {Reason.DOWNSTREAM_FAILED}
 
@@ -366,3 +366,23 @@ def test_old_servers_that_do_not_come_up_hold_the_runtimes_step_for_the_grace_al
     taken = step(seen)
     assert isinstance(taken, expected)
     assert reasons(taken) == {Reason.FRONTEND_UNREACHABLE} | ({Reason.DOWNSTREAM_FAILED} if expected is Pass else set())
+
+
+@pytest.mark.parametrize(
+    ("attempt", "now", "expected"),
+    [
+        (1, FAILED, Resync),
+        (3, FAILED, Pass),
+        (1, job(JobPhase.RUNNING, NAMESPACES), Wait),
+        (1, job(ref=NAMESPACES, created_at=at(-20), started_at=at(-20)), Pass),
+    ],
+)
+def test_what_this_run_has_synced_before_the_runtimes_step_is_seen_to_its_end(
+    attempt: int, now: Job, expected: type[Step]
+) -> None:
+    """One that fails again, on servers that have just started, is tried as often as after the step."""
+    ours = replace(STANDS, operation=operation(attempt=attempt))
+    taken = step(before_the_runtimes_step(ours, now))
+    assert isinstance(taken, expected)
+    if isinstance(taken, Resync):
+        assert taken.attempt == attempt + 1

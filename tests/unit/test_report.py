@@ -180,6 +180,20 @@ def test_what_a_person_can_do_is_told_only_where_the_gate_does_not_do_it(*, acts
     assert [one for one in heard.notices if one.level == "warning"] == [wrong]
 
 
+def test_what_another_fault_asks_of_a_person_is_told_while_the_gate_acts() -> None:
+    heard = Heard()
+    crashing = in_back_off("history", -10, Reason.TABLE_PERMISSION_DENIED)
+    step = Refresh(application(), "before it is synced again")
+    teller(heard).observed(observation(runtime=runtime(crashing)), policy(), step)
+    [notice] = [notice for notice in heard.notices if notice.text.startswith("pods of history")]
+    assert dict(notice.fields)["remedy"] == Reason.TABLE_PERMISSION_DENIED.remedy
+    heard.notices.clear()
+    step_of_ours = RestartPods((crashing,), "in back-off")
+    teller(heard).observed(observation(runtime=runtime(crashing)), policy(), step_of_ours)
+    [notice] = [notice for notice in heard.notices if notice.text.startswith("pods of history")]
+    assert "remedy" not in dict(notice.fields)
+
+
 @pytest.mark.parametrize("reason", [one for one in Reason if one.tolerance is Tolerance.GRACE], ids=str)
 def test_a_wait_that_others_can_end_is_a_warning_with_its_remedy(reason: Reason) -> None:
     """And an Event, since a person has two minutes to read it."""
