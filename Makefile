@@ -12,7 +12,7 @@ PROPERTIES := tests/unit/test_planner_properties.py
 .DEFAULT_GOAL := help
 
 # API servers and Argo CD's controllers spend a sixth of their time on collecting garbage otherwise; memory is not short.
-e2e: export GOGC := 400
+e2e: export GOGC := 800
 e2e: export GOMEMLIMIT := 2GiB
 
 .PHONY: help

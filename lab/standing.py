@@ -42,7 +42,7 @@ The lab is up: Argo CD {argocd}, Temporal {temporal}, and the rollout of example
                  in your shell:  alias k='{kubectl} --kubeconfig {kubeconfig}'
   Applications   k -n argocd get applications      ({applications})
   steps          k -n argocd get applicationset {team} -o jsonpath='{{.status.applicationStatus}}'
-  repository     {repository}   (commit to its branch main: Argo CD notices within 5 s)
+  repository     {repository}   (commit to its branch main: Argo CD notices within 15 s)
   frontend       {frontend}
   the node       {node}
                  there:  {ctr} -n k8s.io containers list

@@ -92,8 +92,16 @@ class Team:
         self.git = self._tree(example)
 
     def commit(self, message: str) -> str:
-        """Commit its tree as it is now; the revision."""
-        return self.repository.commit(self.git.files(), message)
+        """Commit its tree as it is now, and tell Argo CD's Applications, as a webhook does; the revision."""
+        revision = self.repository.commit(self.git.files(), message)
+        refresh = {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}}
+        for application in self.applications():
+            try:
+                self.hub.patch(f"{argocd.APPLICATIONS}/{self.git.name(application)}", refresh)
+            except ApiError as error:
+                if error.status != 404:  # noqa: PLR2004 -- not generated yet
+                    raise
+        return revision
 
     def apply(self) -> None:
         """Apply its ApplicationSet: for the first time, or as it is now."""

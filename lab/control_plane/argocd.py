@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 NAMESPACE = "argocd"
 DESTINATION = "https://kubernetes.default.svc"
+RESYNC_SECONDS = 15
+"""How often an Application is compared that nobody asks to be. A comparison is a patch of the longest object there is."""
 APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/applications"
 APPLICATION_SETS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/applicationsets"
 
@@ -69,7 +71,7 @@ class ArgoCd:
 
     As a context manager it is installed and started, which takes some seconds, and at the end killed. Applications and
     ApplicationSets are objects of the namespace argocd, their destination is ``DESTINATION`` with any namespace. They
-    are looked at every 5 s, and so are the repositories. Progressive Syncs are on.
+    are looked at every 15 s, and at once where a refresh is asked for, as a webhook does. Progressive Syncs are on.
     """
 
     def __init__(self, plane: ControlPlane, build: ArgoCdBuild, directory: Path) -> None:
@@ -159,7 +161,7 @@ class ArgoCd:
         metrics = free_port()
         arguments = [
             "--namespace", NAMESPACE, "--repo-server", repo_server, "--redis", redis,
-            "--app-resync", "5", "--metrics-port", str(metrics),
+            "--app-resync", str(RESYNC_SECONDS), "--metrics-port", str(metrics),
         ]  # fmt: skip
         # It finds out from its pod's name which share of the clusters is its own. Its metrics have no address to be bound
         # to: the one server here that listens on all of the machine's.

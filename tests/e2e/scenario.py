@@ -173,7 +173,7 @@ def may_be_left_uncompared(team: Team) -> None:
 
 
 def leave_uncompared(team: Team, *applications: str) -> None:
-    """From now on these are not compared; in this world each is, every 5 s."""
+    """From now on these are not compared, not even by a refresh that is asked for; and no comparison is under way."""
 
     def compared_ago(application: str) -> float:
         compared_at = datetime.fromisoformat(team.application(application)["status"]["reconciledAt"])
