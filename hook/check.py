@@ -76,7 +76,7 @@ def _judged(observation: Observation, policy: Policy, limit: timedelta) -> tuple
     without_grace = planner.next_step(observation, replace(policy, grace=timedelta(0)))
     said = words(step)
     if isinstance(step, Wait):
-        said = f"{said}; {_what_comes_after(observation, policy, limit)}"
+        said = f"{said}; {planner.end_of_wait(observation, policy, limit)}"
     if isinstance(without_grace, Fail):
         if not isinstance(step, Wait):
             said += f"; and {words(without_grace)} if that is still so after {_seconds(policy.grace)} (graceSeconds)"
@@ -84,19 +84,6 @@ def _judged(observation: Observation, policy: Policy, limit: timedelta) -> tuple
     lacking = tuple(dict.fromkeys((*steps.missing(step), *planner.unseen(observation, policy))))
     remedy = " ".join(dict.fromkeys(finding.remedy for finding in lacking))
     return said, Outcome(Finding(Reason.NOT_YET, "run would now", said, remedy), missing=lacking)
-
-
-def _what_comes_after(observation: Observation, policy: Policy, limit: timedelta) -> str:
-    """Return how long a run would wait at the most while nothing changes, and what it would do then."""
-    ends = (
-        (policy.grace, "graceSeconds", planner.next_step(observation, replace(policy, grace=timedelta(0)))),
-        (policy.patience, "patienceSeconds", planner.next_step(observation, replace(policy, patience=timedelta(0)))),
-        (limit, "deadlineSeconds", planner.step_at_deadline(observation, policy)),
-    )
-    for time, setting, step in sorted(ends, key=lambda end: end[0]):
-        if isinstance(step, (Pass, Fail)):
-            return f"for up to {_seconds(min(time, limit))} ({setting}), then {words(step)}"
-    return f"for up to {_seconds(limit)} (deadlineSeconds), then fail: {Reason.DEADLINE_EXCEEDED}"
 
 
 def _seconds(time: timedelta) -> str:

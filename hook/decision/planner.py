@@ -6,7 +6,7 @@ protects.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,39 @@ def step_at_deadline(observation: Observation, policy: Policy) -> Step:
         if policy.reachability is not Reachability.ALWAYS and not set(lacking) & set(_needed(observation, policy)):
             step = step if isinstance(step, Pass | Fail) else Pass((*lacking, *endings.notes(observation, policy)))
     return _unless_to_be_reopened(step, observation)
+
+
+@dataclass(frozen=True)
+class WaitEnd:
+    """How a wait ends while nothing changes: after so long at the most, by which setting, and with what reasons."""
+
+    after: timedelta
+    setting: str
+    passes: bool
+    reasons: tuple[Reason, ...]
+
+    def __str__(self) -> str:
+        """Return it in words, to follow what is waited for."""
+        how = ("pass with a warning" if self.reasons else "pass") if self.passes else "fail"
+        why = f": {', '.join(map(str, self.reasons))}" if self.reasons else ""
+        return f"for up to {self.after.total_seconds():g} s ({self.setting}), then {how}{why}"
+
+
+def end_of_wait(observation: Observation, policy: Policy, limit: timedelta) -> WaitEnd:
+    """Return how a run that waits now would end, at the latest; ``limit`` is its deadline after its start."""
+    ends = (
+        (policy.grace, "graceSeconds", next_step(observation, replace(policy, grace=timedelta(0)))),
+        (policy.patience, "patienceSeconds", next_step(observation, replace(policy, patience=timedelta(0)))),
+        (limit, "deadlineSeconds", step_at_deadline(observation, policy)),
+    )
+    for after, setting, step in sorted(ends, key=lambda end: end[0]):
+        match step:
+            case Pass(warnings):
+                reasons = tuple(dict.fromkeys(warning.reason for warning in warnings))
+                return WaitEnd(min(after, limit), setting, passes=True, reasons=reasons)
+            case Fail(finding):
+                return WaitEnd(min(after, limit), setting, passes=False, reasons=(finding.reason,))
+    return WaitEnd(limit, "deadlineSeconds", passes=False, reasons=(Reason.DEADLINE_EXCEEDED,))
 
 
 def unseen(observation: Observation, policy: Policy) -> tuple[Finding, ...]:

@@ -82,9 +82,9 @@ _OF_OPERATION = {
 }
 
 
-_HOOK_IS_MADE_WITHIN = timedelta(seconds=15)
-"""Argo CD needs one or two for the deletion of a hook's last Job (seen), more where it is busy. Its clock is not the API
-server's: where it is ahead, this explains nothing."""
+_HOOK_IS_MADE_WITHIN = timedelta(seconds=30)
+"""Argo CD needs one or two for the deletion of a hook's last Job (seen), and more than 15 on an overloaded machine (seen).
+Its clock is not the API server's: where it is ahead, this explains nothing."""
 
 _OLD_COMMIT = (
     "Argo CD's operation waits for this Job and takes up no commit meanwhile: after a commit that corrects it, terminate "

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from hook.decision import planner
 from hook.decision.steps import Act, Migrate, Outcome, Refresh, RestartPods, Resync, Step, Wait
 from hook.observation.applications import Application, ApplicationRef
 from hook.observation.reasons import ExitCode, Tolerance
@@ -53,6 +54,7 @@ class Teller:
         self._gate = (gate,) if gate else ()
         self._said: dict[str, checklist.Item] = {}
         self._waited_for: set[tuple[Any, str]] = set()
+        self._limit: timedelta | None = None
 
     def add(self, listener: Listener) -> None:
         """Tell this one, too."""
@@ -60,6 +62,7 @@ class Teller:
 
     def started(self, run_id: str, policy: Policy, limit: timedelta) -> None:
         """Tell what this run is for, and how long it may take."""
+        self._limit = limit
         release = f"Temporal {policy.release}" if policy.release else "the versions that are set"
         expected = ", ".join(f"{store} {version}" for store, version in policy.expected.items())
         fields = (
@@ -86,8 +89,11 @@ class Teller:
             self.hear(_of_item(item))
         waited_for = (*(step.findings if isinstance(step, Wait) else ()), *observation.refused)
         new = [finding for finding in waited_for if finding.key not in self._waited_for]
+        end = ""
+        if new and isinstance(step, Wait) and self._limit is not None:
+            end = f"; {planner.end_of_wait(observation, policy, self._limit)}"
         for reason in dict.fromkeys(finding.reason for finding in new):
-            self.hear(self._of_wait([finding for finding in new if finding.reason is reason]))
+            self.hear(self._of_wait([finding for finding in new if finding.reason is reason], end))
         self._waited_for = {finding.key for finding in waited_for}
 
     def acted(self, act: Act, *, done: bool) -> None:
@@ -107,10 +113,10 @@ class Teller:
         level: Literal["info", "error"] = "info" if finding.reason.exit_code is ExitCode.PASSED else "error"
         self.hear(_of_finding(finding, level, self._gate))
 
-    def _of_wait(self, findings: list[Finding]) -> Notice:
-        """Tell a wait for findings of one reason: an Event only where a person can shorten it."""
+    def _of_wait(self, findings: list[Finding], end: str) -> Notice:
+        """Tell a wait for findings of one reason, and how it ends: an Event only where a person can shorten it."""
         first, *more = findings
-        text = f"waiting: {first}" + "".join(f"; {finding.about}" for finding in more)
+        text = f"waiting: {first}" + "".join(f"; {finding.about}" for finding in more) + end
         if first.reason.tolerance is not Tolerance.GRACE:
             return Notice(text, reason=str(first.reason))
         return replace(_of_finding(first, "warning", self._gate), text=text)

@@ -129,6 +129,29 @@ def test_a_wait_is_told_once_and_again_when_it_comes_back() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("seen", "end"),
+    [
+        (
+            unseen(Reason.DATABASE_LOGIN_REFUSED),
+            "for up to 120 s (graceSeconds), then fail: DatabaseLoginRefused",
+        ),
+        (
+            unseen(Reason.DATABASE_UNREACHABLE),
+            "for up to 1800 s (deadlineSeconds), then fail: DeadlineExceeded",
+        ),
+    ],
+    ids=["grace", "deadline"],
+)
+def test_a_wait_says_how_long_it_may_last_and_what_comes_then(seen: Unknown, end: str) -> None:
+    """As `check` says it: who reads the log need not know which setting bounds which wait."""
+    heard = Heard()
+    told = teller(heard)
+    told.started("run-1", policy(), timedelta(minutes=30))
+    turn(told, observation(stores=stores(default=seen)))
+    assert [text for text in heard.texts if text.startswith("waiting")] == [f"waiting: {seen.finding}; {end}"]
+
+
 def test_one_cause_of_four_components_is_one_line_and_counting_on_is_none() -> None:
     """Each component's pods crash for one cause; with every restart only the count grows."""
     heard = Heard()
