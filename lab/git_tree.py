@@ -116,6 +116,22 @@ class GitTree:
         elements.insert(-1, {"name": self.name(SECOND_GATE), "phase": "452", "folder": self._folders[SECOND_GATE]})
         self.add_step("452")
 
+    def take_out_the_gate(self) -> None:
+        """Be as before the gate came: without its Application and folder, its step, and every guard."""
+        phase = next(one["phase"] for one in self._elements() if one["name"] == self.name(GATE))
+        self.leave_out(GATE)
+        del self._folders[GATE]
+        steps = self.application_set["spec"]["strategy"]["rollingSync"]["steps"]
+        steps[:] = [step for step in steps if phase not in step["matchExpressions"][0]["values"]]
+        helm = self.application_set["spec"]["template"]["spec"]["source"]["helm"]
+        helm["parameters"] = [
+            one for one in helm["parameters"] if not one["name"].startswith("temporal-recovery-hook.")
+        ]
+        for name in self._guarded():
+            del self.values[name]["guard"]
+        for chart in ("temporal-recovery-hook", "guard"):
+            del self.release[chart]
+
     def roll_to(self, release: str, admin_tools: str | None = None) -> None:
         """Say in the release's file which Temporal is rolled out; ``admin_tools`` where the schema's tool is another's."""
         self.release["temporal"]["server"]["image"]["tag"] = release
@@ -173,7 +189,13 @@ class GitTree:
             for layer in self._layers:
                 found |= _texts(layer / source, folder)
             found[f"{folder}/values.yaml"] = _dumped(self.values[name])
-            for dependency in yaml.safe_load(found[f"{folder}/Chart.yaml"]).get("dependencies", []):
+            charts = yaml.safe_load(found[f"{folder}/Chart.yaml"])
+            wanted = [
+                one for one in charts.get("dependencies", []) if one.get("alias", one["name"]) in self.values[name]
+            ]
+            if wanted != charts.get("dependencies", []):
+                found[f"{folder}/Chart.yaml"] = _dumped(charts | {"dependencies": wanted})
+            for dependency in wanted:
                 chart = f"{folder}/charts/{dependency['name']}"
                 found |= _texts(_CHARTS[dependency["name"]], chart)
                 version = f"version: {dependency['version']}"

@@ -119,7 +119,7 @@ def hold(*, with_gate: bool) -> None:
     ):
         print("the platform is up; rolling out", flush=True)
         if not with_gate:
-            team.git.leave_out(GATE)
+            team.git.take_out_the_gate()
         team.roll_out()
         team.until_rolled_out(seconds=300)
         (home / "said.new").write_text(_instructions(platform, team), encoding="utf-8")

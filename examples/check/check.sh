@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs `check` in the cluster, with the settings, Secrets and rights of a gate that has run: check.sh NAMESPACE JOB
-# It changes nothing. The Job of the gate stays after a failure; this one is a copy of it, and deletes itself after an hour.
+# It changes nothing, and exits with the exit code of `check`. The Job of the gate stays after a failure; this one is a copy of
+# it, which is deleted at the end, so that an alert on failed Jobs does not count it.
 set -eu
 namespace=$1 gate=$2
 check="$(printf %.57s "$gate")-check" # a Job may have 63 characters
@@ -23,3 +24,12 @@ for _ in $(seq 60); do # logs fails until the container has started
     sleep 2
 done
 kubectl -n "$namespace" logs --follow "job/$check"
+code=
+for _ in $(seq 30); do # the pod's status follows its log
+    code=$(kubectl -n "$namespace" get pods -l "job-name=$check" \
+        -o jsonpath='{.items[*].status.containerStatuses[?(@.name=="gate")].state.terminated.exitCode}')
+    [ -n "$code" ] && break
+    sleep 1
+done
+kubectl -n "$namespace" delete job "$check"
+exit "${code:-70}"

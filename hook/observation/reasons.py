@@ -138,7 +138,7 @@ class Reason(Enum):
         ExitCode.STOPPED,
         Tolerance.NONE,
         "SIGTERM ended the run. What the run had started continues.",
-        "Nothing. A new run continues from the state that it finds.",
+        "If no new run starts by itself, sync the gate's Application. The run continues from the state that it finds.",
     )
     INTERRUPTED = (
         "Interrupted",

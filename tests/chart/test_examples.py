@@ -12,7 +12,9 @@ import pytest
 import yaml
 from rendering import CHART, Json, canonical, config, merged, of_kind, the
 
+from lab.git_tree import GitTree
 from lab.helm import Helm
+from lab.temporal import Databases
 
 ROOT = CHART.parent.parent
 ROLLOUT = ROOT / "examples" / "rollout"
@@ -369,3 +371,13 @@ def test_the_admission_policy_is_for_the_docs_install(helm3: Helm) -> None:
     assert set(re.findall(r'"(system:[^"]+)"', policy["spec"]["matchConditions"][0]["expression"])) == accounts
     assert binding["spec"]["policyName"] == policy["metadata"]["name"]
     assert list(binding["spec"]["matchResources"]["namespaceSelector"]["matchLabels"].values()) == ["argocd"]
+
+
+def test_before_the_gate_nothing_of_it_is_there() -> None:
+    """What `make lab GATE=no` rolls out: the examples' charts without it, their dependencies on it, and its step."""
+    tree = GitTree("team", "file:///git", Databases("db", 5432, "temporal", "unused"), "db.svc")
+    tree.take_out_the_gate()
+    assert [path for path, text in tree.files().items() if re.search("recovery-hook|guard", text)] == []
+    assert [path for path in tree.files() if "recovery-hook" in path or "gate" in path] == []
+    assert not re.search("recovery-hook|guard|'300'", yaml.safe_dump(tree.application_set))
+    assert "temporal/runtime/charts/temporal/Chart.yaml" in tree.files()

@@ -188,14 +188,15 @@ def test_the_check_in_the_cluster_is_the_gates_pod_with_another_command(
     (tmp_path / "stored.json").write_text(json.dumps(stored))
     kubectl = tmp_path / "kubectl"
     kubectl.write_text(
-        f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\ncase "$3" in\n'
-        f"get) cat {tmp_path}/stored.json;;\nesac\n"
+        f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\ncase "$3 $4" in\n'
+        f"'get job') cat {tmp_path}/stored.json;;\n'get pods') printf 3;;\nesac\n"
         f'case "$1" in create) cat > {tmp_path}/made.json;; esac\n'
     )
     kubectl.chmod(0o755)
     path = f"{tmp_path}:{toolchain.program('jq', 'jq').parent}:{os.environ['PATH']}"
     script = [str(EXAMPLES / "check" / "check.sh"), "data", gate["metadata"]["name"]]
-    subprocess.run(script, check=True, env={"PATH": path}, timeout=30)  # noqa: S603 -- our own script
+    done = subprocess.run(script, check=False, env={"PATH": path}, timeout=30)  # noqa: S603 -- our own script
+    assert done.returncode == 3, "that of check"
 
     made = json.loads((tmp_path / "made.json").read_text())
     assert validate([made]) == {identity(made): []}
@@ -206,7 +207,8 @@ def test_the_check_in_the_cluster_is_the_gates_pod_with_another_command(
     assert made["spec"]["backoffLimit"] == 0
     asked = (tmp_path / "asked").read_text().splitlines()
     assert asked[0] == f"-n data delete job {made['metadata']['name']} --ignore-not-found"
-    assert asked[-1].endswith(f"job/{made['metadata']['name']}")
+    assert f"-n data logs --follow job/{made['metadata']['name']}" in asked
+    assert asked[-1] == f"-n data delete job {made['metadata']['name']}"
 
 
 def test_the_network_policy_takes_the_gates_pods(helm3: Helm) -> None:
