@@ -11,10 +11,6 @@ PROPERTIES := tests/unit/test_planner_properties.py
 
 .DEFAULT_GOAL := help
 
-# API servers and Argo CD's controllers spend a sixth of their time on collecting garbage otherwise; memory is not short.
-e2e: export GOGC := 800
-e2e: export GOMEMLIMIT := 2GiB
-
 .PHONY: help
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
