@@ -44,16 +44,22 @@ demo: $(BIN)/.installed ## play the incident; SCENARIO=behind, stuck, replaced o
 # Hypothesis then loads its profile "ci": the same examples at each run, whatever the machine's load.
 test: export CI := true
 test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import contracts; unit, integration and chart tests with branch coverage
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types decisions
+	$(BIN)/pytest --quiet $(PROPERTIES) --numprocesses 2 --timeout 900
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --ignore $(PROPERTIES) --cov --cov-report=term:skip-covered $(PYTEST)
+
+.PHONY: lint types decisions
+lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+types:
 	$(BIN)/mypy
 	MYPYPATH=tests/unit $(BIN)/mypy tests/unit tests/integration scripts
 	MYPYPATH=tests/chart $(BIN)/mypy tests/chart
 	MYPYPATH=tests/integration $(BIN)/mypy tests/e2e
 	MYPYPATH=tests/integration $(BIN)/mypy tests/image
+decisions:
 	$(BIN)/pytest --quiet tests/unit/test_planner.py tests/unit/test_one_application.py tests/unit/test_job_rules.py tests/unit/test_gate.py tests/unit/test_migration_jobs.py tests/unit/test_downstream_jobs.py tests/unit/test_servers_as_objects.py tests/unit/test_guard_rules.py --cov=hook.decision --cov-branch --cov-report= --cov-fail-under=100
-	$(BIN)/pytest --quiet $(PROPERTIES) --numprocesses 2 --timeout 900
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --ignore $(PROPERTIES) --cov --cov-report=term:skip-covered $(PYTEST)
 
 .PHONY: search
 search: $(BIN)/.installed ## search other simulated worlds for one in which the gate does harm; EXAMPLES=3000 a property

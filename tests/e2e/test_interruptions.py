@@ -78,6 +78,7 @@ def test_stopped_after_acts(team: Team, acts: tuple[str, ...], back_off_seconds:
     for act in acts:
         team.delete(f"pods/{says(team, ACTS[act])['metadata']['name']}")
         if act == "wait":
+            team.until(team.gate().ends, "its end: until then it would go on once the database is back")
             team.postgres.start()
     _repaired(team, GATE)
     _asked_once(team)
