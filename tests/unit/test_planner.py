@@ -744,6 +744,22 @@ def test_where_no_time_is_left_auto_has_no_more_patience(
     assert gist(planner.step_at_deadline(observation(**changes), policy)) == expected
 
 
+@cases(
+    case("a person has to: the grace", "120 s (graceSeconds), then fail: SchemaVersionMissing",
+         stores=stores(visibility=RENAMED)),
+    case("auto: its patience", "600 s (patienceSeconds), then pass with a warning: FrontendUnreachable",
+         frontend=FRONTEND_DOWN),
+    case("always: the deadline", "1800 s (deadlineSeconds), then fail: DeadlineExceeded", ALWAYS, frontend=FRONTEND_DOWN),
+    case("no setting beyond the deadline counts", "1800 s (deadlineSeconds), then pass with a warning: FrontendUnreachable",
+         replace(AUTO, patience=timedelta(hours=1)), frontend=FRONTEND_DOWN),
+)  # fmt: skip
+def test_it_is_known_how_long_a_wait_may_last_and_what_comes_then(
+    changes: dict[str, Any], policy: Policy, expected: object
+) -> None:
+    end = planner.end_of_wait(observation(**changes), policy, timedelta(minutes=30))
+    assert str(end) == f"for up to {expected}"
+
+
 CRASH = in_back_off("frontend", -1, Reason.NAMESPACE_METADATA_MISSING)
 """Its cause is diagnosed, and no waiting mends it."""
 DENIED = in_back_off("frontend", -1, Reason.TABLE_PERMISSION_DENIED)
