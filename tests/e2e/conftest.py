@@ -15,15 +15,18 @@ from lab.team import Team
 
 _numbers = itertools.count(1)
 
+OLDER_LINE = "3.2"
+"""Of Argo CD: it has fewer scenarios."""
+
 
 class OnePlatformForTheOlderLine(LoadScopeScheduling):  # type: ignore[misc]  # the same
-    """Each test goes where there is room, those on Argo CD 3.2 to one worker: a platform takes 1.3 GB and seconds to start.
+    """Each test goes where there is room, those on the older Argo CD to one worker: a platform takes seconds to start.
 
     xdist's own groups (`--dist loadgroup`) are lost with pytest 9: it renames items by an attribute that nobody reads.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "argocd-3.2" if "[3.2" in nodeid else nodeid
+        return OLDER_LINE if f"[{OLDER_LINE}" in nodeid else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OnePlatformForTheOlderLine:
@@ -48,16 +51,24 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def platforms(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[str], Platform]]:
-    """Starts a platform the first time that it is asked for, and ends all of them with the session."""
+    """Starts a platform the first time that it is asked for, and ends it with the session.
+
+    That of the older line ends when another one is asked for: a worker has all of its tests, one after the other.
+    """
     reporter = request.config.pluginmanager.getplugin("terminalreporter")
     started: dict[str, Platform] = {}
     with ExitStack() as stack:
+        older = stack.enter_context(ExitStack())
 
         def platform(line: str) -> Platform:
             if line not in started:
+                if line != OLDER_LINE:
+                    started.pop(OLDER_LINE, None)
+                    older.close()
                 directory = tmp_path_factory.mktemp(f"argocd-{line}")
                 tell = reporter.write_line if reporter else print
-                started[line] = stack.enter_context(Platform(directory, line, progress=tell))
+                ends = older if line == OLDER_LINE else stack
+                started[line] = ends.enter_context(Platform(directory, line, progress=tell))
             return started[line]
 
         yield platform
