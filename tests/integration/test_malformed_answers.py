@@ -28,7 +28,7 @@ BEHIND = {Store.DEFAULT: "1.17", Store.VISIBILITY: "1.9"}
 WRONG: tuple[Any, ...] = ({"an": "object"}, ["a list"], "another text", 12, 1.5, True)
 ODD: tuple[Any, ...] = (None, "", -1, 1 << 70, {}, [], "\ud800", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59")
 Path = tuple[str | int, ...]
-pytestmark = [pytest.mark.timeout(600), pytest.mark.no_cover]  # what they run, others measure
+pytestmark = pytest.mark.timeout(600)
 
 
 def paths(value: object, path: Path = ()) -> Iterator[Path]:

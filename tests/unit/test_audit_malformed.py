@@ -27,7 +27,7 @@ VALUES: tuple[Any, ...] = (
     *(None, 1 << 70, "\ud800", "{{ .name }}", [None], {"": None}),
 )
 Place = tuple[str | int, ...]
-pytestmark = [pytest.mark.timeout(600), pytest.mark.no_cover]  # what they run, others measure
+pytestmark = pytest.mark.timeout(600)
 LIVE = """
 apiVersion: argoproj.io/v1alpha1
 kind: Application
