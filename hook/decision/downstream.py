@@ -60,7 +60,7 @@ def _step(application: Application, observation: Observation, policy: Policy) ->
     ):
         return _held_up(obstacle, observation, policy)
     jobs = outcomes.jobs_of(application, observation)
-    if applications.is_busy(application) or outcomes.running(application, observation):
+    if outcomes.is_at_work(application, observation):
         return _while_it_runs(application, observation, policy)
     failed = outcomes.failure(application, observation, policy)
     if failed is not None:

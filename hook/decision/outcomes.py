@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hook.decision import guards, restarts
 from hook.observation import applications, diagnosis
 from hook.observation.applications import Application, OperationPhase
-from hook.observation.findings import Finding
+from hook.observation.findings import Finding, Unknown
 from hook.observation.reasons import Reason
 from hook.observation.workloads import Job, JobPhase
 
@@ -38,7 +38,7 @@ def are_to_be_done_first(observation: Observation, policy: Policy) -> bool:
 
 
 def _is_to_be_done(application: Application, observation: Observation, policy: Policy) -> bool:
-    at_work = applications.is_busy(application) or bool(running(application, observation))
+    at_work = is_at_work(application, observation)
     if application.attempts:
         return at_work or failure(application, observation, policy) is not None
     lost = None if at_work else _loss(application, observation, policy)
@@ -57,7 +57,15 @@ def jobs_of(application: Application, observation: Observation) -> tuple[Job, ..
     return tuple(job for job in jobs if isinstance(job, Job) and not job.guards)
 
 
-def running(application: Application, observation: Observation) -> tuple[Job, ...]:
+def is_at_work(application: Application, observation: Observation) -> bool:
+    """Tell whether its operation or a Job of it is at work; of a Job that may not be read Argo CD's word counts."""
+    if applications.is_busy(application) or _running(application, observation):
+        return True
+    is_unseen = any(isinstance(observation.jobs.get(job.ref), Unknown) for job in application.jobs)
+    return is_unseen and applications.job_health(application) in {"Progressing", "Suspended"}
+
+
+def _running(application: Application, observation: Observation) -> tuple[Job, ...]:
     """Return its Jobs that are still at work; one that a sidecar alone keeps is not."""
     at_work = {JobPhase.RUNNING, JobPhase.SUSPENDED}
     return tuple(job for job in jobs_of(application, observation) if job.phase in at_work and not job.kept_by)

@@ -287,6 +287,18 @@ def test_work_that_was_done_on_a_database_that_is_gone_is_done_again_though_a_si
         assert taken.jobs == (NAMESPACES,)
 
 
+@pytest.mark.parametrize("health", ["Progressing", "Suspended"])
+def test_a_job_that_may_not_be_read_is_not_replaced_while_argo_cd_sees_it_at_work(health: str) -> None:
+    """Nor where its database was replaced: what it does on the new one nobody knows yet (found by the properties)."""
+    lost = operation(OperationPhase.SUCCEEDED, started_at=at(-2000), finished_at=at(-1990))
+    changes: dict[str, Any] = {"stores": BORN_LATER, "runtime": YOUNG, "operation": lost}
+    plain = (replace(managed(NAMESPACES), health=health),)
+    assert reasons(step(world(unseen=(NAMESPACES,), jobs=plain, **changes))) == {Reason.DOWNSTREAM_RUNNING}
+    taken = step(world(unseen=(NAMESPACES,), **changes))
+    assert isinstance(taken, Resync)
+    assert taken.jobs == (NAMESPACES,)
+
+
 def test_hooks_that_failed_are_run_before_a_plain_job_beside_them() -> None:
     """They may be deleted (HookFailed, a TTL): after a selective operation nothing would tell of them."""
     hook = JobRef("temporal", "hook")
