@@ -67,7 +67,7 @@ decisions:
 search: $(BIN)/.installed ## search other simulated worlds for one in which the gate does harm; EXAMPLES=3000 a property
 	EXAMPLES=$(EXAMPLES) $(BIN)/pytest $(PROPERTIES) --numprocesses $(WORKERS) --timeout 0
 
-# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): some 50 minutes on 2 cores.
+# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): some 43 minutes on 2 cores.
 .PHONY: e2e
 e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, Argo CD 3.6 and 3.2, Temporal; root
 	$(BIN)/python -m lab.node
