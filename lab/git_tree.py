@@ -117,12 +117,13 @@ class GitTree:
         self.add_step("452")
 
     def take_out_the_gate(self) -> None:
-        """Be as before the gate came: without its Application and folder, its step, and every guard."""
+        """Be as before the gate came: without its Application and folder, its phase, and every guard."""
         phase = next(one["phase"] for one in self._elements() if one["name"] == self.name(GATE))
         self.leave_out(GATE)
         del self._folders[GATE]
-        steps = self.application_set["spec"]["strategy"]["rollingSync"]["steps"]
-        steps[:] = [step for step in steps if phase not in step["matchExpressions"][0]["values"]]
+        for step in self.application_set["spec"]["strategy"]["rollingSync"]["steps"]:
+            values = step["matchExpressions"][0]["values"]
+            values[:] = [value for value in values if value != phase]
         helm = self.application_set["spec"]["template"]["spec"]["source"]["helm"]
         helm["parameters"] = [
             one for one in helm["parameters"] if not one["name"].startswith("temporal-recovery-hook.")

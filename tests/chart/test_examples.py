@@ -380,4 +380,6 @@ def test_before_the_gate_nothing_of_it_is_there() -> None:
     assert [path for path, text in tree.files().items() if re.search("recovery-hook|guard", text)] == []
     assert [path for path in tree.files() if "recovery-hook" in path or "gate" in path] == []
     assert not re.search("recovery-hook|guard|'300'", yaml.safe_dump(tree.application_set))
+    steps = tree.application_set["spec"]["strategy"]["rollingSync"]["steps"]
+    assert [step["matchExpressions"][0]["values"] for step in steps] == [["265"], ["450"], ["455"]]
     assert "temporal/runtime/charts/temporal/Chart.yaml" in tree.files()
