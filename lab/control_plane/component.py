@@ -21,7 +21,7 @@ READY_SECONDS = 120.0
 """Each takes some seconds on an idle machine."""
 
 _SELDOM_COLLECTED = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
-"""Nearly all are Go's. By default API servers and Argo CD's controllers spend 16 to 20 % of their time on that (measured)."""
+"""Nearly all are Go's. By default API servers and Argo CD's controllers spend a sixth of their time on it (measured)."""
 
 _ASK_EVERY_SECONDS = 0.1
 _ANSWER_SECONDS = 2.0
