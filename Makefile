@@ -51,23 +51,23 @@ test: $(BIN)/.installed build lint-release lint-prose ## lint, types, import con
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal $(UNMEASURED:%=--ignore %) --cov --cov-report=term:skip-covered $(PYTEST)
 
 .PHONY: lint types decisions
-lint:
+lint: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-types:
+types: $(BIN)/.installed
 	$(BIN)/mypy
 	MYPYPATH=tests/unit $(BIN)/mypy tests/unit tests/integration scripts
 	MYPYPATH=tests/chart $(BIN)/mypy tests/chart
 	MYPYPATH=tests/integration $(BIN)/mypy tests/e2e
 	MYPYPATH=tests/integration $(BIN)/mypy tests/image
-decisions:
+decisions: $(BIN)/.installed
 	$(BIN)/pytest --quiet tests/unit/test_planner.py tests/unit/test_one_application.py tests/unit/test_job_rules.py tests/unit/test_gate.py tests/unit/test_migration_jobs.py tests/unit/test_downstream_jobs.py tests/unit/test_servers_as_objects.py tests/unit/test_guard_rules.py --cov=hook.decision --cov-branch --cov-report= --cov-fail-under=100
 
 .PHONY: search
 search: $(BIN)/.installed ## search other simulated worlds for one in which the gate does harm; EXAMPLES=3000 a property
 	EXAMPLES=$(EXAMPLES) $(BIN)/pytest $(PROPERTIES) --numprocesses $(WORKERS) --timeout 0
 
-# Each worker has a platform of its own, one of them two (tests/e2e/conftest.py): some 43 minutes on 2 cores.
+# Each worker has a platform of its own, one of them two, one after the other (tests/e2e/conftest.py): some 43 minutes on 2 cores.
 .PHONY: e2e
 e2e: $(BIN)/.installed ## play the rollout on a real control plane: Kubernetes, Argo CD 3.6 and 3.2, Temporal; root
 	$(BIN)/python -m lab.node

@@ -190,12 +190,12 @@ class GitTree:
             for layer in self._layers:
                 found |= _texts(layer / source, folder)
             found[f"{folder}/values.yaml"] = _dumped(self.values[name])
-            charts = yaml.safe_load(found[f"{folder}/Chart.yaml"])
+            described = yaml.safe_load(found[f"{folder}/Chart.yaml"])
             wanted = [
-                one for one in charts.get("dependencies", []) if one.get("alias", one["name"]) in self.values[name]
+                one for one in described.get("dependencies", []) if one.get("alias", one["name"]) in self.values[name]
             ]
-            if wanted != charts.get("dependencies", []):
-                found[f"{folder}/Chart.yaml"] = _dumped(charts | {"dependencies": wanted})
+            if wanted != described.get("dependencies", []):
+                found[f"{folder}/Chart.yaml"] = _dumped(described | {"dependencies": wanted})
             for dependency in wanted:
                 chart = f"{folder}/charts/{dependency['name']}"
                 found |= _texts(_CHARTS[dependency["name"]], chart)

@@ -31,5 +31,9 @@ for _ in $(seq 30); do # the pod's status follows its log
     [ -n "$code" ] && break
     sleep 1
 done
+if [ -z "$code" ]; then
+    echo "Job $check has not ended. Look at it: kubectl -n $namespace describe job $check" >&2
+    exit 1
+fi
 kubectl -n "$namespace" delete job "$check"
-exit "${code:-70}"
+exit "$code"

@@ -145,7 +145,7 @@ class Reason(Enum):
         ExitCode.INTERRUPTED,
         Tolerance.NONE,
         "Ctrl-C ended the run. What the run had started continues.",
-        "Nothing. A new run continues from the state that it finds.",
+        "Start it again. The run continues from the state that it finds.",
     )
 
     SCHEMA_STUCK = (

@@ -220,7 +220,7 @@ def _downstream(
     seen, wanted = applications.describe(application), "ran, succeeded and Healthy"
     if not asked:
         return Item(subject, Mark.NOT_ASKED, seen, wanted)
-    if applications.is_busy(application):
+    if outcomes.is_at_work(application, observation):
         return Item(subject, Mark.WAITING, seen, wanted)
     failure = outcomes.failure(application, observation, policy)
     if failure is not None:

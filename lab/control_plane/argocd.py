@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "argocd"
 DESTINATION = "https://kubernetes.default.svc"
-RESYNC_SECONDS = 15
+_RESYNC_SECONDS = 15
 """How often an Application is compared that nobody asks to be. A comparison is a patch of the longest object there is."""
 APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/applications"
 APPLICATION_SETS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/applicationsets"
@@ -161,7 +161,7 @@ class ArgoCd:
         metrics = free_port()
         arguments = [
             "--namespace", NAMESPACE, "--repo-server", repo_server, "--redis", redis,
-            "--app-resync", str(RESYNC_SECONDS), "--metrics-port", str(metrics),
+            "--app-resync", str(_RESYNC_SECONDS), "--metrics-port", str(metrics),
         ]  # fmt: skip
         # It finds out from its pod's name which share of the clusters is its own. Its metrics have no address to be bound
         # to: the one server here that listens on all of the machine's.

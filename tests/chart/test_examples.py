@@ -374,7 +374,7 @@ def test_the_admission_policy_is_for_the_docs_install(helm3: Helm) -> None:
 
 
 def test_before_the_gate_nothing_of_it_is_there() -> None:
-    """What `make lab GATE=no` rolls out: the examples' charts without it, their dependencies on it, and its step."""
+    """What `make lab GATE=no` rolls out: the examples' charts without it, their dependencies on it, and its phase."""
     tree = GitTree("team", "file:///git", Databases("db", 5432, "temporal", "unused"), "db.svc")
     tree.take_out_the_gate()
     assert [path for path, text in tree.files().items() if re.search("recovery-hook|guard", text)] == []

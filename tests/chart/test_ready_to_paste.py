@@ -210,6 +210,12 @@ def test_the_check_in_the_cluster_is_the_gates_pod_with_another_command(
     assert f"-n data logs --follow job/{made['metadata']['name']}" in asked
     assert asked[-1] == f"-n data delete job {made['metadata']['name']}"
 
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")
+    (tmp_path / "sleep").chmod(0o755)
+    kubectl.write_text(kubectl.read_text().replace("printf 3", "true"))
+    late = subprocess.run(script, check=False, env={"PATH": path}, timeout=30, capture_output=True, text=True)  # noqa: S603
+    assert (late.returncode, late.stderr.partition(".")[0]) == (1, f"Job {made['metadata']['name']} has not ended")
+
 
 def test_the_network_policy_takes_the_gates_pods(helm3: Helm) -> None:
     """Its selector is that of the pods that the same install renders, and it opens the ports that its values name."""

@@ -40,6 +40,7 @@ from hook.observation.observation import Observation, Run
 from hook.observation.reasons import Reason
 from hook.observation.versions import Store
 from hook.observation.workloads import Job, JobPhase, JobRef, Runtime
+from hook.report import checklist
 
 OTHER = JobRef("temporal", "add-search-attributes")
 UNSEEN = unknown(Reason.API_FORBIDDEN)
@@ -293,7 +294,9 @@ def test_a_job_that_may_not_be_read_is_not_replaced_while_argo_cd_sees_it_at_wor
     lost = operation(OperationPhase.SUCCEEDED, started_at=at(-2000), finished_at=at(-1990))
     changes: dict[str, Any] = {"stores": BORN_LATER, "runtime": YOUNG, "operation": lost}
     plain = (replace(managed(NAMESPACES), health=health),)
-    assert reasons(step(world(unseen=(NAMESPACES,), jobs=plain, **changes))) == {Reason.DOWNSTREAM_RUNNING}
+    at_work = world(unseen=(NAMESPACES,), jobs=plain, **changes)
+    assert reasons(step(at_work)) == {Reason.DOWNSTREAM_RUNNING}
+    assert checklist.items(at_work, policy())[-1].mark is checklist.Mark.WAITING
     taken = step(world(unseen=(NAMESPACES,), **changes))
     assert isinstance(taken, Resync)
     assert taken.jobs == (NAMESPACES,)
