@@ -13,8 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lab import toolchain
-from lab.postgres import unprivileged
+from lab import postgres_origin, toolchain
 from lab.processes import Process, free_port, wait_until
 
 _START_SECONDS = 10.0
@@ -38,7 +37,7 @@ class PgBouncer:
         self, server_port: int, databases: Mapping[str, str], users: Mapping[str, str], **settings: str | int
     ) -> None:
         self.port = free_port()
-        self._user = unprivileged() if os.geteuid() == 0 else None  # it refuses to run as root
+        self._user = postgres_origin.user()  # it refuses to run as root
         self._home = Path(tempfile.mkdtemp(prefix="lab-pgbouncer-"))
         users_file, self._file = self._home / "users.txt", self._home / "pgbouncer.ini"
         users_file.write_text("".join(f'"{user}" "{password}"\n' for user, password in users.items()))

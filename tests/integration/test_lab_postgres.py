@@ -1,5 +1,7 @@
 """The lab's PostgreSQL refuses what a real installation refuses."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 import trustme
 
 from lab.postgres import Postgres
+from lab.processes import wait_until
 
 Certificates = tuple[Path, Path, Path]
 
@@ -109,3 +112,21 @@ def test_without_tls_a_client_that_wants_it_is_told_so(postgres: Postgres) -> No
     """The other half of a TLS mismatch."""
     with pytest.raises(psycopg.OperationalError, match="server does not support SSL, but SSL was required"):
         psycopg.connect(postgres.dsn(), sslmode="require")
+
+
+def test_the_data_of_a_process_that_was_killed_goes_with_the_next_start() -> None:
+    """It is in memory, and nobody else would free that."""
+    started = (
+        "from lab.postgres import Postgres; one = Postgres(); one.start(); print(one._data.parents[1], flush=True)"
+    )
+    again = [sys.executable, "-c", f"{started}; one.remove()"]
+    killed = [sys.executable, "-c", f"{started}; import os; os.kill(os.getpid(), 9)"]
+    left = Path(subprocess.run(killed, stdout=subprocess.PIPE, text=True, check=False).stdout.strip())  # noqa: S603 - our own
+    assert left.name.startswith("lab-postgres-")
+
+    def is_gone() -> bool:
+        # Of a server that is still ending something may stay until the next start.
+        subprocess.run(again, stdout=subprocess.PIPE, check=True)  # noqa: S603 - our own
+        return not left.exists()
+
+    wait_until(is_gone, 30.0, f"{left} to go")
