@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 def left_undone(observation: Observation, policy: Policy) -> Iterator[Finding]:
     """Yield why an Application has to be synced again that no step of the rollout will sync.
 
-    RollingSync syncs what is OutOfSync: a commit for the runtime alone leaves such a bootstrap as it is.
+    RollingSync syncs what is OutOfSync: a commit for the runtime alone leaves such a bootstrap as it is. Of one that is at
+    work nobody knows yet.
     """
     for application in _reached(observation):
-        if (failed := failure(application, observation, policy)) is not None:
+        if not is_at_work(application, observation) and (failed := failure(application, observation, policy)):
             yield failed
 
 

@@ -65,11 +65,16 @@ class WaitEnd:
 
 
 def end_of_wait(observation: Observation, policy: Policy, limit: timedelta) -> WaitEnd:
-    """Return how a run that waits now would end, at the latest; ``limit`` is its deadline after its start."""
+    """Return how a run that waits now would end, at the latest; ``limit`` is its deadline after its start.
+
+    A migration that works puts the deadline off with each sign of it.
+    """
+    at_work = ", counted from the migration's last sign of work" if migrations.is_at_work(observation) else ""
+    deadline = f"deadlineSeconds{at_work}"
     ends = (
         (policy.grace, "graceSeconds", next_step(observation, replace(policy, grace=timedelta(0)))),
         (policy.patience, "patienceSeconds", next_step(observation, replace(policy, patience=timedelta(0)))),
-        (limit, "deadlineSeconds", step_at_deadline(observation, policy)),
+        (limit, deadline, step_at_deadline(observation, policy)),
     )
     for after, setting, step in sorted(ends, key=lambda end: end[0]):
         match step:
@@ -78,7 +83,7 @@ def end_of_wait(observation: Observation, policy: Policy, limit: timedelta) -> W
                 return WaitEnd(min(after, limit), setting, passes=True, reasons=reasons)
             case Fail(finding):
                 return WaitEnd(min(after, limit), setting, passes=False, reasons=(finding.reason,))
-    return WaitEnd(limit, "deadlineSeconds", passes=False, reasons=(Reason.DEADLINE_EXCEEDED,))
+    return WaitEnd(limit, deadline, passes=False, reasons=(Reason.DEADLINE_EXCEEDED,))
 
 
 def unseen(observation: Observation, policy: Policy) -> tuple[Finding, ...]:

@@ -355,6 +355,20 @@ def test_what_the_runtimes_step_may_mend_is_told_and_not_waited_for(
 
 
 @pytest.mark.parametrize(
+    ("bootstrap", "seen"),
+    [
+        (replace(STANDS, operation=BUSY), (FAILED,)),
+        (STANDS, (FAILED, job(JobPhase.RUNNING, JobRef("temporal", "more")))),
+    ],
+    ids=["its sync", "a Job"],
+)
+def test_nothing_is_told_of_one_that_is_at_work(bootstrap: Application, seen: tuple[Job, ...]) -> None:
+    """Somebody has synced it, or its sync tries again: how that ends nobody knows."""
+    several = replace(bootstrap, jobs=tuple(managed(one.ref) for one in seen))
+    assert step(before_the_runtimes_step(several, *seen)) == Pass()
+
+
+@pytest.mark.parametrize(
     "bootstrap",
     [
         ahead(BOOTSTRAP, jobs=(managed(NAMESPACES),)),

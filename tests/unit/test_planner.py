@@ -11,6 +11,7 @@ from worlds import (
     COMPONENTS,
     EMPTY,
     GATE,
+    JOB,
     MIGRATIONS,
     NOW,
     RUN_STARTED,
@@ -24,6 +25,7 @@ from worlds import (
     finding,
     in_back_off,
     job,
+    job_pod,
     managed,
     migration,
     observation,
@@ -31,6 +33,7 @@ from worlds import (
     owner,
     pod,
     policy,
+    running,
     runtime,
     schema,
     seen_for,
@@ -744,6 +747,9 @@ def test_where_no_time_is_left_auto_has_no_more_patience(
     assert gist(planner.step_at_deadline(observation(**changes), policy)) == expected
 
 
+AT_WORK = job(JobPhase.RUNNING, JOB, job_pod(running("main")))
+
+
 @cases(
     case("a person has to: the grace", "120 s (graceSeconds), then fail: SchemaVersionMissing",
          stores=stores(visibility=RENAMED)),
@@ -752,6 +758,9 @@ def test_where_no_time_is_left_auto_has_no_more_patience(
     case("always: the deadline", "1800 s (deadlineSeconds), then fail: DeadlineExceeded", ALWAYS, frontend=FRONTEND_DOWN),
     case("no setting beyond the deadline counts", "1800 s (deadlineSeconds), then pass with a warning: FrontendUnreachable",
          replace(AUTO, patience=timedelta(hours=1)), frontend=FRONTEND_DOWN),
+    case("a migration that works puts the deadline off",
+         "1800 s (deadlineSeconds, counted from the migration's last sign of work), then fail: DeadlineExceeded",
+         stores=BEHIND, migration=migration(MigrationPhase.RUNNING, jobs=(AT_WORK,))),
 )  # fmt: skip
 def test_it_is_known_how_long_a_wait_may_last_and_what_comes_then(
     changes: dict[str, Any], policy: Policy, expected: object
