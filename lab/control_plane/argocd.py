@@ -64,6 +64,9 @@ _DEFAULT_PROJECT = {
     },
 }
 """As argocd-server, which is not there, would make it."""
+_UNHURRIED = {"ARGOCD_K8S_CLIENT_QPS": "3", "ARGOCD_K8S_CLIENT_BURST": "20"}
+"""Requests a second of one client, 50 by default: while an Application that is OutOfSync is being synced, as one with a
+gate that waits, Argo CD 3.2 writes the ApplicationSet's status over and over (measured: docs/install.md, its costs)."""
 
 
 class ArgoCd:
@@ -176,7 +179,7 @@ class ArgoCd:
             "--enable-progressive-syncs",
         ]  # fmt: skip
         # Argo CD 3.6: how long RollingSync waits for Applications to notice a commit; 30 s by default. 3.2 does not wait.
-        more = {"ARGOCD_APPLICATIONSET_CONTROLLER_REFRESH_GRACE_PERIOD_SECONDS": "5"}
+        more = {"ARGOCD_APPLICATIONSET_CONTROLLER_REFRESH_GRACE_PERIOD_SECONDS": "5"} | _UNHURRIED
         return self.started(_APPLICATION_SETS, arguments, more), f"http://{metrics}/metrics"
 
     def started(self, name: str, arguments: list[str], more: Mapping[str, str] | None = None) -> Component:
