@@ -42,7 +42,7 @@ _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 POD_SECURITY = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
 CONTAINER_SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 """What the namespaces of teams ask of a pod and its containers: the restricted Pod Security Standard."""
-_LOOK_SECONDS = 0.3
+_LOOK_SECONDS = 0.5
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})
 
 
