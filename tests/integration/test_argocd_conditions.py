@@ -3,6 +3,7 @@
 Each as controller/appcontroller.go of argo-cd v3.6.1 does it, by the function that the case names.
 """
 
+import uuid
 from datetime import UTC, datetime
 
 import pytest
@@ -41,7 +42,7 @@ def refreshed(it: World) -> Json:
 def until_passed(it: World) -> None:
     """Until the controller has looked at another Application, which comes after this one in the list."""
     now = it.application
-    name = f"zz-{now['metadata']['resourceVersion']}"
+    name = f"zz-{uuid.uuid4().hex}"
     other = {"apiVersion": now["apiVersion"], "kind": now["kind"], "metadata": {"name": name}, "spec": now["spec"]}
     it.argocd.commit(name, [])
     it.client.create(APPLICATIONS, other)
