@@ -4,7 +4,7 @@ import gc
 
 import pytest
 from audited import BY_HAND, shows
-from scenario import TERMINATED, assert_passed, assert_works, incarnations, on, operations, said, says
+from scenario import TERMINATED, assert_passed, assert_works, incarnations, on, operations, says
 
 from lab.git_tree import BOOTSTRAP, GATE, MIGRATIONS, RUNTIME, SECOND_GATE
 from lab.incident import break_by_hand
@@ -19,6 +19,8 @@ ACTS = {
     "resync": "again (attempt 1)",
 }
 """What the gate's log says of each kind of act once it is done, and of a wait."""
+KILLED = 137
+"""How a process ends that SIGKILL ends."""
 
 pytestmark = shows(BY_HAND)
 
@@ -37,28 +39,54 @@ def _repaired(team: Team, *gates: str, incarnations_at_most: int = 2) -> None:
     assert max(pods.values()) <= incarnations_at_most, pods
 
 
-def _asked_once(team: Team) -> None:
-    """One migration and one sync of the bootstrap were asked for, and ran."""
-    for application in (MIGRATIONS, BOOTSTRAP):
+def _asked_once(team: Team, *applications: str) -> None:
+    """One sync of each was asked for, and ran: of the migrations and the bootstrap where none is named."""
+    for application in applications or (MIGRATIONS, BOOTSTRAP):
         written, ran = operations(team, application)
         assert len(written) == 1, (application, written)
         assert written == ran, application
 
 
-@pytest.mark.parametrize("act", [act for act in ACTS if act != "wait"])
+def _until_ended(team: Team, *codes: int) -> None:
+    """Until the pods of the gate have ended so, one after the other."""
+    team.until(lambda: [code for code, _ in team.gate().ends()] == [*codes], f"its pods to end with {codes}")
+
+
+@pytest.mark.parametrize("act", ["migrate", "restart", "resync"])
 @on("3.6")
 def test_killed_after_an_act(team: Team, act: str) -> None:
     """A person's sync, whose gate is killed after an act: the Job's next pod does the rest, and nothing again."""
     break_by_hand(team)
     team.sync(GATE)
-    pod = team.until(lambda: said(team, ACTS[act]) or team.gate().ends(), f"the gate to {act}, or to end")
-    if isinstance(pod, list):
-        assert act == "compare", pod
-        pytest.skip("Argo CD compared by itself each time, just before the gate would have asked for it")
-    team.kill(pod)
+    team.kill(says(team, ACTS[act]))
     _repaired(team, GATE)
     _asked_once(team)
-    team.until(lambda: [code for code, _ in team.gate().ends()] == [137, 0], "the first pod's end and the second's")
+    _until_ended(team, KILLED, 0)
+
+
+@pytest.mark.parametrize("end", [KILLED, TERMINATED])
+@on("3.6")
+def test_ended_after_it_asked_for_a_comparison(team: Team, end: int) -> None:
+    """The bootstrap alone has failed, and was just compared: by itself Argo CD would do so again 15 s later."""
+    team.git.sync_by_hand()
+    team.git.give_up_at_once()
+    team.roll_out()
+    assert team.sync_to_end(BOOTSTRAP)["phase"] == "Failed"
+    for application in (MIGRATIONS, RUNTIME):
+        team.sync_to_end(application)
+    team.until_serving()
+    before = team.application(BOOTSTRAP)["status"]["reconciledAt"]
+    team.until(lambda: team.application(BOOTSTRAP)["status"]["reconciledAt"] != before, "a comparison")
+    team.sync(GATE)
+    pod = says(team, ACTS["compare"])
+    if end == KILLED:
+        team.kill(pod)
+    else:
+        team.delete(f"pods/{pod['metadata']['name']}")
+    _repaired(team, GATE)
+    _asked_once(team, BOOTSTRAP)
+    _until_ended(team, end, 0)
+    assert operations(team, MIGRATIONS) == (set(), set())
 
 
 @pytest.mark.parametrize(
@@ -141,7 +169,7 @@ def test_postgres_restarted(team: Team) -> None:
     team.postgres.start()
     _repaired(team, GATE, incarnations_at_most=3)
     _asked_once(team)
-    team.until(lambda: [code for code, _ in team.gate().ends()] == [0], "the gate's one pod to have passed")
+    _until_ended(team, 0)
 
 
 def crashed_since(team: Team, before: set[str]) -> bool:
